@@ -1,0 +1,98 @@
+/* Automatic mask generation: an image in, its annotations out; the steps and their order are those of the
+ * reference's SamAutomaticMaskGenerator, with the additions of [SAM] appendix B.
+ *
+ * Crop boxes are x0, y0, x1, y1 with exclusive ends inside this module and XYWH in annotations. */
+#ifndef MASKMILL_AMG_H
+#define MASKMILL_AMG_H
+
+#include "maskmill/mask.h"
+#include "maskmill/model.h"
+
+/* Names and defaults are the reference's. A filter whose threshold is 0 does not run. */
+typedef struct mm_amg_params {
+    uint32_t points_per_side;                /* 32 */
+    float pred_iou_thresh;                   /* 0.88: keep predicted_iou > this */
+    float stability_score_thresh;            /* 0.95: keep stability >= this */
+    float stability_score_offset;            /* 1.0 */
+    float box_nms_thresh;                    /* 0.7 */
+    uint32_t crop_n_layers;                  /* 0 */
+    float crop_nms_thresh;                   /* 0.7 */
+    double crop_overlap_ratio;               /* 512 / 1500 */
+    uint32_t crop_n_points_downscale_factor; /* 1 */
+    uint32_t min_mask_region_area;           /* 0, pixels */
+    double max_area_fraction;                /* 0 = off: drop masks of at least this share of the frame */
+    bool drop_small_masks;                   /* drop masks whose largest piece is below min_mask_region_area */
+    uint32_t short_side;                     /* 0 = the original size: side of the frame masks are stored in */
+} mm_amg_params;
+
+mm_amg_params mm_amg_defaults(void);
+
+/* How many masks were left after each step, summed over crops. */
+typedef struct mm_funnel {
+    uint64_t candidates;      /* prompts x multimask outputs */
+    uint64_t after_iou;       /* step 4 */
+    uint64_t after_stability; /* step 5 */
+    uint64_t after_area;      /* max_area_fraction */
+    uint64_t after_edge;      /* step 7 */
+    uint64_t after_crop_nms;  /* step 8, within crops */
+    uint64_t after_image_nms; /* step 8, across crops */
+    uint64_t kept;            /* after step 9 */
+} mm_funnel;
+
+typedef struct mm_annotation {
+    float bbox[4];         /* XYWH in the frame; w = x1 - x0 of inclusive corners */
+    uint32_t area;         /* pixels */
+    float predicted_iou;
+    float stability_score;
+    float point_coords[2]; /* the prompt, in the frame */
+    float crop_box[4];     /* XYWH in the frame */
+    mm_rle rle;            /* in the frame */
+} mm_annotation;
+
+typedef struct mm_annotations {
+    uint32_t width, height; /* the frame */
+    mm_annotation *items;   /* in the reference's output order */
+    size_t count;
+    mm_funnel funnel;
+    double seconds_encode, seconds_decode, seconds_masks; /* where the time went; never stored in a shard */
+} mm_annotations;
+
+/* Seconds and results; the caller frees *annotations with mm_annotations_free. `embedding` is working memory. */
+MM_RESULT_USED mm_status mm_amg_generate(const mm_model *model, mm_embedding *embedding, const mm_amg_params *params,
+                                         mm_image_view image, mm_annotations *annotations, mm_error *err);
+void mm_annotations_free(mm_annotations *annotations);
+
+/* One step each, in order; the public ones are those that tests and `segment` with prompts need as well. */
+
+typedef struct mm_crop {
+    uint32_t box[4]; /* x0, y0, x1, y1, exclusive ends */
+    uint32_t layer;
+} mm_crop;
+
+/* Step 1. The windows of a width x height image, layer 0 first; empty ones are left out. The caller frees *crops. */
+MM_RESULT_USED mm_status mm_amg_crops(uint32_t width, uint32_t height, uint32_t layers, double overlap_ratio,
+                                      mm_crop **crops, size_t *count, mm_error *err);
+
+/* Step 1. Cell centres of an n x n grid in [0, 1]: coordinate i of numpy's linspace(1/(2n), 1 - 1/(2n), n). */
+double mm_amg_grid_coordinate(uint32_t n, uint32_t i);
+
+/* What one pass over the logits yields (steps 5 and 6). */
+typedef struct mm_mask_scan {
+    uint64_t above_high; /* pixels > +offset */
+    uint64_t above_low;  /* pixels > -offset */
+    uint64_t area;       /* pixels > 0 */
+    uint32_t box[4];     /* inclusive corners of pixels > 0; 0,0,0,0 if none */
+} mm_mask_scan;
+
+/* Both bilinear steps of the reference, composed per axis for one frame geometry. */
+typedef struct mm_upsampler mm_upsampler;
+MM_RESULT_USED mm_status mm_upsampler_new(const mm_frame *frame, mm_upsampler **upsampler, mm_error *err);
+void mm_upsampler_free(mm_upsampler *upsampler);
+
+/* logits[L][L] to counts, area, box and (rle not NULL) the mask at the image's size, column by column: no float
+ * mask of full size ever exists. `scratch` has mm_upsampler_scratch(upsampler) bytes. The caller frees *rle. */
+size_t mm_upsampler_scratch(const mm_upsampler *upsampler);
+MM_RESULT_USED mm_status mm_upsampler_scan(const mm_upsampler *upsampler, const float *logits, float offset,
+                                           void *scratch, mm_mask_scan *scan, mm_rle *rle, mm_error *err);
+
+#endif

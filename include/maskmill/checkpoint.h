@@ -1,0 +1,102 @@
+/* Checkpoints: named tensors from a .safetensors file (mapped read-only, so that ranks share its pages) or from a
+ * PyTorch .pth/.pt (zip + pickle, read by a machine that knows state dicts only and executes nothing).
+ *
+ * Names are those of the public SAM and MobileSAM checkpoints; files with the names of transformers' SamModel are
+ * renamed on opening. The architecture follows from names and shapes; what those do not tell comes from the file's
+ * metadata ("maskmill.config", JSON), from a --model-config file of the same form, or, for the public models, from
+ * the published values. */
+#ifndef MASKMILL_CHECKPOINT_H
+#define MASKMILL_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "maskmill/status.h"
+
+typedef enum mm_dtype { MM_F32 = 0, MM_F16, MM_BF16, MM_I64 } mm_dtype;
+
+#define MM_MAX_DIMS 6
+
+typedef struct mm_tensor {
+    const char *name; /* canonical (public SAM) name; owned by the checkpoint */
+    mm_dtype dtype;
+    uint32_t dims;
+    uint64_t shape[MM_MAX_DIMS]; /* outermost first; contiguous */
+    uint64_t elements;
+    const void *data; /* elements * size of dtype bytes, little-endian, maybe unaligned; owned by the checkpoint */
+} mm_tensor;
+
+typedef struct mm_checkpoint mm_checkpoint;
+
+MM_RESULT_USED mm_status mm_checkpoint_open(const char *path, mm_checkpoint **checkpoint, mm_error *err);
+void mm_checkpoint_close(mm_checkpoint *checkpoint);
+
+size_t mm_checkpoint_count(const mm_checkpoint *checkpoint);
+const mm_tensor *mm_checkpoint_at(const mm_checkpoint *checkpoint, size_t index); /* sorted by name */
+const mm_tensor *mm_checkpoint_find(const mm_checkpoint *checkpoint, const char *name); /* NULL if absent */
+const char *mm_checkpoint_metadata(const mm_checkpoint *checkpoint); /* the JSON of maskmill.config, or NULL */
+
+/* The named tensor as f32 into out[0 .. elements); MM_ERR_FORMAT if it is absent or has another number of elements. */
+MM_RESULT_USED mm_status mm_checkpoint_read_f32(const mm_checkpoint *checkpoint, const char *name, float *out,
+                                                uint64_t elements, mm_error *err);
+
+typedef enum mm_family { MM_FAMILY_VIT = 0, MM_FAMILY_TINY_VIT } mm_family;
+
+#define MM_MAX_DEPTH 128
+#define MM_MAX_MASK_TOKENS 8
+
+/* Everything that fixes the computation; filled by mm_arch_recognise, which vouches that each tensor the
+ * computation reads is there with the shape that follows from these numbers. */
+typedef struct mm_arch {
+    mm_family family;
+    char name[64];           /* "SAM ViT-B", "MobileSAM", or "ViT 96x3" and the like */
+    uint32_t image_size;     /* side of the padded input, pixels */
+    uint32_t embedding_side; /* the embedding is embedding_side x embedding_side cells */
+    uint32_t prompt_embed_dim;
+    uint32_t mask_in_chans;
+    float pixel_mean[3], pixel_std[3];
+    struct {
+        uint32_t patch_size, embed_dim, depth, num_heads, mlp_dim, window_size; /* window_size 0: all blocks global */
+        bool global_attention[MM_MAX_DEPTH];
+        bool qkv_bias, abs_pos, rel_pos;
+    } vit; /* family VIT */
+    struct {
+        uint32_t embed_dims[4], depths[4], num_heads[4], window_sizes[4];
+        uint32_t resolution[4];       /* side of each stage's grid in cells */
+        uint32_t mbconv_hidden;       /* channels inside the MBConv blocks of stage 0 */
+        uint32_t mlp_hidden[4];       /* of the transformer blocks; [0] unused */
+        uint32_t local_conv_size;     /* of the depthwise convolution between attention and MLP */
+        bool downsample_between[3];   /* whether the merge after stage i halves the grid */
+    } tiny; /* family TINY_VIT */
+    struct {
+        uint32_t depth, num_heads, mlp_dim;
+        uint32_t cross_dim;  /* inner width of the token-image attentions: prompt_embed_dim / downsample rate */
+        uint32_t mask_tokens; /* num_multimask_outputs + 1 */
+        uint32_t iou_head_depth, iou_head_hidden_dim;
+        uint32_t hyper_depth; /* layers of the hypernetwork MLPs (3) */
+    } decoder;
+} mm_arch;
+
+/* Recognise and check. `config_path` (--model-config) may be NULL. Missing, surplus and misshapen tensors are
+ * errors that name the tensor; MobileSAM's head, norm_head and num_batches_tracked are accepted and ignored. */
+MM_RESULT_USED mm_status mm_arch_recognise(const mm_checkpoint *checkpoint, const char *config_path, mm_arch *arch,
+                                           mm_error *err);
+
+/* The architecture as the JSON text that mm_arch_recognise reads from metadata. The caller frees *json. */
+MM_RESULT_USED mm_status mm_arch_to_json(const mm_arch *arch, char **json, mm_error *err);
+
+/* Write all tensors that the architecture uses as safetensors, with its metadata; `bf16` rounds f32 weights to
+ * nearest even bf16. Temporary name, fsync, rename. */
+MM_RESULT_USED mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, const mm_arch *arch, bool bf16,
+                                               const char *out_path, mm_error *err);
+
+/* SHA-256 of a file as 64 hex digits and a terminator. */
+MM_RESULT_USED mm_status mm_checkpoint_sha256(const char *path, char hex[65], mm_error *err);
+
+/* Where `-m` looks: an existing path is taken as it is; else a name ("vit_h", "mobile_sam", "default") is looked up
+ * in $MASKMILL_MODELS, $XDG_DATA_HOME/maskmill/models (~/.local/share/...), beside the program
+ * (../share/maskmill/models) and in the source tree it was built from. `path` takes up to `size` bytes. */
+MM_RESULT_USED mm_status mm_checkpoint_locate(const char *name_or_path, char *path, size_t size, mm_error *err);
+
+#endif

@@ -1,0 +1,54 @@
+/* The corpus: which images there are, in a fixed order, and their bytes.
+ *
+ * manifest.h5 has one row an image: image_id u64, path vlen-utf8, offset u64, length u64, width u32, height u32,
+ * phash u64 (0 where not computed); attributes format_version, roots. Rows are sorted bytewise by (path, offset) and
+ * ids count up from 0 in that order. Paths are relative to the root they were found under (with one root) or absolute
+ * (lists, several roots). For a member of a tar archive, path is the archive's path, '/', the member's name, and
+ * offset (never 0) and length say where its bytes are in the archive; otherwise offset is 0 and length the file's size. */
+#ifndef MASKMILL_CORPUS_H
+#define MASKMILL_CORPUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "maskmill/status.h"
+
+typedef struct mm_manifest mm_manifest;
+
+typedef struct mm_manifest_entry {
+    uint64_t image_id;
+    const char *path; /* as in manifest.h5; owned by the manifest */
+    uint64_t offset, length;
+    uint32_t width, height; /* 0 where the header could not be read */
+    uint64_t phash;
+} mm_manifest_entry;
+
+typedef struct mm_scan_report {
+    uint64_t images;
+    uint64_t ignored;    /* files that are not named as JPEGs */
+    uint64_t unreadable; /* folders that could not be entered */
+} mm_scan_report;
+
+/* A folder (walked: names ending in .jpg or .jpeg, any case), a .tar, a manifest (.h5), or a text file with a path a
+ * line (listed files are taken whatever their name; relative paths count from the list's folder). Several at once
+ * are joined. No image at all is MM_ERR_FORMAT. */
+MM_RESULT_USED mm_status mm_corpus_scan(const char *const *sources, size_t count, mm_manifest **manifest,
+                                        mm_scan_report *report, mm_error *err);
+
+/* Commit: temporary name, fsync, rename. */
+MM_RESULT_USED mm_status mm_manifest_write(const mm_manifest *manifest, const char *path, mm_error *err);
+MM_RESULT_USED mm_status mm_manifest_open(const char *path, mm_manifest **manifest, mm_error *err);
+void mm_manifest_free(mm_manifest *manifest);
+
+uint64_t mm_manifest_count(const mm_manifest *manifest);
+mm_manifest_entry mm_manifest_at(const mm_manifest *manifest, uint64_t image_id);
+/* By path, by the path's last component if that is unique, or by number; count if none matches. */
+uint64_t mm_manifest_find(const mm_manifest *manifest, const char *what);
+
+/* The bytes of one image; reads a file's present size when it changed since the scan. At most max_bytes (0: no limit).
+ * The caller frees *bytes. */
+MM_RESULT_USED mm_status mm_corpus_read(const mm_manifest *manifest, uint64_t image_id, uint64_t max_bytes,
+                                        uint8_t **bytes, size_t *size, mm_error *err);
+
+#endif

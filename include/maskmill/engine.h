@@ -1,0 +1,55 @@
+/* The run: a corpus in, a dataset out, on any number of MPI ranks; and the configuration that decides it.
+ *
+ * The configuration is YAML; every key has the reference's name and default. Unknown keys and values out of range are
+ * errors that name file, line and key. `--set section.key=value` changes one key after the file is read. */
+#ifndef MASKMILL_ENGINE_H
+#define MASKMILL_ENGINE_H
+
+#include "maskmill/amg.h"
+
+typedef struct mm_config {
+    mm_amg_params amg; /* section `amg`, but short_side stands in section `output` */
+    struct {
+        uint32_t images_per_shard; /* 1000 */
+    } output;
+    struct {
+        bool ignore_orientation;  /* image.orientation: apply | ignore */
+        uint64_t max_pixels;      /* image.max_pixels, 268435456; larger images are set aside */
+        uint64_t max_bytes;       /* image.max_bytes, 1 GiB; longer files are set aside */
+    } image;
+} mm_config;
+
+mm_config mm_config_defaults(void);
+/* `path` may be NULL (defaults); sets[] are "section.key=value". */
+MM_RESULT_USED mm_status mm_config_load(const char *path, const char *const *sets, size_t set_count,
+                                        mm_config *config, mm_error *err);
+/* Every key with its value, in a fixed order: what a shard's `config` attribute holds. The caller frees *yaml. */
+MM_RESULT_USED mm_status mm_config_to_yaml(const mm_config *config, char **yaml, mm_error *err);
+
+typedef struct mm_run_options {
+    const char *const *sources; /* CORPUS... */
+    size_t source_count;
+    const char *out;
+    const char *config_path;    /* -c, or NULL */
+    const char *const *sets;    /* --set */
+    size_t set_count;
+    const char *model;          /* -m: a path or a name; NULL for "default" */
+    const char *model_config;   /* --model-config, or NULL */
+    mm_kernels kernels;
+    bool overwrite;             /* remove an earlier dataset in `out` first */
+    bool quiet;                 /* no progress */
+    int argc;                   /* for run.json: the command as it was typed */
+    char *const *argv;
+} mm_run_options;
+
+typedef struct mm_run_summary {
+    uint64_t images_done, images_set_aside, masks, shards;
+    double seconds;
+} mm_run_summary;
+
+/* Collective: every rank of MPI_COMM_WORLD calls it, with MPI initialised (MPI_THREAD_MULTIPLE). All ranks return the
+ * same status; the error text is complete on rank 0, which alone should print it. Nothing is written before sources,
+ * config, model and output folder have been found good. */
+MM_RESULT_USED mm_status mm_engine_run(const mm_run_options *options, mm_run_summary *summary, mm_error *err);
+
+#endif

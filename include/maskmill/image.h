@@ -1,0 +1,64 @@
+/* Images: 8-bit RGB, interleaved, row-major, top row first.
+ *
+ * An mm_image owns its pixels; an mm_image_view borrows them, so that a crop of a photograph costs nothing.
+ * Sizes are pixels, strides bytes. */
+#ifndef MASKMILL_IMAGE_H
+#define MASKMILL_IMAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "maskmill/status.h"
+
+typedef struct mm_image {
+    uint8_t *pixels; /* height * width * 3 bytes, no padding between rows; NULL when empty */
+    uint32_t width, height;
+} mm_image;
+
+typedef struct mm_image_view {
+    const uint8_t *pixels; /* pixel (x, y) is at pixels + y * stride + 3 * x */
+    uint32_t width, height;
+    size_t stride;
+} mm_image_view;
+
+typedef struct mm_jpeg_options {
+    bool ignore_orientation; /* false: turn the image as its EXIF orientation says (what cv2.imread does) */
+    uint64_t max_pixels;     /* larger images are refused with MM_ERR_LIMIT before memory is taken; 0: no limit */
+} mm_jpeg_options;
+
+typedef struct mm_jpeg_info {
+    uint32_t width, height; /* as decoded, that is after the orientation unless it is ignored */
+    uint8_t orientation;    /* EXIF 1..8; 1 when absent or not understood */
+} mm_jpeg_info;
+
+/* Size and orientation from the header alone; `data` may be only the first part of the file as long as it reaches
+ * the frame header. MM_ERR_FORMAT if it is no JPEG. */
+MM_RESULT_USED mm_status mm_image_probe_jpeg(const void *data, size_t size, const mm_jpeg_options *options,
+                                             mm_jpeg_info *info, mm_error *err);
+
+/* Decode a whole JPEG (baseline, progressive, grey, YCbCr, RGB, CMYK, YCCK) to RGB. A file that is cut short or
+ * otherwise damaged is MM_ERR_FORMAT: half-grey pictures never become masks. The caller frees with mm_image_free. */
+MM_RESULT_USED mm_status mm_image_decode_jpeg(const void *data, size_t size, const mm_jpeg_options *options,
+                                              mm_image *image, mm_error *err);
+
+/* Allocate width x height, uninitialised. */
+MM_RESULT_USED mm_status mm_image_new(uint32_t width, uint32_t height, mm_image *image, mm_error *err);
+void mm_image_free(mm_image *image);
+mm_image_view mm_image_whole(const mm_image *image);
+
+/* The window x0 <= x < x1, y0 <= y < y1 of a view; the caller keeps it inside. No copy. */
+mm_image_view mm_image_crop(mm_image_view view, uint32_t x0, uint32_t y0, uint32_t x1, uint32_t y1);
+
+/* Pillow's Image.resize((width, height), BILINEAR), bit for bit: triangle filter widened by the reduction factor,
+ * coefficients rounded to 22-bit fixed point, the horizontal pass first and rounded to 8 bits. */
+MM_RESULT_USED mm_status mm_image_resize_bilinear(mm_image_view view, uint32_t width, uint32_t height,
+                                                  mm_image *resized, mm_error *err);
+
+MM_RESULT_USED mm_status mm_image_write_png(const char *path, mm_image_view view, mm_error *err);
+
+/* Lay a mask over the image: pixels with bits[y * width + x] != 0 move towards `rgb` by `alpha` (0..1), and the
+ * mask's own border pixels take the full colour when `outline` is set. bits has the image's size. */
+void mm_image_blend_mask(mm_image *image, const uint8_t *bits, const uint8_t rgb[3], float alpha, bool outline);
+
+#endif

@@ -1,0 +1,59 @@
+/* Binary masks as COCO run lengths, and what one does to them.
+ *
+ * Runs go down the columns (column-major, as COCO has them), start with a run of zeros (0 long if the first pixel is
+ * set) and alternate. Only the first run may be zero. Their sum is height * width.
+ * "Counts" are COCO's compressed string: pycocotools reads them as segmentation["counts"]. */
+#ifndef MASKMILL_MASK_H
+#define MASKMILL_MASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "maskmill/status.h"
+
+typedef struct mm_rle {
+    uint32_t height, width;
+    size_t count; /* number of runs */
+    uint32_t *runs;
+} mm_rle;
+
+void mm_rle_free(mm_rle *rle);
+
+/* bits: height * width bytes, row-major, nonzero = set. The caller frees *rle. */
+MM_RESULT_USED mm_status mm_rle_from_bits(const uint8_t *bits, uint32_t height, uint32_t width, mm_rle *rle,
+                                          mm_error *err);
+/* bits: height * width bytes, row-major, written as 0 and 1. */
+void mm_rle_to_bits(const mm_rle *rle, uint8_t *bits);
+
+uint64_t mm_rle_area(const mm_rle *rle);
+/* Inclusive corners x0, y0, x1, y1 of the set pixels; 0,0,0,0 for an empty mask (as [ref] batched_mask_to_box). */
+void mm_rle_box(const mm_rle *rle, uint32_t box[4]);
+/* Area of the convex hull of the set pixels taken as unit squares, in pixels; 0 for an empty mask.
+ * [SAM] section 5: concavity = 1 - area / hull area. */
+double mm_rle_hull_area(const mm_rle *rle);
+/* Mean pixel centre of the mask (x + 0.5, y + 0.5), in pixels; the frame's centre for an empty mask. */
+void mm_rle_centre(const mm_rle *rle, double *x, double *y);
+
+/* The same mask in a larger frame, its top left corner at (x0, y0). The caller frees *out. */
+MM_RESULT_USED mm_status mm_rle_place(const mm_rle *rle, uint32_t x0, uint32_t y0, uint32_t height, uint32_t width,
+                                      mm_rle *out, mm_error *err);
+
+/* COCO's compressed counts, byte-equal to pycocotools'. *size bytes, not terminated; the caller frees *counts. */
+MM_RESULT_USED mm_status mm_rle_to_counts(const mm_rle *rle, uint8_t **counts, size_t *size, mm_error *err);
+/* The way back, from untrusted bytes: MM_ERR_FORMAT unless the runs are whole and sum to height * width. */
+MM_RESULT_USED mm_status mm_rle_from_counts(const uint8_t *counts, size_t size, uint32_t height, uint32_t width,
+                                            mm_rle *rle, mm_error *err);
+
+/* [ref] remove_small_regions: fill holes (8-connected background pieces smaller than min_area, at the border too),
+ * then drop islands smaller than min_area; if no island is left, the largest stays. Edits *rle in place and says in
+ * *changed whether it did. *largest (may be NULL) is the area of the largest 8-connected piece before islands go. */
+MM_RESULT_USED mm_status mm_mask_remove_small(mm_rle *rle, uint32_t min_area, bool *changed, uint32_t *largest,
+                                              mm_error *err);
+
+/* torchvision's nms on boxes x0, y0, x1, y1: indices of what stays, in order of falling score (ties keep their
+ * order), into keep[0 .. *kept). IoU > threshold suppresses, compared in float; a NaN IoU never does. */
+MM_RESULT_USED mm_status mm_mask_nms(const float (*boxes)[4], const float *scores, size_t count, float threshold,
+                                     size_t *keep, size_t *kept, mm_error *err);
+
+#endif

@@ -1,0 +1,75 @@
+/* Shards and the dataset over them: HDF5 files, all datasets chunked, shuffle + deflate, little-endian.
+ *
+ * OUT/shards/sa_000000.h5 holds images k*S .. (k+1)*S-1 of the manifest, in that order, whoever made them:
+ *   /images/image_id u64[n], file_name vlen-utf8[n], width u32[n], height u32[n], status u8[n], mask_offset u64[n+1]
+ *   /masks/bbox f32[m,4] XYWH, area u32[m], predicted_iou f32[m], stability_score f32[m], point_coords f32[m,2],
+ *          crop_box f32[m,4] XYWH, rle_offset u64[m+1], source u8[m]
+ *   /rle u8[b]: COCO compressed counts end to end; mask i is rle[rle_offset[i] : rle_offset[i+1]]
+ *   /statistics/...: u64 counts and histograms, named as in stats.h
+ *   attributes: format_version, config (YAML text), model (name), model_sha256, first_image u64, masks_digest u64
+ * OUT/dataset.h5 shows all shards as one: virtual datasets over the columns, real and global offset arrays, merged
+ * /statistics, and the list of shards. HDF5 reads a missing shard as zeros, so opening checks that each is there. */
+#ifndef MASKMILL_SHARD_H
+#define MASKMILL_SHARD_H
+
+#include "maskmill/journal.h"
+#include "maskmill/stats.h"
+
+typedef struct mm_shard_origin {
+    const char *config_yaml;
+    const char *model_name;
+    const char *model_sha256; /* 64 hex digits */
+} mm_shard_origin;
+
+/* Path of shard k under `out` into path[size]. */
+MM_RESULT_USED mm_status mm_shard_path(const char *out, uint64_t shard, char *path, size_t size, mm_error *err);
+
+/* Write shard `shard` from its records (records[i] is image first_image + i; file_names[i] its name) and commit it:
+ * temporary name in the same folder, H5Fclose, fsync, rename, fsync of the folder. Equal input gives equal bytes. */
+MM_RESULT_USED mm_status mm_shard_write(const char *out, uint64_t shard, uint64_t first_image,
+                                        const mm_record *records, const char *const *file_names, size_t count,
+                                        const mm_shard_origin *origin, mm_error *err);
+
+/* Write OUT/dataset.h5 over shards 0 .. shard_count-1, all of which must be there and whole. */
+MM_RESULT_USED mm_status mm_dataset_index(const char *out, uint64_t shard_count, const mm_shard_origin *origin,
+                                          mm_error *err);
+
+typedef struct mm_dataset mm_dataset;
+
+/* `path` is the folder that `run` wrote, its dataset.h5, or a single shard. */
+MM_RESULT_USED mm_status mm_dataset_open(const char *path, mm_dataset **dataset, mm_error *err);
+void mm_dataset_close(mm_dataset *dataset);
+uint64_t mm_dataset_images(const mm_dataset *dataset);
+uint64_t mm_dataset_masks(const mm_dataset *dataset);
+uint64_t mm_dataset_shards(const mm_dataset *dataset);
+const char *mm_dataset_folder(const mm_dataset *dataset);
+MM_RESULT_USED mm_status mm_dataset_statistics(const mm_dataset *dataset, mm_stats *stats, mm_error *err);
+/* Row of the image with this name (whole, or its last component if unique) or number; MM_ERR_USAGE if there is none. */
+MM_RESULT_USED mm_status mm_dataset_find(const mm_dataset *dataset, const char *what, uint64_t *row, mm_error *err);
+/* One image with its masks; the caller frees the record and *file_name. */
+MM_RESULT_USED mm_status mm_dataset_read(const mm_dataset *dataset, uint64_t row, mm_record *record, char **file_name,
+                                         mm_error *err);
+
+typedef struct mm_verify_report {
+    uint64_t images, masks, shards;
+    uint64_t faults;    /* what was found wrong */
+    char first[512];    /* the first fault, one line: shard, image, mask, what */
+} mm_verify_report;
+
+/* Structure, offsets, ids, every RLE against its area and box, digests, statistics recomputed. Faults are reported,
+ * not returned as errors; an unreadable file is a fault too. `out` (may be NULL) gets one line a fault. */
+MM_RESULT_USED mm_status mm_dataset_verify(const char *path, FILE *out, mm_verify_report *report, mm_error *err);
+
+/* One JSON an image into `folder`, as SA-1B has them: {"image": {image_id, width, height, file_name}, "annotations":
+ * [{id, segmentation: {size, counts}, bbox, area, predicted_iou, stability_score, point_coords, crop_box}]}.
+ * Annotation ids count over the whole dataset, from 1. */
+MM_RESULT_USED mm_status mm_dataset_export_sa1b(const mm_dataset *dataset, const char *folder, uint64_t *written,
+                                                mm_error *err);
+/* One instances.json in COCO's own layout (images, annotations, one category "object"), streamed. */
+MM_RESULT_USED mm_status mm_dataset_export_coco(const mm_dataset *dataset, const char *folder, uint64_t *written,
+                                                mm_error *err);
+
+/* The reference's JSON for one image (coco_rle output mode), to `out`: a list of annotations. */
+MM_RESULT_USED mm_status mm_annotations_print_json(const mm_annotations *annotations, FILE *out, mm_error *err);
+
+#endif

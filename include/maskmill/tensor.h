@@ -1,0 +1,41 @@
+/* Dense kernels: which library multiplies, in what precision, on how many threads; and the self-check that keeps a
+ * broken BLAS from making a dataset.
+ *
+ * Matrices are row-major f32. A kernel set is a value: pass it along, keep no state. */
+#ifndef MASKMILL_TENSOR_H
+#define MASKMILL_TENSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "maskmill/status.h"
+
+typedef enum mm_backend {
+    MM_BACKEND_AUTO = 0, /* oneDNN where it was built in, else BLAS */
+    MM_BACKEND_DNNL,
+    MM_BACKEND_BLAS
+} mm_backend;
+
+typedef enum mm_precision { MM_PRECISION_AUTO = 0, MM_PRECISION_F32, MM_PRECISION_BF16 } mm_precision;
+
+typedef struct mm_kernels {
+    mm_backend backend;
+    mm_precision precision; /* of the large products; norms, softmax and small heads are always f32 */
+    uint32_t threads;       /* of this rank; 0 counts as 1 */
+} mm_kernels;
+
+/* Replace AUTO by what this machine and build have; MM_ERR_UNSUPPORTED if what was asked for is not there. */
+MM_RESULT_USED mm_status mm_kernels_resolve(mm_kernels *kernels, mm_error *err);
+/* "oneDNN 2.6.0 f32, 1 thread": for run.json, bench and `model info`. */
+void mm_kernels_describe(const mm_kernels *kernels, char *text, size_t size);
+/* Small products of every layout in use against a plain loop; MM_ERR_INTERNAL names the kernel that is wrong. */
+MM_RESULT_USED mm_status mm_kernels_check(const mm_kernels *kernels, mm_error *err);
+
+/* C[m,n] (leading dimension ldc) = alpha * op(A)[m,k] * op(B)[k,n] + beta * C. op transposes when the flag is set.
+ * Rows of C are shared among the threads. */
+MM_RESULT_USED mm_status mm_gemm(const mm_kernels *kernels, bool transpose_a, bool transpose_b, size_t m, size_t n,
+                                 size_t k, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
+                                 float beta, float *c, size_t ldc, mm_error *err);
+
+#endif
