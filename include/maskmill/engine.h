@@ -6,6 +6,7 @@
 #define MASKMILL_ENGINE_H
 
 #include "maskmill/amg.h"
+#include "maskmill/comm.h"
 
 typedef struct mm_config {
     mm_amg_params amg; /* section `amg`, but short_side stands in section `output` */
@@ -47,9 +48,10 @@ typedef struct mm_run_summary {
     double seconds;
 } mm_run_summary;
 
-/* Collective: every rank of MPI_COMM_WORLD calls it, with MPI initialised (MPI_THREAD_MULTIPLE). All ranks return the
- * same status; the error text is complete on rank 0, which alone should print it. Nothing is written before sources,
- * config, model and output folder have been found good. */
-MM_RESULT_USED mm_status mm_engine_run(const mm_run_options *options, mm_run_summary *summary, mm_error *err);
+/* Collective: every rank calls it with equal options. All ranks return the same status and text; rank 0 alone should
+ * print it, and the summary is complete on rank 0 only. Nothing is written before sources, config, model and output
+ * folder have been found good. */
+MM_RESULT_USED mm_status mm_engine_run(mm_comm *comm, const mm_run_options *options, mm_run_summary *summary,
+                                       mm_error *err);
 
 #endif
