@@ -19,15 +19,20 @@ typedef enum mm_backend {
 
 typedef enum mm_precision { MM_PRECISION_AUTO = 0, MM_PRECISION_F32, MM_PRECISION_BF16 } mm_precision;
 
+/* The instructions of our own element-wise loops. Results differ between them in the last bits (fused multiply-adds),
+ * so the ranks of a run agree on one. */
+typedef enum mm_isa { MM_ISA_AUTO = 0, MM_ISA_PORTABLE, MM_ISA_AVX2, MM_ISA_AVX512 } mm_isa;
+
 typedef struct mm_kernels {
     mm_backend backend;
     mm_precision precision; /* of the large products; norms, softmax and small heads are always f32 */
+    mm_isa isa;
     uint32_t threads;       /* of this rank; 0 counts as 1 */
 } mm_kernels;
 
 /* Replace AUTO by what this machine and build have; MM_ERR_UNSUPPORTED if what was asked for is not there. */
 MM_RESULT_USED mm_status mm_kernels_resolve(mm_kernels *kernels, mm_error *err);
-/* "oneDNN 2.6.0 f32, 1 thread": for run.json, bench and `model info`. */
+/* "oneDNN 2.6.0, f32, AVX-512, 1 thread": for run.json, bench and `model info`. */
 void mm_kernels_describe(const mm_kernels *kernels, char *text, size_t size);
 /* Small products of every layout in use against a plain loop; MM_ERR_INTERNAL names the kernel that is wrong. */
 MM_RESULT_USED mm_status mm_kernels_check(const mm_kernels *kernels, mm_error *err);

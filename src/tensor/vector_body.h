@@ -1,0 +1,344 @@
+/* The loops of vector.h. Included once per instruction set by a file that names the table (MM_VECTOR_TABLE) and is
+ * compiled with that set's flags: the sixteen lanes below become one, two or four registers.
+ *
+ * Sums run in sixteen lanes whatever the registers' width, so the order of additions is the same everywhere. */
+#ifndef MM_VECTOR_TABLE
+#error "define MM_VECTOR_TABLE before including vector_body.h"
+#endif
+
+#include "tensor/vector.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { LANES = 16 };
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t ints __attribute__((vector_size(LANES * sizeof(int32_t))));
+
+static inline lanes load(const float *p)
+{
+    lanes v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void store(float *p, lanes v)
+{
+    memcpy(p, &v, sizeof v);
+}
+
+/* The last n < LANES elements; what is missing reads as `fill`. */
+static inline lanes load_part(const float *p, size_t n, float fill)
+{
+    lanes v = {0};
+    v += fill;
+    memcpy(&v, p, n * sizeof *p);
+    return v;
+}
+
+static inline void store_part(float *p, lanes v, size_t n)
+{
+    memcpy(p, &v, n * sizeof *p);
+}
+
+static inline lanes splat(float x)
+{
+    return (lanes){0} + x;
+}
+
+static inline lanes choose(ints condition, lanes yes, lanes no)
+{
+    return (lanes)((condition & (ints)yes) | (~condition & (ints)no));
+}
+
+static inline lanes larger(lanes a, lanes b)
+{
+    return choose(a > b, a, b);
+}
+
+static inline float sum_lanes(lanes v)
+{
+    float part[LANES];
+    memcpy(part, &v, sizeof v);
+    for (size_t width = LANES / 2; width; width /= 2)
+        for (size_t i = 0; i < width; i++)
+            part[i] += part[i + width];
+    return part[0];
+}
+
+static inline float max_lanes(lanes v)
+{
+    float part[LANES];
+    memcpy(part, &v, sizeof v);
+    for (size_t width = LANES / 2; width; width /= 2)
+        for (size_t i = 0; i < width; i++)
+            part[i] = part[i] > part[i + width] ? part[i] : part[i + width];
+    return part[0];
+}
+
+/* e^x: x = n ln 2 + r, e^r by a degree-6 minimax polynomial on |r| <= ln 2 / 2 (fitted to 2e-9), n into the exponent.
+ * Relative error under 2.3e-7. Below -87.3 the result is 0 to within the smallest normal number. */
+static inline lanes exp_lanes(lanes x)
+{
+    x = choose(x < -87.0f, splat(-87.0f), x);
+    x = choose(x > 88.0f, splat(88.0f), x);
+    /* Adding 1.5 * 2^23 rounds to an integer in the low bits of the mantissa. */
+    const lanes shifted = x * 1.44269504f + 12582912.0f;
+    const lanes n = shifted - 12582912.0f;
+    const lanes r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+    lanes p = r * 0.0013836834f + 0.008374822f;
+    p = p * r + 0.041668225f;
+    p = p * r + 0.1666642f;
+    p = p * r + 0.4999999f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    const ints exponent = ((ints)shifted - 0x4B400000) << 23;
+    return (lanes)((ints)p + exponent);
+}
+
+/* erf: x P(x^2) below 1, 1 - exp(-Q(x)) above, both minimax fits; absolute error under 1.4e-7. */
+static inline lanes erf_lanes(lanes x)
+{
+    const lanes a = (lanes)((ints)x & 0x7fffffff);
+    const lanes t = a * a;
+    lanes p = t * 7.853858e-05f - 0.00080101925f;
+    p = p * t + 0.0051883277f;
+    p = p * t - 0.026853811f;
+    p = p * t + 0.112835854f;
+    p = p * t - 0.37612626f;
+    p = p * t + 1.1283791f;
+    const lanes b = choose(a > 4.0f, splat(4.0f), a);
+    lanes q = b * -2.5132667e-07f + 2.5314808e-05f;
+    q = q * b - 0.00046378802f;
+    q = q * b + 0.004282383f;
+    q = q * b - 0.025373556f;
+    q = q * b + 0.108638994f;
+    q = q * b + 0.6330396f;
+    q = q * b + 1.1296612f;
+    q = q * b - 0.00020435988f;
+    const lanes magnitude = choose(a < 1.0f, p * a, 1.0f - exp_lanes(-q));
+    return (lanes)((ints)magnitude | ((ints)x & (int32_t)0x80000000));
+}
+
+static inline lanes gelu_lanes(lanes x)
+{
+    return 0.5f * x * (1.0f + erf_lanes(x * 0.70710678f));
+}
+
+static void add(float *x, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] += y[i];
+}
+
+static void add_bias(float *x, const float *bias, size_t rows, size_t n)
+{
+    for (size_t r = 0; r < rows; r++)
+        add(x + r * n, bias, n);
+}
+
+static void bias_gelu(float *x, const float *bias, size_t rows, size_t n)
+{
+    for (size_t r = 0; r < rows; r++, x += n) {
+        size_t i = 0;
+        for (; i + LANES <= n; i += LANES)
+            store(x + i, gelu_lanes(bias ? load(x + i) + load(bias + i) : load(x + i)));
+        if (i < n) {
+            const lanes v = load_part(x + i, n - i, 0);
+            store_part(x + i, gelu_lanes(bias ? v + load_part(bias + i, n - i, 0) : v), n - i);
+        }
+    }
+}
+
+static void bias_relu(float *x, const float *bias, size_t rows, size_t n)
+{
+    for (size_t r = 0; r < rows; r++, x += n)
+        for (size_t i = 0; i < n; i++) {
+            const float v = x[i] + bias[i];
+            x[i] = v > 0 ? v : 0;
+        }
+}
+
+static void layer_norm(const float *x, const float *weight, const float *bias, float eps, float *out, size_t rows,
+                       size_t n)
+{
+    for (size_t r = 0; r < rows; r++, x += n, out += n) {
+        lanes total = {0};
+        size_t i = 0;
+        for (; i + LANES <= n; i += LANES)
+            total += load(x + i);
+        if (i < n)
+            total += load_part(x + i, n - i, 0);
+        const float mean = sum_lanes(total) / (float)n;
+        lanes square = {0};
+        for (i = 0; i + LANES <= n; i += LANES) {
+            const lanes d = load(x + i) - mean;
+            square += d * d;
+        }
+        if (i < n) {
+            const lanes d = load_part(x + i, n - i, mean) - mean;
+            square += d * d;
+        }
+        const float inverse = 1.0f / sqrtf(sum_lanes(square) / (float)n + eps);
+        for (i = 0; i < n; i++)
+            out[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
+    }
+}
+
+static inline float row_maximum(const float *x, size_t n)
+{
+    lanes top = splat(-FLT_MAX);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        top = larger(load(x + i), top);
+    if (i < n)
+        top = larger(load_part(x + i, n - i, -FLT_MAX), top);
+    return max_lanes(top);
+}
+
+/* x = exp(x - maximum); returns the sum. */
+static inline float row_exp(float *x, size_t n, float maximum)
+{
+    lanes total = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const lanes e = exp_lanes(load(x + i) - maximum);
+        store(x + i, e);
+        total += e;
+    }
+    float sum = sum_lanes(total);
+    if (i < n) {
+        float tail[LANES];
+        store(tail, exp_lanes(load_part(x + i, n - i, maximum) - maximum));
+        for (size_t j = 0; i + j < n; j++) {
+            x[i + j] = tail[j];
+            sum += tail[j];
+        }
+    }
+    return sum;
+}
+
+static void softmax(float *x, size_t rows, size_t n, size_t ld)
+{
+    for (size_t r = 0; r < rows; r++, x += ld) {
+        const float scale = 1.0f / row_exp(x, n, row_maximum(x, n));
+        for (size_t i = 0; i < n; i++)
+            x[i] *= scale;
+    }
+}
+
+static void softmax_step(float *x, size_t rows, size_t n, size_t ld, float *maximum, float *sum, float *scale)
+{
+    for (size_t r = 0; r < rows; r++, x += ld) {
+        const float here = row_maximum(x, n);
+        const float top = here > maximum[r] ? here : maximum[r];
+        scale[r] = expf(maximum[r] - top);
+        sum[r] = sum[r] * scale[r] + row_exp(x, n, top);
+        maximum[r] = top;
+    }
+}
+
+static void softmax_step_columns(float *x, size_t rows, size_t n, float *maximum, float *sum, float *scale)
+{
+    for (size_t c = 0; c < n; c += LANES) {
+        const size_t width = n - c < LANES ? n - c : LANES;
+        const bool whole = width == LANES;
+        const lanes before = whole ? load(maximum + c) : load_part(maximum + c, width, 0);
+        lanes top = before;
+        for (size_t r = 0; r < rows; r++) {
+            const float *p = x + r * n + c;
+            top = larger(whole ? load(p) : load_part(p, width, 0), top);
+        }
+        const lanes factor = exp_lanes(before - top);
+        /* A first piece comes after nothing: the clamp in exp_lanes must not let exp(-huge) through as non-zero. */
+        const lanes rescale = choose(before == -FLT_MAX, splat(0), factor);
+        lanes total = (whole ? load(sum + c) : load_part(sum + c, width, 0)) * rescale;
+        for (size_t r = 0; r < rows; r++) {
+            float *p = x + r * n + c;
+            const lanes e = exp_lanes((whole ? load(p) : load_part(p, width, 0)) - top);
+            total += e;
+            if (whole)
+                store(p, e);
+            else
+                store_part(p, e, width);
+        }
+        store_part(maximum + c, top, width);
+        store_part(sum + c, total, width);
+        store_part(scale + c, rescale, width);
+    }
+}
+
+static void softmax_groups(float *x, size_t rows, size_t t, size_t h)
+{
+    for (size_t r = 0; r < rows; r++, x += t * h) {
+        for (size_t c = 0; c < h; c += LANES) {
+            const size_t width = h - c < LANES ? h - c : LANES;
+            lanes top = load_part(x + c, width, 0);
+            for (size_t i = 1; i < t; i++)
+                top = larger(load_part(x + i * h + c, width, 0), top);
+            lanes total = {0};
+            for (size_t i = 0; i < t; i++) {
+                const lanes e = exp_lanes(load_part(x + i * h + c, width, 0) - top);
+                total += e;
+                store_part(x + i * h + c, e, width);
+            }
+            const lanes scale = 1.0f / total;
+            for (size_t i = 0; i < t; i++)
+                store_part(x + i * h + c, load_part(x + i * h + c, width, 0) * scale, width);
+        }
+    }
+}
+
+static void scale_rows(float *x, const float *scale, size_t rows, size_t n, size_t ld)
+{
+    for (size_t r = 0; r < rows; r++, x += ld)
+        for (size_t i = 0; i < n; i++)
+            x[i] *= scale[r];
+}
+
+static void depthwise3x3(const float *in, size_t ih, size_t iw, size_t channels, size_t stride, const float *weight,
+                         const float *bias, float *out, size_t ow, size_t y0, size_t y1)
+{
+    for (size_t y = y0; y < y1; y++)
+        for (size_t x = 0; x < ow; x++) {
+            float *to = out + (y * ow + x) * channels;
+            for (size_t c = 0; c < channels; c += LANES) {
+                const size_t width = channels - c < LANES ? channels - c : LANES;
+                const bool whole = width == LANES;
+                lanes total = whole ? load(bias + c) : load_part(bias + c, width, 0);
+                for (size_t ky = 0; ky < 3; ky++) {
+                    const size_t sy = y * stride + ky; /* one more than the row read */
+                    if (sy < 1 || sy > ih)
+                        continue;
+                    for (size_t kx = 0; kx < 3; kx++) {
+                        const size_t sx = x * stride + kx;
+                        if (sx < 1 || sx > iw)
+                            continue;
+                        const float *p = in + ((sy - 1) * iw + sx - 1) * channels + c;
+                        const float *w = weight + (ky * 3 + kx) * channels + c;
+                        total += whole ? load(p) * load(w) : load_part(p, width, 0) * load_part(w, width, 0);
+                    }
+                }
+                if (whole)
+                    store(to + c, total);
+                else
+                    store_part(to + c, total, width);
+            }
+        }
+}
+
+const mm_vector MM_VECTOR_TABLE = {
+    .add_bias = add_bias,
+    .bias_gelu = bias_gelu,
+    .bias_relu = bias_relu,
+    .add = add,
+    .layer_norm = layer_norm,
+    .softmax = softmax,
+    .softmax_step = softmax_step,
+    .softmax_step_columns = softmax_step_columns,
+    .softmax_groups = softmax_groups,
+    .scale_rows = scale_rows,
+    .depthwise3x3 = depthwise3x3,
+};
