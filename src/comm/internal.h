@@ -1,0 +1,18 @@
+#ifndef MM_COMM_INTERNAL_H
+#define MM_COMM_INTERNAL_H
+
+#include <mpi.h>
+
+#include "maskmill/comm.h"
+
+struct mm_comm {
+    MPI_Comm world; /* a duplicate of MPI_COMM_WORLD whose errors are returned */
+    int rank, size;
+    bool first_on_host;
+    char host[256];
+};
+
+/* MM_OK for MPI_SUCCESS, else MM_ERR_INTERNAL with MPI's own text. */
+mm_status mm_comm_check(int code, const char *call, mm_error *err);
+
+#endif
