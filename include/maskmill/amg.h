@@ -8,15 +8,16 @@
 #include "maskmill/mask.h"
 #include "maskmill/model.h"
 
-/* Names and defaults are the reference's. A filter whose threshold is 0 does not run. */
+/* Names and defaults are the reference's. A filter whose threshold is 0 does not run. Thresholds are float where the
+ * reference compares in float and double where it compares in double. */
 typedef struct mm_amg_params {
     uint32_t points_per_side;                /* 32 */
     float pred_iou_thresh;                   /* 0.88: keep predicted_iou > this */
     float stability_score_thresh;            /* 0.95: keep stability >= this */
     float stability_score_offset;            /* 1.0 */
-    float box_nms_thresh;                    /* 0.7 */
+    double box_nms_thresh;                   /* 0.7 */
     uint32_t crop_n_layers;                  /* 0 */
-    float crop_nms_thresh;                   /* 0.7 */
+    double crop_nms_thresh;                  /* 0.7 */
     double crop_overlap_ratio;               /* 512 / 1500 */
     uint32_t crop_n_points_downscale_factor; /* 1 */
     uint32_t min_mask_region_area;           /* 0, pixels */

@@ -46,14 +46,16 @@ MM_RESULT_USED mm_status mm_rle_from_counts(const uint8_t *counts, size_t size, 
                                             mm_rle *rle, mm_error *err);
 
 /* [ref] remove_small_regions: fill holes (8-connected background pieces smaller than min_area, at the border too),
- * then drop islands smaller than min_area; if no island is left, the largest stays. Edits *rle in place and says in
- * *changed whether it did. *largest (may be NULL) is the area of the largest 8-connected piece before islands go. */
+ * then drop islands smaller than min_area; if no island is left, the largest stays. Edits *rle in place. *changed is
+ * the reference's flag: a small piece was found, even if it is the one that stays. *largest (may be NULL) is the area
+ * of the largest 8-connected piece before islands go, 0 for an empty mask. */
 MM_RESULT_USED mm_status mm_mask_remove_small(mm_rle *rle, uint32_t min_area, bool *changed, uint32_t *largest,
                                               mm_error *err);
 
 /* torchvision's nms on boxes x0, y0, x1, y1: indices of what stays, in order of falling score (ties keep their
- * order), into keep[0 .. *kept). IoU > threshold suppresses, compared in float; a NaN IoU never does. */
-MM_RESULT_USED mm_status mm_mask_nms(const float (*boxes)[4], const float *scores, size_t count, float threshold,
+ * order), into keep[0 .. *kept), which has room for `count`. IoU > threshold suppresses, the IoU computed in float
+ * and compared in double (torchvision's threshold is a double: IoU 4/5 is suppressed at 0.8); a NaN IoU never does. */
+MM_RESULT_USED mm_status mm_mask_nms(const float (*boxes)[4], const float *scores, size_t count, double threshold,
                                      size_t *keep, size_t *kept, mm_error *err);
 
 #endif
