@@ -21,9 +21,16 @@ typedef struct mm_config {
 } mm_config;
 
 mm_config mm_config_defaults(void);
-/* `path` may be NULL (defaults); sets[] are "section.key=value". */
+/* `path` may be NULL (the reference's defaults); sets[] are "section.key=value". */
 MM_RESULT_USED mm_status mm_config_load(const char *path, const char *const *sets, size_t set_count,
                                         mm_config *config, mm_error *err);
+/* Where `-c` looks: an existing file is taken as it is; else a preset's name ("default", "sa1b", "fast",
+ * "small-model") is looked up beside the program (../share/maskmill/configs) and in the source tree it was built from.
+ * `path` takes up to `size` bytes; MM_ERR_USAGE if there is none. */
+MM_RESULT_USED mm_status mm_config_locate(const char *name_or_path, char *path, size_t size, mm_error *err);
+/* The preset for a run without -c: "small-model" for the model that is shipped (`model` NULL or "default"), whose
+ * scores are lower than the public checkpoints'; else "default". */
+const char *mm_config_preset_for(const char *model);
 /* Every key with its value, in a fixed order: what a shard's `config` attribute holds. The caller frees *yaml. */
 MM_RESULT_USED mm_status mm_config_to_yaml(const mm_config *config, char **yaml, mm_error *err);
 

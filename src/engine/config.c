@@ -1,0 +1,115 @@
+/* engine/config: what decides a run. YAML by sections, then --set, then checks; the same keys are written into every
+ * shard, so that a dataset says how it was made. */
+#include "config_keys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_FILE = 1 << 20 };
+
+mm_config mm_config_defaults(void)
+{
+    mm_config config = {.amg = mm_amg_defaults()};
+    config.output.images_per_shard = 1000;
+    config.image.max_pixels = UINT64_C(1) << 28;
+    config.image.max_bytes = UINT64_C(1) << 30;
+    return config;
+}
+
+/* The whole file into *bytes (the caller frees). Whatever keeps a config from being read is wrong usage. */
+static mm_status read_file(const char *path, unsigned char **bytes, size_t *size, mm_error *err)
+{
+    mm_status status = MM_OK;
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return mm_fail(err, MM_ERR_USAGE, "config %s: %s", path, strerror(errno));
+    unsigned char *buffer = malloc(MAX_FILE + 1);
+    if (!buffer) {
+        status = mm_fail_memory(err, "reading a config");
+    } else {
+        *size = fread(buffer, 1, MAX_FILE + 1, file);
+        if (ferror(file))
+            status = mm_fail(err, MM_ERR_USAGE, "config %s: %s", path, strerror(errno));
+        else if (*size > MAX_FILE)
+            status = mm_fail(err, MM_ERR_USAGE, "config %s: is larger than 1 MiB; is it a config?", path);
+    }
+    (void)fclose(file); /* only read */
+    if (status != MM_OK) {
+        free(buffer);
+        return status;
+    }
+    *bytes = buffer;
+    return MM_OK;
+}
+
+static mm_status apply_set(const char *set, mm_config *config, mm_error *err)
+{
+    const char *dot = strchr(set, '.'), *equals = strchr(set, '=');
+    char section[32], name[64];
+    if (!dot || !equals || dot > equals)
+        return mm_fail(err, MM_ERR_USAGE, "--set %.80s: write it as section.key=value, e.g. amg.points_per_side=16",
+                       set);
+    const size_t section_length = (size_t)(dot - set), name_length = (size_t)(equals - dot - 1);
+    size_t key = mm_config_key_count();
+    if (section_length < sizeof section && name_length < sizeof name) {
+        (void)snprintf(section, sizeof section, "%.*s", (int)section_length, set);
+        (void)snprintf(name, sizeof name, "%.*s", (int)name_length, dot + 1);
+        key = mm_config_key_find(section, name);
+    }
+    if (key == mm_config_key_count())
+        return mm_fail(err, MM_ERR_USAGE, "--set %.80s: unknown key; docs/configuration.md lists all keys", set);
+    const mm_status status = mm_config_key_set(config, key, equals + 1, err);
+    return status == MM_OK ? MM_OK : mm_error_prefix(err, "--set");
+}
+
+mm_status mm_config_load(const char *path, const char *const *sets, size_t set_count, mm_config *config,
+                         mm_error *err)
+{
+    mm_config loaded = mm_config_defaults();
+    mm_status status = MM_OK;
+    if (path) {
+        unsigned char *bytes = NULL;
+        size_t size = 0;
+        status = read_file(path, &bytes, &size, err);
+        if (status == MM_OK)
+            status = mm_config_parse_yaml(path, bytes, size, &loaded, err);
+        free(bytes);
+    }
+    for (size_t i = 0; status == MM_OK && i < set_count; i++)
+        status = apply_set(sets[i], &loaded, err);
+    if (status == MM_OK) {
+        status = mm_config_check(&loaded, err);
+        if (status != MM_OK && path)
+            status = mm_error_prefix(err, "%s", path);
+    }
+    if (status == MM_OK)
+        *config = loaded;
+    return status;
+}
+
+mm_status mm_config_to_yaml(const mm_config *config, char **yaml, mm_error *err)
+{
+    size_t size = 0;
+    char *text = NULL;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return mm_fail_memory(err, "writing a config");
+    const char *section = "";
+    for (size_t key = 0; key < mm_config_key_count(); key++) {
+        char value[40];
+        if (strcmp(section, mm_config_key_section(key)) != 0) {
+            section = mm_config_key_section(key);
+            (void)fprintf(out, "%s:\n", section); /* a failed write shows in fclose */
+        }
+        mm_config_key_get(config, key, value);
+        (void)fprintf(out, "  %s: %s\n", mm_config_key_name(key), value);
+    }
+    const bool failed = ferror(out) != 0;
+    if (fclose(out) != 0 || failed) {
+        free(text);
+        return mm_fail_memory(err, "writing a config");
+    }
+    *yaml = text;
+    return MM_OK;
+}
