@@ -17,6 +17,8 @@ typedef struct mm_vector {
     void (*bias_relu)(float *x, const float *bias, size_t rows, size_t n);
     /* x[n] += y[n] */
     void (*add)(float *x, const float *y, size_t n);
+    /* x[rows][columns] += row_term[rows] + column_term[columns] */
+    void (*add_outer)(float *x, const float *row_term, const float *column_term, size_t rows, size_t columns);
     /* out[rows][n] = (x - mean) / sqrt(variance + eps) * weight + bias over each row; in place allowed */
     void (*layer_norm)(const float *x, const float *weight, const float *bias, float eps, float *out, size_t rows,
                        size_t n);
@@ -31,10 +33,11 @@ typedef struct mm_vector {
     void (*softmax_groups)(float *x, size_t rows, size_t t, size_t h);
     /* x[rows][n] (rows ld apart) *= scale[rows] */
     void (*scale_rows)(float *x, const float *scale, size_t rows, size_t n, size_t ld);
-    /* Depthwise 3x3 convolution, zero padding 1, channels last: out[oh][ow][c] from in[ih][iw][c];
-     * weight[9][c], bias[c]; out row y reads rows stride*y - 1 .. + 1. Rows y0 <= y < y1 of out are made. */
-    void (*depthwise3x3)(const float *in, size_t ih, size_t iw, size_t channels, size_t stride, const float *weight,
-                         const float *bias, float *out, size_t ow, size_t y0, size_t y1);
+    /* One output row of a depthwise 3x3 convolution, zero padding 1, channels last: out[ow][channels] from rows
+     * centre - 1 .. centre + 1 of in[ih][iw][channels] (those outside count as zeros), every stride-th column;
+     * weight[9][channels], bias[channels]. */
+    void (*depthwise3x3)(const float *in, size_t ih, size_t iw, size_t channels, size_t stride, size_t centre,
+                         const float *weight, const float *bias, float *out, size_t ow);
 } mm_vector;
 
 /* The loops of a resolved kernel set. */

@@ -161,6 +161,13 @@ static void bias_relu(float *x, const float *bias, size_t rows, size_t n)
         }
 }
 
+static void add_outer(float *x, const float *row_term, const float *column_term, size_t rows, size_t columns)
+{
+    for (size_t r = 0; r < rows; r++, x += columns)
+        for (size_t c = 0; c < columns; c++)
+            x[c] += row_term[r] + column_term[c];
+}
+
 static void layer_norm(const float *x, const float *weight, const float *bias, float eps, float *out, size_t rows,
                        size_t n)
 {
@@ -298,34 +305,31 @@ static void scale_rows(float *x, const float *scale, size_t rows, size_t n, size
             x[i] *= scale[r];
 }
 
-static void depthwise3x3(const float *in, size_t ih, size_t iw, size_t channels, size_t stride, const float *weight,
-                         const float *bias, float *out, size_t ow, size_t y0, size_t y1)
+static void depthwise3x3(const float *in, size_t ih, size_t iw, size_t channels, size_t stride, size_t centre,
+                         const float *weight, const float *bias, float *out, size_t ow)
 {
-    for (size_t y = y0; y < y1; y++)
-        for (size_t x = 0; x < ow; x++) {
-            float *to = out + (y * ow + x) * channels;
-            for (size_t c = 0; c < channels; c += LANES) {
-                const size_t width = channels - c < LANES ? channels - c : LANES;
-                const bool whole = width == LANES;
-                lanes total = whole ? load(bias + c) : load_part(bias + c, width, 0);
-                for (size_t ky = 0; ky < 3; ky++) {
-                    const size_t sy = y * stride + ky; /* one more than the row read */
-                    if (sy < 1 || sy > ih)
+    for (size_t x = 0; x < ow; x++, out += channels)
+        for (size_t c = 0; c < channels; c += LANES) {
+            const size_t width = channels - c < LANES ? channels - c : LANES;
+            const bool whole = width == LANES;
+            lanes total = whole ? load(bias + c) : load_part(bias + c, width, 0);
+            for (size_t ky = 0; ky < 3; ky++) {
+                const size_t sy = centre + ky; /* one more than the row read */
+                if (sy < 1 || sy > ih)
+                    continue;
+                for (size_t kx = 0; kx < 3; kx++) {
+                    const size_t sx = x * stride + kx;
+                    if (sx < 1 || sx > iw)
                         continue;
-                    for (size_t kx = 0; kx < 3; kx++) {
-                        const size_t sx = x * stride + kx;
-                        if (sx < 1 || sx > iw)
-                            continue;
-                        const float *p = in + ((sy - 1) * iw + sx - 1) * channels + c;
-                        const float *w = weight + (ky * 3 + kx) * channels + c;
-                        total += whole ? load(p) * load(w) : load_part(p, width, 0) * load_part(w, width, 0);
-                    }
+                    const float *p = in + ((sy - 1) * iw + sx - 1) * channels + c;
+                    const float *w = weight + (ky * 3 + kx) * channels + c;
+                    total += whole ? load(p) * load(w) : load_part(p, width, 0) * load_part(w, width, 0);
                 }
-                if (whole)
-                    store(to + c, total);
-                else
-                    store_part(to + c, total, width);
             }
+            if (whole)
+                store(out + c, total);
+            else
+                store_part(out + c, total, width);
         }
 }
 
@@ -334,6 +338,7 @@ const mm_vector MM_VECTOR_TABLE = {
     .bias_gelu = bias_gelu,
     .bias_relu = bias_relu,
     .add = add,
+    .add_outer = add_outer,
     .layer_norm = layer_norm,
     .softmax = softmax,
     .softmax_step = softmax_step,

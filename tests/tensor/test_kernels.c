@@ -223,7 +223,8 @@ static void check_depthwise(size_t h, size_t w, size_t c, size_t stride)
     ck_assert(in && out && weight);
     fill(in, h * w * c, 1, 6);
     fill(weight, 10 * c, 1, 7);
-    ops->depthwise3x3(in, h, w, c, stride, weight, weight + 9 * c, out, ow, 0, oh);
+    for (size_t y = 0; y < oh; y++)
+        ops->depthwise3x3(in, h, w, c, stride, y * stride, weight, weight + 9 * c, out + y * ow * c, ow);
     for (size_t y = 0; y < oh; y++)
         for (size_t x = 0; x < ow; x++)
             for (size_t i = 0; i < c; i++) {
@@ -268,6 +269,10 @@ START_TEST(loops_equal_their_plain_twins)
         ck_assert_float_eq(x[4], 4);
         ops->add_bias(x, y, 1, 5);
         ck_assert_float_eq(x[4], 5);
+        float grid[6] = {0}, down[2] = {10, 20}, across[3] = {1, 2, 3};
+        ops->add_outer(grid, down, across, 2, 3);
+        ck_assert_float_eq(grid[0], 11);
+        ck_assert_float_eq(grid[5], 23);
     }
 }
 END_TEST

@@ -1,0 +1,51 @@
+/* The pieces that both image encoders are made of. Activations are channels-last: [rows][channels], a row a cell or
+ * pixel of a grid, so that every 1x1 convolution is a matrix product. */
+#ifndef MM_MODEL_LAYERS_H
+#define MM_MODEL_LAYERS_H
+
+#include "model/weights.h"
+#include "tensor/vector.h"
+
+/* What a computation runs with: kernels, loops, and one scratch block a thread. */
+typedef struct mm_context {
+    const mm_kernels *kernels;
+    const mm_vector *ops;
+    float *const *scratch; /* [kernels->threads] blocks of the size the model asked for */
+} mm_context;
+
+/* y[rows][out] = x[rows][in] W^T; the bias is left to the caller, who mostly fuses it with what comes next. */
+MM_RESULT_USED mm_status mm_layer_product(const mm_context *context, const mm_linear *linear, const float *x,
+                                          size_t rows, float *y, mm_error *err);
+/* The same with the bias. */
+MM_RESULT_USED mm_status mm_layer_linear(const mm_context *context, const mm_linear *linear, const float *x,
+                                         size_t rows, float *y, mm_error *err);
+
+/* x += fc2(gelu(fc1(norm(x)))), in pieces of rows that stay in cache. Scratch: mm_layer_mlp_scratch floats. */
+MM_RESULT_USED mm_status mm_layer_mlp(const mm_context *context, const mm_norm *norm, const mm_linear *fc1,
+                                      const mm_linear *fc2, float *x, size_t rows, mm_error *err);
+size_t mm_layer_mlp_scratch(size_t channels, size_t hidden);
+
+/* out = norm(x), rows shared among the threads. */
+void mm_layer_norm(const mm_context *context, const mm_norm *norm, const float *x, size_t rows, size_t channels,
+                   float *out);
+
+/* 3x3 convolution, zero padding 1: y[oh][ow][out] from x[ih][iw][in], oh = (ih - 1) / stride + 1;
+ * linear->weight is [out][3][3][in]. gelu: y = gelu(y + bias); otherwise the bias, if there is one, is added.
+ * Scratch: mm_layer_conv3x3_scratch floats. */
+MM_RESULT_USED mm_status mm_layer_conv3x3(const mm_context *context, const mm_linear *linear, const float *x,
+                                          size_t ih, size_t iw, size_t channels, size_t stride, bool gelu, float *y,
+                                          mm_error *err);
+size_t mm_layer_conv3x3_scratch(size_t channels, size_t ow);
+
+/* SAM's neck: 1x1 convolution, LayerNorm2d, 3x3 convolution, LayerNorm2d; [S*S][in] to [S*S][D]. */
+typedef struct mm_neck {
+    mm_linear conv1, conv2;
+    mm_norm norm1, norm2;
+} mm_neck;
+
+mm_neck mm_neck_load(mm_weights *weights, size_t in, size_t out);
+/* `between` holds side * side * D floats. */
+MM_RESULT_USED mm_status mm_neck_run(const mm_context *context, const mm_neck *neck, const float *x, size_t side,
+                                     float *between, float *out, mm_error *err);
+
+#endif

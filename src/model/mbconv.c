@@ -1,0 +1,91 @@
+#include "model/mbconv.h"
+
+#include <omp.h>
+#include <stdio.h>
+
+/* Output rows of a strip. The strip's hidden activations never leave the cache for memory; each strip computes the
+ * two rows it shares with its neighbours once more. */
+enum { STRIP = 16 };
+
+void mm_depthwise_load(mm_weights *weights, size_t channels, const char *prefix, const float **weight,
+                       const float **bias)
+{
+    const mm_linear folded = mm_weights_conv_bn(weights, 9, channels, "%s", prefix);
+    float *turned = mm_weights_new(weights, 9 * (uint64_t)channels);
+    *weight = turned;
+    *bias = folded.bias;
+    if (!turned || !folded.weight)
+        return;
+    for (size_t c = 0; c < channels; c++)
+        for (size_t k = 0; k < 9; k++)
+            turned[k * channels + c] = folded.weight[c * 9 + k];
+}
+
+mm_mbconv mm_mbconv_load(mm_weights *weights, size_t in, size_t hidden, size_t out, size_t stride, bool residual,
+                         const char *prefix)
+{
+    mm_mbconv block = {.stride = stride, .residual = residual};
+    char depthwise[160];
+    if (snprintf(depthwise, sizeof depthwise, "%s.conv2", prefix) < 0)
+        depthwise[0] = '\0';
+    block.expand = mm_weights_conv_bn(weights, in, hidden, "%s.conv1", prefix);
+    mm_depthwise_load(weights, hidden, depthwise, &block.depthwise, &block.depthwise_bias);
+    block.project = mm_weights_conv_bn(weights, hidden, out, "%s.conv3", prefix);
+    return block;
+}
+
+size_t mm_mbconv_scratch(size_t side, size_t hidden, size_t stride)
+{
+    const size_t out_side = (side - 1) / stride + 1;
+    return (STRIP * stride + 2) * side * hidden + STRIP * out_side * hidden;
+}
+
+static mm_status run_strip(const mm_context *context, const mm_mbconv *block, const float *x, size_t side, size_t y0,
+                           size_t y1, float *scratch, float *y, mm_error *err)
+{
+    const size_t in = block->expand.in, hidden = block->expand.out, out = block->project.out, stride = block->stride;
+    const size_t out_side = (side - 1) / stride + 1, count = (y1 - y0) * out_side;
+    /* Input rows that the strip's depthwise windows touch. */
+    const size_t first = y0 > 0 ? y0 * stride - 1 : 0;
+    const size_t last = (y1 - 1) * stride + 2 < side ? (y1 - 1) * stride + 2 : side;
+    float *expanded = scratch, *filtered = expanded + (STRIP * stride + 2) * side * hidden;
+    mm_status status = mm_layer_product(context, &block->expand, x + first * side * in, (last - first) * side, expanded, err);
+    if (status != MM_OK)
+        return status;
+    context->ops->bias_gelu(expanded, block->expand.bias, (last - first) * side, hidden);
+    /* Within `expanded` rows count from `first`; where it begins or ends inside the image, the row beyond is not
+     * needed by this strip. */
+    for (size_t oy = y0; oy < y1; oy++)
+        context->ops->depthwise3x3(expanded, last - first, side, hidden, stride, oy * stride - first, block->depthwise,
+                                   block->depthwise_bias, filtered + (oy - y0) * out_side * hidden, out_side);
+    context->ops->bias_gelu(filtered, NULL, count, hidden);
+    float *to = y + y0 * out_side * out;
+    status = mm_layer_product(context, &block->project, filtered, count, to, err);
+    if (status != MM_OK)
+        return status;
+    if (block->residual) {
+        context->ops->add(to, x + y0 * side * in, count * out);
+        context->ops->bias_gelu(to, block->project.bias, count, out);
+    } else {
+        context->ops->add_bias(to, block->project.bias, count, out);
+    }
+    return MM_OK;
+}
+
+mm_status mm_mbconv_run(const mm_context *context, const mm_mbconv *block, const float *x, size_t side, float *y,
+                        mm_error *err)
+{
+    const size_t out_side = (side - 1) / block->stride + 1, strips = (out_side + STRIP - 1) / STRIP;
+    mm_status result = MM_OK;
+#pragma omp parallel for num_threads((int)context->kernels->threads) schedule(dynamic)
+    for (size_t s = 0; s < strips; s++) {
+        const size_t y0 = s * STRIP, y1 = out_side - y0 < STRIP ? out_side : y0 + STRIP;
+        mm_error own = {0};
+        const mm_status status =
+            run_strip(context, block, x, side, y0, y1, context->scratch[omp_get_thread_num()], y, &own);
+        if (status != MM_OK)
+#pragma omp critical(mm_mbconv_failure)
+            result = mm_fail(err, status, "%s", own.text);
+    }
+    return result;
+}

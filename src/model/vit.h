@@ -1,0 +1,33 @@
+/* SAM's image encoder [SAM appendix A, ViTDet]: a plain ViT, most of whose blocks attend within windows. */
+#ifndef MM_MODEL_VIT_H
+#define MM_MODEL_VIT_H
+
+#include "maskmill/image.h"
+#include "model/attention.h"
+
+typedef struct mm_vit_block {
+    mm_norm norm1, norm2;
+    mm_linear qkv, proj, fc1, fc2;
+    const float *rel_h, *rel_w; /* reversed, as mm_attention has them; NULL without relative positions */
+    bool global;
+} mm_vit_block;
+
+typedef struct mm_vit {
+    const mm_arch *arch;
+    mm_linear patch_embed;
+    const float *pos_embed; /* [S * S][C] or NULL */
+    mm_vit_block blocks[MM_MAX_DEPTH];
+    mm_neck neck;
+} mm_vit;
+
+/* Failures stick in `weights`. `arch` must outlive the encoder. */
+void mm_vit_load(mm_vit *vit, const mm_arch *arch, mm_weights *weights);
+
+/* The embedding [S * S][D], channels last, of an image already resized to at most image_size x image_size.
+ * `memory` holds mm_vit_memory floats. */
+MM_RESULT_USED mm_status mm_vit_encode(const mm_vit *vit, const mm_context *context, mm_image_view image, float *memory,
+                                       float *out, mm_error *err);
+size_t mm_vit_memory(const mm_arch *arch);
+size_t mm_vit_scratch(const mm_arch *arch);
+
+#endif

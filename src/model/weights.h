@@ -1,0 +1,52 @@
+/* Weights on their way from a checkpoint to the layers.
+ *
+ * Loading is a long list of tensors; the first failure sticks, later calls give NULL, and the caller looks once at
+ * the end. f32 tensors that lie aligned in a mapped file are used where they are, so that ranks share their pages;
+ * others are converted into the arena. */
+#ifndef MM_MODEL_WEIGHTS_H
+#define MM_MODEL_WEIGHTS_H
+
+#include "maskmill/checkpoint.h"
+#include "tensor/memory.h"
+
+typedef struct mm_weights {
+    const mm_checkpoint *checkpoint;
+    mm_arena *arena;
+    mm_error *err;
+    mm_status status; /* the first failure */
+} mm_weights;
+
+/* The tensor with that name, which must have `elements` elements. */
+const float *mm_weights_get(mm_weights *weights, uint64_t elements, const char *name_format, ...) MM_PRINTF(3, 4);
+/* As above, but always a private copy that the caller may change. */
+float *mm_weights_copy(mm_weights *weights, uint64_t elements, const char *name_format, ...) MM_PRINTF(3, 4);
+/* Uninitialised floats of the arena for derived weights. */
+float *mm_weights_new(mm_weights *weights, uint64_t elements);
+
+/* y = W x + b, as torch.nn.Linear has it: weight[out][in], bias[out]. */
+typedef struct mm_linear {
+    const float *weight, *bias;
+    size_t in, out;
+} mm_linear;
+
+/* prefix.weight and, if `bias`, prefix.bias. */
+mm_linear mm_weights_linear(mm_weights *weights, size_t in, size_t out, bool bias, const char *prefix_format, ...)
+    MM_PRINTF(5, 6);
+
+typedef struct mm_norm {
+    const float *weight, *bias;
+    float eps;
+} mm_norm;
+
+mm_norm mm_weights_norm(mm_weights *weights, size_t channels, float eps, const char *prefix_format, ...)
+    MM_PRINTF(4, 5);
+
+/* A convolution without bias and the batch norm behind it, folded into one: weight[out][per] (per = in / groups * kh *
+ * kw, as stored) and bias[out]. eps 1e-5, PyTorch's default. Names: prefix.c.weight, prefix.bn.*. */
+mm_linear mm_weights_conv_bn(mm_weights *weights, size_t per, size_t out, const char *prefix_format, ...)
+    MM_PRINTF(4, 5);
+
+/* A 3x3 convolution's weight [out][in][3][3] as [out][3][3][in], for channels-last patches. */
+const float *mm_weights_channels_last(mm_weights *weights, const float *weight, size_t in, size_t out);
+
+#endif
