@@ -1,0 +1,194 @@
+/* The shared part of a run on all ranks, with made-up images: everything is made and written once and by the right
+ * rank, no one waits for a busy rank, and a fault anywhere stops all ranks with the same line. */
+#include "mpi_check.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/owner.h"
+#include "engine/share.h"
+
+enum { IMAGES = 64, PER_SHARD = 5, SHARDS = 13, NO_IMAGE = 1000 };
+
+typedef struct scene {
+    mm_comm *comm;
+    int rank, ranks;
+    int made[IMAGES], committed[SHARDS]; /* by this rank */
+    atomic_int commits, finished;        /* seen by this rank */
+    uint64_t masks_finished, set_aside_finished;
+    /* What this scene is about. */
+    bool busy_until_others_are_done, busy_until_a_commit;
+    uint64_t make_fails_at, finished_fails_at; /* image ids */
+    uint64_t commit_fails_at;                  /* shard */
+} scene;
+
+static bool is_set_aside(uint64_t image_id)
+{
+    return image_id % 10 == 3;
+}
+
+/* Computes and calls no MPI, until the condition holds; `volatile` keeps the work. */
+static void compute_until(atomic_int *count, int least)
+{
+    volatile double x = 1;
+    while (atomic_load(count) < least)
+        x = x * 1.0000001 + 1e-9;
+}
+
+static mm_status make(void *user, uint64_t image_id, mm_record *record, mm_status *why, mm_error *err)
+{
+    scene *s = user;
+    mm_must(image_id < IMAGES);
+    s->made[image_id]++;
+    if (s->busy_until_others_are_done) {
+        s->busy_until_others_are_done = false;
+        /* This rank holds this image and at most one batch more, which is no more than a quarter of its share. */
+        compute_until(&s->finished, IMAGES - 2 - IMAGES / (4 * s->ranks));
+    }
+    if (s->busy_until_a_commit) {
+        s->busy_until_a_commit = false;
+        compute_until(&s->commits, 1);
+    }
+    if (image_id == s->make_fails_at)
+        return mm_fail(err, MM_ERR_INTERNAL, "no way to make image %" PRIu64, image_id);
+    char reason[64];
+    (void)snprintf(reason, sizeof reason, "reason %" PRIu64, image_id);
+    if (is_set_aside(image_id)) {
+        *why = MM_ERR_FORMAT;
+        return mm_record_set_aside(image_id, (uint32_t)image_id, 7, reason, record, err);
+    }
+    const mm_annotations none = {.width = (uint32_t)image_id + 1, .height = 9};
+    return mm_record_from_annotations(image_id, &none, record, err);
+}
+
+static mm_status commit(void *user, uint64_t shard, uint64_t first_image, const mm_record *records, size_t count,
+                        mm_error *err)
+{
+    scene *s = user;
+    mm_must(shard < SHARDS && first_image == shard * PER_SHARD);
+    mm_must(count == (shard == SHARDS - 1 ? IMAGES - (SHARDS - 1) * PER_SHARD : PER_SHARD));
+    mm_must((int)(shard % (uint64_t)s->ranks) == s->rank);
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t image_id = first_image + i;
+        mm_must(records[i].image_id == image_id);
+        mm_must(records[i].status == (is_set_aside(image_id) ? MM_IMAGE_SET_ASIDE : MM_IMAGE_DONE));
+        mm_must(records[i].width == (is_set_aside(image_id) ? image_id : image_id + 1));
+    }
+    s->committed[shard]++;
+    atomic_fetch_add(&s->commits, 1);
+    return shard == s->commit_fails_at ? mm_fail(err, MM_ERR_IO, "disk full at shard %" PRIu64, shard) : MM_OK;
+}
+
+static mm_status finished(void *user, const mm_finished *image, mm_error *err)
+{
+    scene *s = user;
+    mm_must(s->rank == 0);
+    char reason[64];
+    (void)snprintf(reason, sizeof reason, "reason %" PRIu64, image->image_id);
+    mm_must(image->status == (is_set_aside(image->image_id) ? MM_ERR_FORMAT : MM_OK));
+    mm_must(strcmp(image->reason, is_set_aside(image->image_id) ? reason : "") == 0);
+    s->set_aside_finished += image->status != MM_OK;
+    atomic_fetch_add(&s->finished, 1);
+    return image->image_id == s->finished_fails_at ? mm_fail(err, MM_ERR_NOMEM, "no room for the list") : MM_OK;
+}
+
+static scene new_scene(mm_comm *comm)
+{
+    return (scene){.comm = comm, .rank = mm_comm_rank(comm), .ranks = mm_comm_size(comm), .make_fails_at = NO_IMAGE,
+                   .finished_fails_at = NO_IMAGE, .commit_fails_at = NO_IMAGE};
+}
+
+static mm_status play(scene *s, mm_error *err)
+{
+    const mm_share_plan plan = {.images = IMAGES, .images_per_shard = PER_SHARD, .user = s, .make = make,
+                                .commit = commit, .finished = finished};
+    return mm_share_images(s->comm, &plan, err);
+}
+
+/* Every image made once and every shard committed once, over all ranks. */
+static void check_complete(scene *s)
+{
+    int all_made[IMAGES], all_committed[SHARDS];
+    mm_must(MPI_Allreduce(s->made, all_made, IMAGES, MPI_INT, MPI_SUM, MPI_COMM_WORLD) == MPI_SUCCESS);
+    mm_must(MPI_Allreduce(s->committed, all_committed, SHARDS, MPI_INT, MPI_SUM, MPI_COMM_WORLD) == MPI_SUCCESS);
+    for (int i = 0; i < IMAGES; i++)
+        mm_must(all_made[i] == 1);
+    for (int i = 0; i < SHARDS; i++)
+        mm_must(all_committed[i] == 1);
+    if (s->rank == 0)
+        mm_must(atomic_load(&s->finished) == IMAGES && s->set_aside_finished == 7); /* 3, 13, ... 63 */
+}
+
+static void everything_is_made_and_written_once(mm_comm *comm)
+{
+    mm_error err = {0};
+    scene s = new_scene(comm);
+    mm_must_ok(play(&s, &err), err);
+    check_complete(&s);
+}
+
+static void no_one_waits_for_rank_0(mm_comm *comm)
+{
+    mm_error err = {0};
+    scene s = new_scene(comm);
+    s.busy_until_others_are_done = s.rank == 0 && s.ranks > 1;
+    mm_must_ok(play(&s, &err), err);
+    check_complete(&s);
+}
+
+/* The last rank computes until a shard of its own is written, all of whose images others have made and sent. */
+static void no_one_waits_for_an_owner(mm_comm *comm)
+{
+    mm_error err = {0};
+    scene s = new_scene(comm);
+    s.busy_until_a_commit = s.rank == s.ranks - 1 && s.ranks > 1;
+    mm_must_ok(play(&s, &err), err);
+    check_complete(&s);
+}
+
+static void must_fail_alike(scene *s, mm_status status, const char *text)
+{
+    mm_error err = {0};
+    mm_must(play(s, &err) == status);
+    mm_must(err.status == status);
+    mm_must(strstr(err.text, text) != NULL);
+    mm_error first = err;
+    mm_must(MPI_Bcast(&first, sizeof first, MPI_BYTE, 0, MPI_COMM_WORLD) == MPI_SUCCESS);
+    mm_must(strcmp(first.text, err.text) == 0);
+}
+
+static void faults_stop_all_ranks(mm_comm *comm)
+{
+    scene s = new_scene(comm);
+    s.make_fails_at = 20; /* whoever gets it */
+    must_fail_alike(&s, MM_ERR_INTERNAL, "no way to make image 20");
+
+    s = new_scene(comm);
+    s.commit_fails_at = (uint64_t)s.ranks - 1; /* a shard of the last rank */
+    char text[600];
+    (void)snprintf(text, sizeof text, "%s (rank %d): disk full at shard %d", mm_comm_host(comm), s.ranks - 1,
+                   s.ranks - 1);
+    must_fail_alike(&s, MM_ERR_IO, s.ranks > 1 ? text : "disk full at shard 0");
+
+    s = new_scene(comm);
+    s.finished_fails_at = 11;
+    must_fail_alike(&s, MM_ERR_NOMEM, "no room for the list");
+
+    /* And nothing is left over that would disturb the next run. */
+    everything_is_made_and_written_once(comm);
+}
+
+int main(int argc, char **argv)
+{
+    mm_error err = {0};
+    mm_comm *comm = NULL;
+    mm_must_ok(mm_comm_start(&argc, &argv, &comm, &err), err);
+    everything_is_made_and_written_once(comm);
+    no_one_waits_for_rank_0(comm);
+    no_one_waits_for_an_owner(comm);
+    faults_stop_all_ranks(comm);
+    mm_comm_stop(comm);
+    return 0;
+}
