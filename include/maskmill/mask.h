@@ -41,7 +41,8 @@ MM_RESULT_USED mm_status mm_rle_place(const mm_rle *rle, uint32_t x0, uint32_t y
 
 /* COCO's compressed counts, byte-equal to pycocotools'. *size bytes, not terminated; the caller frees *counts. */
 MM_RESULT_USED mm_status mm_rle_to_counts(const mm_rle *rle, uint8_t **counts, size_t *size, mm_error *err);
-/* The way back, from untrusted bytes: MM_ERR_FORMAT unless the runs are whole and sum to height * width. */
+/* The way back, from untrusted bytes: MM_ERR_FORMAT unless the runs are whole and sum to height * width. Empty runs in
+ * the middle, which other writers may leave, are joined with their neighbours. */
 MM_RESULT_USED mm_status mm_rle_from_counts(const uint8_t *counts, size_t size, uint32_t height, uint32_t width,
                                             mm_rle *rle, mm_error *err);
 
