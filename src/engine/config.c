@@ -2,9 +2,10 @@
  * shard, so that a dataset says how it was made. */
 #include "config_keys.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/file.h"
 
 enum { MAX_FILE = 1 << 20 };
 
@@ -17,30 +18,18 @@ mm_config mm_config_defaults(void)
     return config;
 }
 
-/* The whole file into *bytes (the caller frees). Whatever keeps a config from being read is wrong usage. */
-static mm_status read_file(const char *path, unsigned char **bytes, size_t *size, mm_error *err)
+/* Whatever keeps a config from being read is wrong usage, unless it is memory. */
+static mm_status load_file(const char *path, mm_config *config, mm_error *err)
 {
-    mm_status status = MM_OK;
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return mm_fail(err, MM_ERR_USAGE, "config %s: %s", path, strerror(errno));
-    unsigned char *buffer = malloc(MAX_FILE + 1);
-    if (!buffer) {
-        status = mm_fail_memory(err, "reading a config");
-    } else {
-        *size = fread(buffer, 1, MAX_FILE + 1, file);
-        if (ferror(file))
-            status = mm_fail(err, MM_ERR_USAGE, "config %s: %s", path, strerror(errno));
-        else if (*size > MAX_FILE)
-            status = mm_fail(err, MM_ERR_USAGE, "config %s: is larger than 1 MiB; is it a config?", path);
-    }
-    (void)fclose(file); /* only read */
-    if (status != MM_OK) {
-        free(buffer);
-        return status;
-    }
-    *bytes = buffer;
-    return MM_OK;
+    unsigned char *bytes = NULL;
+    size_t size = 0;
+    mm_error why = {0};
+    mm_status status = mm_file_read(path, MAX_FILE, &bytes, &size, &why);
+    if (status != MM_OK)
+        return mm_fail(err, status == MM_ERR_NOMEM ? status : MM_ERR_USAGE, "config %s", why.text);
+    status = mm_config_parse_yaml(path, bytes, size, config, err);
+    free(bytes);
+    return status;
 }
 
 static mm_status apply_set(const char *set, mm_config *config, mm_error *err)
@@ -68,14 +57,8 @@ mm_status mm_config_load(const char *path, const char *const *sets, size_t set_c
 {
     mm_config loaded = mm_config_defaults();
     mm_status status = MM_OK;
-    if (path) {
-        unsigned char *bytes = NULL;
-        size_t size = 0;
-        status = read_file(path, &bytes, &size, err);
-        if (status == MM_OK)
-            status = mm_config_parse_yaml(path, bytes, size, &loaded, err);
-        free(bytes);
-    }
+    if (path)
+        status = load_file(path, &loaded, err);
     for (size_t i = 0; status == MM_OK && i < set_count; i++)
         status = apply_set(sets[i], &loaded, err);
     if (status == MM_OK) {

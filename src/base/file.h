@@ -1,0 +1,23 @@
+/* Small files, and where the files that come with maskmill are. */
+#ifndef MM_BASE_FILE_H
+#define MM_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "maskmill/status.h"
+
+/* A whole file of at most max_bytes (0: no limit; MM_ERR_LIMIT above), pipes too. *bytes has *size bytes and a zero
+ * byte behind them; the caller frees it. */
+MM_RESULT_USED mm_status mm_file_read(const char *path, uint64_t max_bytes, uint8_t **bytes, size_t *size,
+                                      mm_error *err);
+
+/* Whether there is something at `path` that is not a folder. */
+bool mm_file_exists(const char *path);
+
+/* Look for `file` in share/maskmill/`folder` beside the running program's own folder, then in `source_folder`, the
+ * source tree's. False if it is in neither, or does not fit into path[size]. */
+bool mm_file_find_shipped(const char *folder, const char *source_folder, const char *file, char *path, size_t size);
+
+#endif
