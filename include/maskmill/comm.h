@@ -62,7 +62,7 @@ MM_RESULT_USED mm_status mm_service_start(mm_comm *comm, const mm_service_option
 MM_RESULT_USED mm_status mm_service_send(mm_service *service, int rank, int tag, uint8_t *bytes, size_t size,
                                          mm_error *err);
 /* Collective: returns when every message of every rank has been handed over; other ranks are served meanwhile. Call
- * it from the thread that called mm_service_start. */
+ * it from the thread that called mm_service_start, when no other thread of this process sends any more. */
 void mm_service_stop(mm_service *service);
 
 #endif
