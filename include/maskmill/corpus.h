@@ -2,9 +2,11 @@
  *
  * manifest.h5 has one row an image: image_id u64, path vlen-utf8, offset u64, length u64, width u32, height u32,
  * phash u64 (0 where not computed); attributes format_version, roots. Rows are sorted bytewise by (path, offset) and
- * ids count up from 0 in that order. Paths are relative to the root they were found under (with one root) or absolute
- * (lists, several roots). For a member of a tar archive, path is the archive's path, '/', the member's name, and
- * offset (never 0) and length say where its bytes are in the archive; otherwise offset is 0 and length the file's size. */
+ * ids count up from 0 in that order. With one source, paths are relative to its folder, which is the only root (the
+ * folder itself, or the folder that a list or archive lies in; a list's absolute lines stay as they are); with several
+ * they are absolute. For a member of a tar archive, path is the archive's path, '/', the member's name, and offset
+ * (never 0) and length say where its bytes are in the archive; otherwise offset is 0 and length the file's size.
+ * docs/formats.md has the format in full. */
 #ifndef MASKMILL_CORPUS_H
 #define MASKMILL_CORPUS_H
 
@@ -28,15 +30,18 @@ typedef struct mm_scan_report {
     uint64_t images;
     uint64_t ignored;    /* files that are not named as JPEGs */
     uint64_t unreadable; /* folders that could not be entered */
+    uint64_t duplicates; /* images named twice, counted once in images */
 } mm_scan_report;
 
-/* A folder (walked: names ending in .jpg or .jpeg, any case), a .tar, a manifest (.h5), or a text file with a path a
- * line (listed files are taken whatever their name; relative paths count from the list's folder). Several at once
- * are joined. No image at all is MM_ERR_FORMAT. */
+/* A folder (walked: names ending in .jpg or .jpeg, any case; symbolic links are followed, each folder once), a .tar (not
+ * compressed; the same names), a manifest (.h5), or a text file with a path a line (listed files are taken whatever
+ * their name; relative paths count from the list's folder). Several at once are joined. No image at all is
+ * MM_ERR_FORMAT. A file that is no JPEG, or cannot be read, is listed with width = height = 0: the run will say why. */
 MM_RESULT_USED mm_status mm_corpus_scan(const char *const *sources, size_t count, mm_manifest **manifest,
                                         mm_scan_report *report, mm_error *err);
 
-/* Commit: temporary name, fsync, rename. */
+/* Commit: temporary name, fsync, rename, fsync of the folder; on failure no file is left behind. The file begins with a
+ * seal (512 bytes: size and digest of the rest), so opening it notices any damage. */
 MM_RESULT_USED mm_status mm_manifest_write(const mm_manifest *manifest, const char *path, mm_error *err);
 MM_RESULT_USED mm_status mm_manifest_open(const char *path, mm_manifest **manifest, mm_error *err);
 void mm_manifest_free(mm_manifest *manifest);

@@ -1,0 +1,27 @@
+/* The manifest in memory: one blob of names and a column per number, so that 11 million rows stay near 1 GB. */
+#ifndef MM_CORPUS_MANIFEST_H
+#define MM_CORPUS_MANIFEST_H
+
+#include "maskmill/corpus.h"
+
+struct mm_manifest {
+    char **roots;
+    size_t root_count;
+    char *text; /* names end to end, each terminated */
+    size_t text_used, text_room;
+    size_t count, room;
+    uint64_t *name; /* where row i's name starts in text */
+    uint64_t *offset, *length, *phash;
+    uint32_t *width, *height;
+};
+
+MM_RESULT_USED mm_status mm_manifest_new(mm_manifest **manifest, mm_error *err);
+MM_RESULT_USED mm_status mm_manifest_add_root(mm_manifest *manifest, const char *root, mm_error *err);
+/* Adds a row; row->image_id is not used, row->path is copied. */
+MM_RESULT_USED mm_status mm_manifest_add(mm_manifest *manifest, const mm_manifest_entry *row, mm_error *err);
+/* Sort by (path, offset), bytewise, and drop rows that are there already; *duplicates counts those. */
+MM_RESULT_USED mm_status mm_manifest_sort(mm_manifest *manifest, uint64_t *duplicates, mm_error *err);
+/* Where a row's path is on this machine: itself if absolute, else under the only root. The caller frees *full. */
+MM_RESULT_USED mm_status mm_manifest_locate(const mm_manifest *manifest, const char *path, char **full, mm_error *err);
+
+#endif
