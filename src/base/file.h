@@ -13,6 +13,10 @@
 MM_RESULT_USED mm_status mm_file_read(const char *path, uint64_t max_bytes, uint8_t **bytes, size_t *size,
                                       mm_error *err);
 
+/* Put a whole file in its place in one step: written to `path`.tmp, fsync, renamed, fsync of the folder. Readers see the
+ * old file or the new one; nothing is left behind on failure. */
+MM_RESULT_USED mm_status mm_file_commit(const char *path, const void *bytes, size_t size, mm_error *err);
+
 /* Whether there is something at `path` that is not a folder. */
 bool mm_file_exists(const char *path);
 
