@@ -1,0 +1,32 @@
+# The install target: program, one static archive of all modules, headers, pkg-config file, presets and models.
+# Included last; uses MM_MODULES.
+set(objects "")
+foreach(module IN LISTS MM_MODULES)
+  if(TARGET mm_${module})
+    list(APPEND objects $<TARGET_OBJECTS:mm_${module}>)
+  endif()
+endforeach()
+add_library(libmaskmill STATIC ${objects})
+set_target_properties(libmaskmill PROPERTIES OUTPUT_NAME maskmill LINKER_LANGUAGE C)
+
+set(MM_PC_REQUIRES "hdf5 libturbojpeg libpng openblas yaml-0.1 jansson libarchive libzip libxxhash")
+set(MM_PC_LIBS "${OpenMP_C_FLAGS} -pthread -lm")
+if(MM_HAVE_DNNL)
+  string(PREPEND MM_PC_LIBS "${DNNL_LIBRARY} ")
+endif()
+foreach(library IN LISTS MPI_C_LIBRARIES)
+  string(PREPEND MM_PC_LIBS "${library} ")
+endforeach()
+file(RELATIVE_PATH MM_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" MM_PC_TO_PREFIX "${MM_PC_TO_PREFIX}")
+configure_file(${CMAKE_CURRENT_LIST_DIR}/maskmill.pc.in ${CMAKE_BINARY_DIR}/maskmill.pc @ONLY)
+
+install(TARGETS libmaskmill ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/include/maskmill DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${CMAKE_BINARY_DIR}/maskmill.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/configs/ DESTINATION ${CMAKE_INSTALL_DATADIR}/maskmill/configs
+        FILES_MATCHING PATTERN "*.yaml" PATTERN "models" EXCLUDE)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/configs/models DESTINATION ${CMAKE_INSTALL_DATADIR}/maskmill)
+if(TARGET maskmill)
+  install(TARGETS maskmill RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
