@@ -1,0 +1,83 @@
+"""What is compared: models, pictures and parameters."""
+
+from dataclasses import dataclass, field
+
+import images
+
+DECODER = {"depth": 2, "num_heads": 8, "mlp_dim": 2048, "attention_downsample_rate": 2, "num_multimask_outputs": 3,
+           "iou_head_depth": 3, "iou_head_hidden_dim": 256}
+
+
+def vit(image_size, embed_dim, depth, heads, window, global_attention, prompt_dim, **decoder):
+    return {"family": "vit", "image_size": image_size, "patch_size": 16, "embed_dim": embed_dim, "depth": depth,
+            "num_heads": heads, "mlp_ratio": 4, "window_size": window, "global_attention": global_attention,
+            "prompt_embed_dim": prompt_dim, "mask_in_chans": 16, "decoder": {**DECODER, **decoder}}
+
+
+def tiny_vit(image_size, dims, depths, heads, windows, mlp_ratio, mbconv, prompt_dim, **decoder):
+    return {"family": "tiny_vit", "image_size": image_size, "embed_dims": dims, "depths": depths, "num_heads": heads,
+            "window_sizes": windows, "mlp_ratio": mlp_ratio, "mbconv_expand_ratio": mbconv,
+            "downsample_between_stages": [True, True, False], "prompt_embed_dim": prompt_dim, "mask_in_chans": 16,
+            "decoder": {**DECODER, **decoder}}
+
+
+VIT_B = vit(1024, 768, 12, 12, 14, [2, 5, 8, 11], 256)
+NARROW = vit(512, 96, 4, 3, 7, [1, 3], 128, depth=3, mlp_dim=512, iou_head_hidden_dim=128)
+MOBILE_SAM = tiny_vit(1024, [64, 128, 160, 320], [2, 2, 6, 2], [2, 4, 5, 10], [7, 7, 14, 7], 4, 4, 256)
+
+# Seeded models by name: architecture, seed, how the file is written. The public architectures are written as .pth, which
+# says nothing but names and shapes; the narrow one as .safetensors with its architecture in the metadata.
+SEEDED = {"vit_b": (VIT_B, 11, "pth"), "narrow": (NARROW, 2, "safetensors"), "mobile_sam": (MOBILE_SAM, 3, "pth")}
+
+DEFAULTS = {"points_per_side": 8, "pred_iou_thresh": 0.8, "stability_score_thresh": 0.6, "stability_score_offset": 1.0,
+            "box_nms_thresh": 0.9, "crop_n_layers": 0, "crop_nms_thresh": 0.9, "crop_overlap_ratio": 512 / 1500,
+            "crop_n_points_downscale_factor": 1, "min_mask_region_area": 0}
+TRAINED = {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.6, "stability_score_offset": 0.25, "box_nms_thresh": 0.7,
+           "crop_nms_thresh": 0.7}  # for the default model's soft logits
+
+
+@dataclass
+class Case:
+    name: str
+    model: str
+    picture: tuple  # photograph, width, height
+    changes: dict = field(default_factory=dict)
+    points_per_batch: int = 16
+    quick: bool = False
+
+    @property
+    def params(self):
+        return {**DEFAULTS, **(TRAINED if self.model == "default" else {}), **self.changes}
+
+    def image(self):
+        return images.photograph(*self.picture)
+
+
+LANDSCAPE = ("nature/Garden.jpg", 1800, 1200)
+PORTRAIT = ("nature/LadyBird.jpg", 700, 1050)
+SMALL = ("nature/TwoWings.jpg", 640, 420)
+TINY = ("nature/YellowFlower.jpg", 40, 30)
+LARGE = ("abstract/Elephants_5640x3172.jpg", 6000, 4000)
+
+CASES = [
+    Case("narrow-landscape", "narrow", SMALL, {"points_per_side": 16}, quick=True),
+    Case("narrow-portrait-crops", "narrow", PORTRAIT, {"crop_n_layers": 1}, quick=True),
+    Case("narrow-crops2-regions", "narrow", SMALL,
+         {"crop_n_layers": 2, "crop_n_points_downscale_factor": 2, "min_mask_region_area": 60}),
+    Case("narrow-tiny", "narrow", TINY, {"crop_n_layers": 1}, quick=True),
+    Case("narrow-large", "narrow", LARGE, points_per_batch=1),
+    Case("default-landscape", "default", LANDSCAPE, {"points_per_side": 32}),
+    Case("default-small", "default", SMALL, {"points_per_side": 16}, quick=True),
+    Case("default-portrait-crops", "default", PORTRAIT, {"points_per_side": 16, "crop_n_layers": 1}, quick=True),
+    Case("default-regions", "default", SMALL, {"points_per_side": 16, "min_mask_region_area": 100}, quick=True),
+    Case("default-tiny", "default", TINY, {"points_per_side": 16, "crop_n_layers": 1}, quick=True),
+    Case("default-large", "default", LARGE, {"points_per_side": 16}, points_per_batch=1),
+    Case("mobile_sam-landscape", "mobile_sam", LANDSCAPE),
+    Case("mobile_sam-portrait-crops", "mobile_sam", PORTRAIT, {"crop_n_layers": 1}),
+    Case("mobile_sam-tiny", "mobile_sam", TINY),
+    Case("mobile_sam-large", "mobile_sam", LARGE, points_per_batch=1),
+    Case("vit_b-landscape", "vit_b", LANDSCAPE),
+    Case("vit_b-portrait-crops", "vit_b", PORTRAIT, {"points_per_side": 6, "crop_n_layers": 1}),
+    Case("vit_b-tiny", "vit_b", TINY),
+    Case("vit_b-large", "vit_b", LARGE, points_per_batch=1),
+]
