@@ -1,0 +1,186 @@
+/* Writing safetensors: the tensors that an architecture uses, with the architecture as metadata. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "arch_internal.h"
+#include "checkpoint_internal.h"
+#include "checkpoint_values.h"
+
+#define CHUNK 16384u /* elements converted at a time */
+
+typedef struct item {
+    const mm_tensor *tensor;
+    mm_dtype dtype; /* as written */
+} item;
+
+typedef struct plan {
+    const mm_checkpoint *checkpoint;
+    bool bf16;
+    item *items;
+    size_t count;
+} plan;
+
+/* Rounding pays for matrices only. Vectors (biases, norms, batch statistics) are small and sensitive, and the
+ * positional matrix in bf16 would move points by whole pixels: these stay f32. */
+static bool keeps_f32(const mm_tensor *tensor)
+{
+    return tensor->dims < 2 ||
+           strcmp(tensor->name, "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix") == 0;
+}
+
+static mm_status plan_tensor(void *user, const char *name, uint32_t dims, const uint64_t *shape, mm_error *err)
+{
+    plan *p = user;
+    const mm_tensor *tensor = mm_checkpoint_find(p->checkpoint, name);
+    if (!tensor || tensor->dtype == MM_I64 || tensor->dims != dims ||
+        memcmp(tensor->shape, shape, dims * sizeof *shape) != 0 || p->count == mm_checkpoint_count(p->checkpoint))
+        return mm_fail(err, MM_ERR_INTERNAL, "tensor %s does not fit the architecture it was recognised as", name);
+    p->items[p->count++] = (item){tensor, p->bf16 && !keeps_f32(tensor) ? MM_BF16 : MM_F32};
+    return MM_OK;
+}
+
+/* f32 first, so that every tensor is aligned to its type; within a type by name. */
+static int compare_items(const void *a, const void *b)
+{
+    const item *x = a, *y = b;
+    if (x->dtype != y->dtype)
+        return x->dtype == MM_F32 ? -1 : 1;
+    return strcmp(x->tensor->name, y->tensor->name);
+}
+
+static json_t *entry_json(const item *it, uint64_t begin, uint64_t end)
+{
+    json_t *shape = json_array();
+    for (uint32_t d = 0; shape && d < it->tensor->dims; d++)
+        if (json_array_append_new(shape, json_integer((json_int_t)it->tensor->shape[d])) != 0) {
+            json_decref(shape);
+            return NULL;
+        }
+    return json_pack("{s:s,s:o,s:[I,I]}", "dtype", mm_dtype_name(it->dtype), "shape", shape, "data_offsets",
+                     (json_int_t)begin, (json_int_t)end);
+}
+
+/* The header's text, padded with spaces so that the data begin at a multiple of 8. The caller frees it. */
+static mm_status make_header(const plan *p, const char *config, char **header, size_t *length, mm_error *err)
+{
+    uint64_t at = 0;
+    json_t *root = json_pack("{s:{s:s}}", "__metadata__", "maskmill.config", config);
+    bool ok = root != NULL;
+    for (size_t i = 0; ok && i < p->count; i++) {
+        const uint64_t end = at + p->items[i].tensor->elements * mm_dtype_size(p->items[i].dtype);
+        ok = json_object_set_new(root, p->items[i].tensor->name, entry_json(&p->items[i], at, end)) == 0;
+        at = end;
+    }
+    char *text = ok ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    const size_t used = text ? strlen(text) : 0;
+    *length = (used + 7) / 8 * 8;
+    *header = text ? malloc(*length + 1) : NULL;
+    if (*header) {
+        memcpy(*header, text, used);
+        memset(*header + used, ' ', *length - used);
+    }
+    free(text);
+    return *header ? MM_OK : mm_fail_memory(err, "a checkpoint's header");
+}
+
+static bool write_tensor(FILE *file, const item *it)
+{
+    float values[CHUNK];
+    uint16_t rounded[CHUNK];
+    const size_t size = mm_dtype_size(it->tensor->dtype);
+    for (uint64_t done = 0; done < it->tensor->elements;) {
+        const uint64_t left = it->tensor->elements - done;
+        const size_t n = left < CHUNK ? (size_t)left : CHUNK;
+        mm_values_to_f32(it->tensor->dtype, (const unsigned char *)it->tensor->data + done * size, n, values);
+        const void *bytes = values;
+        if (it->dtype == MM_BF16) {
+            mm_values_f32_to_bf16(values, n, rounded);
+            bytes = rounded;
+        }
+        if (fwrite(bytes, mm_dtype_size(it->dtype), n, file) != n)
+            return false;
+        done += n;
+    }
+    return true;
+}
+
+static bool write_all(FILE *file, const plan *p, const char *header, uint64_t length)
+{
+    bool ok = fwrite(&length, sizeof length, 1, file) == 1 && fwrite(header, 1, length, file) == length;
+    for (size_t i = 0; ok && i < p->count; i++)
+        ok = write_tensor(file, &p->items[i]);
+    return ok;
+}
+
+static mm_status sync_folder_of(const char *path, mm_error *err)
+{
+    char *copy = strdup(path);
+    if (!copy)
+        return mm_fail_memory(err, "a path");
+    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(copy);
+    mm_status status = MM_OK;
+    if (fd < 0 || fsync(fd) != 0)
+        status = mm_fail_errno(err, "cannot sync the folder of %s", path);
+    if (fd >= 0)
+        (void)close(fd); /* nothing was written through it */
+    return status;
+}
+
+static mm_status write_file(const plan *p, const char *header, size_t length, const char *path, mm_error *err)
+{
+    char *temporary;
+    if (asprintf(&temporary, "%s.tmp.%ld", path, (long)getpid()) < 0)
+        return mm_fail_memory(err, "a path");
+    const int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    FILE *file = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    mm_status status = MM_OK;
+    if (!file) {
+        status = mm_fail_errno(err, "cannot create %s", temporary);
+        if (fd >= 0)
+            (void)close(fd); /* the failure is reported already */
+    } else {
+        const bool written = write_all(file, p, header, length) && fflush(file) == 0 && fsync(fileno(file)) == 0;
+        if (!written)
+            status = mm_fail_errno(err, "cannot write %s", temporary);
+        if (fclose(file) != 0 && status == MM_OK)
+            status = mm_fail_errno(err, "cannot write %s", temporary);
+        if (status == MM_OK && rename(temporary, path) != 0)
+            status = mm_fail_errno(err, "cannot rename %s to %s", temporary, path);
+        if (status != MM_OK)
+            (void)unlink(temporary); /* the failure is reported already */
+    }
+    free(temporary);
+    return status == MM_OK ? sync_folder_of(path, err) : status;
+}
+
+mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, const mm_arch *arch, bool bf16, const char *out_path,
+                                mm_error *err)
+{
+    plan p = {.checkpoint = checkpoint, .bf16 = bf16};
+    char *config = NULL, *header = NULL;
+    size_t length = 0;
+    p.items = calloc(mm_checkpoint_count(checkpoint) + 1, sizeof *p.items);
+    if (!p.items)
+        return mm_fail_memory(err, "a checkpoint's header");
+    mm_status status = mm_arch_each_tensor(arch, plan_tensor, &p, err);
+    if (status == MM_OK) {
+        qsort(p.items, p.count, sizeof *p.items, compare_items);
+        status = mm_arch_to_json(arch, &config, err);
+    }
+    if (status == MM_OK)
+        status = make_header(&p, config, &header, &length, err);
+    if (status == MM_OK)
+        status = write_file(&p, header, length, out_path, err);
+    free(header);
+    free(config);
+    free(p.items);
+    return status;
+}
