@@ -1,0 +1,73 @@
+/* The decoder's steps, private to src/model: token side, image side, upscaling. Letters as in mask_decoder.h. */
+#ifndef MM_MODEL_DECODER_STEPS_H
+#define MM_MODEL_DECODER_STEPS_H
+
+#include "model/mask_decoder.h"
+
+/* Working memory of one batch on one thread; all blocks of one allocation. */
+typedef struct mm_decoder_state {
+    size_t prompts, tokens; /* P, T */
+    float *queries;         /* [R][D] */
+    float *query_pe;        /* [R][D]: the tokens as they began */
+    float *work[5];         /* [R][max(D, mlp_dim)] each */
+    float *fold_key;        /* [P][T][H][D]: what the image is multiplied by to give token-to-image logits */
+    float *fold_query;      /* [P][T][H][D]: the same for image-to-token logits */
+    float *fold_bias;       /* [P][T][H]: and their constant part */
+    float *fold_value;      /* [P][T][H][D]: what image-to-token weights sum up */
+    float *gathered;        /* [P][T][H][D]: sums over the image of token-to-image weights x image */
+    float *maximum, *sum, *rescale; /* [P][T][H]: running softmax over the image */
+    float *keys;                    /* [P][N][D]: each prompt's own image */
+    float *piece_keys;              /* [piece][D]: keys + pe of a piece of the image */
+    float *piece_logits;            /* [piece][T][H] */
+    float *upscaled1, *upscaled2;   /* a few grid rows at 2x and 4x */
+    float *rows;                    /* [K][...]: their logits */
+    float *logits;                  /* [K][L][L] */
+    float *iou;                     /* [P][K] */
+} mm_decoder_state;
+
+/* Cells of the image that are worked on together: their keys, logits and sums stay in the L2 cache. */
+enum { MM_DECODER_PIECE = 256 };
+
+/* Lay the state out in `memory`; returns the floats it takes (memory may be NULL to ask). */
+size_t mm_decoder_layout(const mm_mask_decoder *decoder, size_t prompts, size_t tokens, float *memory,
+                         mm_decoder_state *state);
+
+/* queries = LN1(self attention), with residual and positions except in the first layer. */
+MM_RESULT_USED mm_status mm_decoder_self_attention(const mm_mask_decoder *decoder, const mm_context *context,
+                                                   size_t layer, mm_decoder_state *state, mm_error *err);
+/* fold_key for a token-to-image attention; `shared`: against the c-wide projections of mm_image_side. */
+MM_RESULT_USED mm_status mm_decoder_fold_keys(const mm_mask_decoder *decoder, const mm_context *context,
+                                              const mm_decoder_attention *attention, bool shared,
+                                              mm_decoder_state *state, mm_error *err);
+/* queries = LN(queries + attention output) from what was gathered. */
+MM_RESULT_USED mm_status mm_decoder_unfold(const mm_mask_decoder *decoder, const mm_context *context,
+                                           const mm_decoder_attention *attention, const mm_norm *norm, bool shared,
+                                           mm_decoder_state *state, mm_error *err);
+/* queries = LN3(queries + MLP(queries)). */
+MM_RESULT_USED mm_status mm_decoder_mlp(const mm_context *context, const mm_decoder_layer *layer, size_t channels,
+                                        mm_decoder_state *state, mm_error *err);
+/* fold_query, fold_bias and fold_value for an image-to-token attention. */
+MM_RESULT_USED mm_status mm_decoder_fold_queries(const mm_mask_decoder *decoder, const mm_context *context,
+                                                 const mm_decoder_attention *attention, bool shared,
+                                                 mm_decoder_state *state, mm_error *err);
+/* rows through an MLP with ReLUs between: x[rows][layers[0].in] to out[rows][layers[depth - 1].out]. x is lost. */
+MM_RESULT_USED mm_status mm_decoder_head(const mm_context *context, const mm_linear *layers, size_t depth, float *x,
+                                         float *other, size_t rows, float *out, mm_error *err);
+
+/* The first token-to-image attention, over the whole image of each prompt: fills `gathered`. */
+MM_RESULT_USED mm_status mm_decoder_gather(const mm_mask_decoder *decoder, const mm_context *context,
+                                           const mm_image_side *side, bool shared, mm_decoder_state *state,
+                                           mm_error *err);
+/* One pass over each prompt's image: image-to-token attention of `layer` and its norm, and at once the token-to-image
+ * attention that follows it (folded keys in fold_key): fills `gathered` and updates `keys`. */
+MM_RESULT_USED mm_status mm_decoder_image_pass(const mm_mask_decoder *decoder, const mm_context *context,
+                                               const mm_decoder_layer *layer, const mm_image_side *side, bool shared,
+                                               mm_decoder_state *state, mm_error *err);
+
+/* Logits of the masks in the set `wanted` of prompt p, into state->logits[mask][L][L]. */
+MM_RESULT_USED mm_status mm_decoder_upscale(const mm_mask_decoder *decoder, const mm_context *context, size_t prompt,
+                                            uint32_t wanted, mm_decoder_state *state, mm_error *err);
+/* Grid rows that are upscaled together. */
+size_t mm_decoder_upscale_rows(size_t side);
+
+#endif
