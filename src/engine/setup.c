@@ -1,0 +1,211 @@
+#include "engine/setup.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/output.h"
+
+static mm_status load_config(const mm_run_options *options, mm_setup *setup, mm_error *err)
+{
+    char path[PATH_MAX];
+    const char *name = options->config_path ? options->config_path : mm_config_preset_for(options->model);
+    mm_status status = mm_config_locate(name, path, sizeof path, err);
+    if (status == MM_OK)
+        status = mm_config_load(path, options->sets, options->set_count, &setup->config, err);
+    return status == MM_OK ? mm_config_to_yaml(&setup->config, &setup->config_yaml, err) : status;
+}
+
+static mm_status find_model(const mm_run_options *options, mm_setup *setup, mm_error *err)
+{
+    char found[PATH_MAX];
+    mm_status status = mm_checkpoint_locate(options->model ? options->model : "default", found, sizeof found, err);
+    if (status != MM_OK)
+        return status;
+    /* Absolute: other ranks may have been started in another folder. */
+    if (!realpath(found, setup->model_path))
+        return mm_fail_errno(err, "model %s", found);
+    return mm_checkpoint_sha256(setup->model_path, setup->model_sha256, err);
+}
+
+/* Rank 0, cheapest first; nothing is changed yet. */
+static mm_status check_all(const mm_run_options *options, mm_setup *setup, mm_error *err)
+{
+    mm_status status = load_config(options, setup, err);
+    if (status == MM_OK)
+        status = mm_output_inspect(options->out, options->overwrite, err);
+    if (status == MM_OK)
+        status = mm_corpus_scan(options->sources, options->source_count, &setup->manifest, &setup->scan, err);
+    return status == MM_OK ? find_model(options, setup, err) : status;
+}
+
+/* What rank 0 found, to all: config, its text, and where the model is. */
+static mm_status share_findings(mm_comm *comm, mm_setup *setup, mm_error *err)
+{
+    struct {
+        mm_config config;
+        uint64_t yaml_size;
+        char model_path[PATH_MAX], model_sha256[65];
+    } found;
+    memset(&found, 0, sizeof found); /* also the padding, which travels along */
+    const bool first = mm_comm_rank(comm) == 0;
+    if (first) {
+        found.config = setup->config;
+        found.yaml_size = strlen(setup->config_yaml) + 1;
+        memcpy(found.model_path, setup->model_path, sizeof found.model_path);
+        memcpy(found.model_sha256, setup->model_sha256, sizeof found.model_sha256);
+    }
+    mm_status status = mm_comm_broadcast(comm, 0, &found, sizeof found, err);
+    if (status != MM_OK)
+        return status;
+    if (!first) {
+        setup->config = found.config;
+        memcpy(setup->model_path, found.model_path, sizeof found.model_path);
+        memcpy(setup->model_sha256, found.model_sha256, sizeof found.model_sha256);
+        setup->config_yaml = calloc(1, found.yaml_size);
+        if (!setup->config_yaml)
+            status = mm_fail_memory(err, "the configuration");
+    }
+    status = mm_comm_agree(comm, status, err);
+    return status == MM_OK ? mm_comm_broadcast(comm, 0, setup->config_yaml, found.yaml_size, err) : status;
+}
+
+/* Messages are structs: another build could not read them. */
+static mm_status check_version(mm_comm *comm, mm_error *err)
+{
+    char of_rank_0[32] = MM_VERSION;
+    mm_status status = mm_comm_broadcast(comm, 0, of_rank_0, sizeof of_rank_0, err);
+    if (status != MM_OK)
+        return status;
+    of_rank_0[sizeof of_rank_0 - 1] = '\0';
+    if (strcmp(of_rank_0, MM_VERSION) != 0)
+        status = mm_fail(err, MM_ERR_USAGE, "this rank runs maskmill %s, rank 0 runs %s; install one version on all hosts",
+                         MM_VERSION, of_rank_0);
+    return mm_comm_agree(comm, status, err);
+}
+
+mm_kernels mm_kernels_in_common(const mm_kernels *all, size_t count)
+{
+    mm_kernels least = all[0];
+    for (size_t i = 1; i < count; i++) {
+        if (all[i].backend == MM_BACKEND_BLAS) /* always built */
+            least.backend = MM_BACKEND_BLAS;
+        if (all[i].precision == MM_PRECISION_F32) /* everywhere */
+            least.precision = MM_PRECISION_F32;
+        if (all[i].isa < least.isa) /* the enumeration rises */
+            least.isa = all[i].isa;
+    }
+    return least;
+}
+
+/* Results depend on backend, precision and instructions, and a dataset must not depend on which rank did what. */
+static mm_status agree_on_kernels(mm_comm *comm, const mm_kernels *wanted, mm_kernels *kernels, mm_error *err)
+{
+    const size_t ranks = (size_t)mm_comm_size(comm);
+    mm_kernels *all = NULL, common;
+    *kernels = *wanted;
+    mm_status status = mm_kernels_resolve(kernels, err);
+    if (status == MM_OK && mm_comm_rank(comm) == 0) {
+        all = calloc(ranks, sizeof *all);
+        if (!all)
+            status = mm_fail_memory(err, "the ranks' kernels");
+    }
+    status = mm_comm_agree(comm, status, err);
+    if (status == MM_OK)
+        status = mm_comm_gather(comm, kernels, sizeof *kernels, all, err);
+    if (status == MM_OK) {
+        memset(&common, 0, sizeof common);
+        if (all)
+            common = mm_kernels_in_common(all, ranks);
+        status = mm_comm_broadcast(comm, 0, &common, sizeof common, err);
+    }
+    free(all);
+    if (status != MM_OK)
+        return status;
+    common.threads = kernels->threads;
+    *kernels = common;
+    return mm_comm_agree(comm, mm_kernels_resolve(kernels, err), err);
+}
+
+/* One rank a host compares the file with rank 0's: a path may name different files on different machines. */
+static mm_status check_model_file(mm_comm *comm, const mm_setup *setup, mm_error *err)
+{
+    if (mm_comm_rank(comm) == 0 || !mm_comm_first_on_host(comm))
+        return MM_OK;
+    char here[65];
+    const mm_status status = mm_checkpoint_sha256(setup->model_path, here, err);
+    if (status != MM_OK)
+        return status;
+    return strcmp(here, setup->model_sha256) == 0
+               ? MM_OK
+               : mm_fail(err, MM_ERR_FORMAT, "model %s is another file here than on rank 0; copy the same to all hosts",
+                         setup->model_path);
+}
+
+static mm_status open_model(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err)
+{
+    const mm_model_options model = {.config_path = options->model_config, .kernels = setup->kernels};
+    mm_status status = check_model_file(comm, setup, err);
+    if (status == MM_OK)
+        status = mm_model_open(setup->model_path, &model, &setup->model, err);
+    if (status == MM_OK)
+        status = mm_embedding_new(setup->model, &setup->embedding, err);
+    return mm_comm_agree(comm, status, err);
+}
+
+static mm_status share_manifest(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err)
+{
+    char path[PATH_MAX];
+    mm_status status = mm_output_path(options->out, "manifest.h5", path, sizeof path, err);
+    uint64_t images = 0;
+    if (mm_comm_rank(comm) == 0) {
+        if (status == MM_OK)
+            status = mm_output_prepare(options->out, options->overwrite, err);
+        if (status == MM_OK)
+            status = mm_manifest_write(setup->manifest, path, err);
+        images = mm_manifest_count(setup->manifest);
+    }
+    status = mm_comm_agree(comm, status, err);
+    if (status == MM_OK)
+        status = mm_comm_broadcast(comm, 0, &images, sizeof images, err);
+    if (status != MM_OK)
+        return status;
+    if (mm_comm_rank(comm) != 0) {
+        status = mm_manifest_open(path, &setup->manifest, err);
+        if (status != MM_OK)
+            (void)mm_error_prefix(err, "the output folder must be one that all hosts share"); /* same status */
+        else if (mm_manifest_count(setup->manifest) != images)
+            status = mm_fail(err, MM_ERR_IO, "%s has %" PRIu64 " images here and %" PRIu64
+                             " on rank 0; the output folder must be one that all hosts share",
+                             path, mm_manifest_count(setup->manifest), images);
+    }
+    return mm_comm_agree(comm, status, err);
+}
+
+mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err)
+{
+    memset(setup, 0, sizeof *setup);
+    mm_status status = check_version(comm, err);
+    if (status == MM_OK) {
+        if (mm_comm_rank(comm) == 0)
+            status = check_all(options, setup, err);
+        status = mm_comm_agree(comm, status, err);
+    }
+    if (status == MM_OK)
+        status = share_findings(comm, setup, err);
+    if (status == MM_OK)
+        status = agree_on_kernels(comm, &options->kernels, &setup->kernels, err);
+    if (status == MM_OK)
+        status = open_model(comm, options, setup, err);
+    return status == MM_OK ? share_manifest(comm, options, setup, err) : status;
+}
+
+void mm_setup_close(mm_setup *setup)
+{
+    mm_embedding_free(setup->embedding);
+    mm_model_close(setup->model);
+    mm_manifest_free(setup->manifest);
+    free(setup->config_yaml);
+    memset(setup, 0, sizeof *setup);
+}

@@ -1,0 +1,31 @@
+/* Before any work: everything a run depends on is found, checked, and made the same on all ranks. */
+#ifndef MM_ENGINE_SETUP_H
+#define MM_ENGINE_SETUP_H
+
+#include <limits.h>
+
+#include "maskmill/corpus.h"
+#include "maskmill/engine.h"
+
+typedef struct mm_setup {
+    mm_config config;
+    char *config_yaml;
+    mm_manifest *manifest;
+    mm_scan_report scan; /* rank 0 */
+    mm_kernels kernels;  /* the same on all ranks */
+    char model_path[PATH_MAX];
+    char model_sha256[65];
+    mm_model *model;
+    mm_embedding *embedding;
+} mm_setup;
+
+/* Collective. Rank 0 checks config, output folder, sources and model; all ranks open the model with the kernels that
+ * all have; then, with nothing left that could be wrong, rank 0 prepares OUT and writes OUT/manifest.h5, from which the
+ * others read it. The caller closes *setup, also after a failure. */
+MM_RESULT_USED mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err);
+void mm_setup_close(mm_setup *setup);
+
+/* What all ranks can do: per choice the least of `count` resolved sets. Threads are each rank's own (of all[0]). */
+mm_kernels mm_kernels_in_common(const mm_kernels *all, size_t count);
+
+#endif
