@@ -86,9 +86,6 @@ static mm_status read_strings(hid_t attribute, const char *name, char **texts, s
         return status;
     if (count > 0 && H5Aread(attribute, type, texts) < 0)
         status = mm_h5_fail(err, MM_ERR_FORMAT, "cannot read the attribute %s", name);
-    for (size_t i = 0; status == MM_OK && i < count; i++)
-        if (!texts[i])
-            status = mm_fail(err, MM_ERR_FORMAT, "the attribute %s has an empty place", name);
     (void)H5Tclose(type);
     return status;
 }
@@ -103,7 +100,7 @@ mm_status mm_h5_get_text(hid_t file, const char *name, char **text, mm_error *er
     char *found = NULL;
     status = read_strings(attribute, name, &found, 1, err);
     if (status == MM_OK) {
-        *text = strdup(found);
+        *text = strdup(found ? found : ""); /* HDF5 gives an empty string back as NULL */
         if (!*text)
             status = mm_fail_memory(err, "an attribute");
     }
@@ -123,6 +120,9 @@ mm_status mm_h5_get_list(hid_t file, const char *name, size_t max_count, char **
         status = mm_fail_memory(err, "an attribute");
     else
         status = read_strings(attribute, name, *texts, *count, err);
+    for (size_t i = 0; status == MM_OK && i < *count; i++)
+        if (!(*texts)[i])
+            status = mm_fail(err, MM_ERR_FORMAT, "the attribute %s has an empty place", name);
     if (status != MM_OK && *texts) {
         mm_h5_strings_free(*texts, *count);
         free(*texts);

@@ -1,0 +1,217 @@
+/* Reading one shard. */
+#include "shard/file.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static mm_status open_columns(mm_shard_file *shard, hid_t images, hid_t masks, mm_error *err)
+{
+    uint64_t rows, first_rows = 0;
+    mm_status status = MM_OK;
+    for (int c = 0; status == MM_OK && c < IMAGE_COLUMNS; c++) {
+        status = mm_h5_column_open(images, &mm_image_columns[c], &shard->images[c], &rows, err);
+        if (status == MM_OK && c > 0 && rows != first_rows)
+            status = mm_fail(err, MM_ERR_FORMAT, "images/%s has another length than images/image_id",
+                             mm_image_columns[c].name);
+        first_rows = rows;
+    }
+    shard->image_count = first_rows;
+    for (int c = 0; status == MM_OK && c < MM_MASK_COLUMNS; c++) {
+        const mm_h5_column column = mm_mask_h5_column(c);
+        status = mm_h5_column_open(masks, &column, &shard->masks[c], &rows, err);
+        if (status == MM_OK && c > 0 && rows != first_rows)
+            status = mm_fail(err, MM_ERR_FORMAT, "masks/%s has another length than masks/bbox", column.name);
+        first_rows = rows;
+    }
+    shard->mask_count = first_rows;
+    if (status == MM_OK)
+        status = mm_h5_column_open(images, &mm_mask_offset_column, &shard->mask_offset, &rows, err);
+    if (status == MM_OK && rows != shard->image_count + 1)
+        status = mm_fail(err, MM_ERR_FORMAT, "images/mask_offset does not have one row more than there are images");
+    if (status == MM_OK)
+        status = mm_h5_column_open(masks, &mm_rle_offset_column, &shard->rle_offset, &rows, err);
+    if (status == MM_OK && rows != shard->mask_count + 1)
+        status = mm_fail(err, MM_ERR_FORMAT, "masks/rle_offset does not have one row more than there are masks");
+    if (status == MM_OK)
+        status = mm_h5_column_open(shard->file, &mm_rle_column, &shard->rle, &shard->rle_bytes, err);
+    return status;
+}
+
+static mm_status check_ends(hid_t dataset, const mm_h5_column *column, uint64_t last_row, uint64_t end, mm_error *err)
+{
+    uint64_t first = 0, last = 0;
+    mm_status status = mm_h5_column_read(dataset, column, 0, 1, &first, err);
+    if (status == MM_OK)
+        status = mm_h5_column_read(dataset, column, last_row, 1, &last, err);
+    if (status == MM_OK && (first != 0 || last != end))
+        status = mm_fail(err, MM_ERR_FORMAT, "%s runs from %" PRIu64 " to %" PRIu64 ", not from 0 to %" PRIu64,
+                         column->name, first, last, end);
+    return status;
+}
+
+/* Columns cost bytes in the file; deflate cannot shrink them more than 1032-fold. So lengths beyond that are lies (chunks
+ * that were never written), and nothing is allocated for them. */
+static mm_status check_plausible(const mm_shard_file *shard, const char *path, mm_error *err)
+{
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return mm_fail_errno(err, "cannot look at it");
+    const uint64_t most = ((uint64_t)info.st_size + 4096) * 1032;
+    if (shard->image_count > most / 8 || shard->mask_count > most / 16 || shard->rle_bytes > most)
+        return mm_fail(err, MM_ERR_FORMAT, "%" PRIu64 " images, %" PRIu64 " masks and %" PRIu64
+                       " bytes of runs cannot be in so small a file", shard->image_count, shard->mask_count,
+                       shard->rle_bytes);
+    return MM_OK;
+}
+
+static mm_status open_parts(mm_shard_file *shard, const char *path, mm_error *err)
+{
+    const hid_t images = H5Gopen2(shard->file, "images", H5P_DEFAULT);
+    const hid_t masks = images < 0 ? H5I_INVALID_HID : H5Gopen2(shard->file, "masks", H5P_DEFAULT);
+    mm_status status = MM_OK;
+    if (images < 0 || masks < 0)
+        status = mm_h5_fail(err, MM_ERR_FORMAT, "the group %s is missing", images < 0 ? "images" : "masks");
+    else
+        status = open_columns(shard, images, masks, err);
+    if (masks >= 0)
+        (void)H5Gclose(masks); /* only read from */
+    if (images >= 0)
+        (void)H5Gclose(images); /* only read from */
+    if (status == MM_OK)
+        status = check_plausible(shard, path, err);
+    if (status == MM_OK)
+        status = check_ends(shard->mask_offset, &mm_mask_offset_column, shard->image_count, shard->mask_count, err);
+    if (status == MM_OK)
+        status = check_ends(shard->rle_offset, &mm_rle_offset_column, shard->mask_count, shard->rle_bytes, err);
+    if (status == MM_OK)
+        status = mm_h5_get_u64(shard->file, "first_image", &shard->first_image, err);
+    if (status == MM_OK)
+        status = mm_h5_get_u64(shard->file, "masks_digest", &shard->masks_digest, err);
+    return status;
+}
+
+mm_status mm_shard_file_open(const char *path, mm_shard_file *shard, mm_error *err)
+{
+    *shard = (mm_shard_file){.mask_offset = H5I_INVALID_HID, .rle_offset = H5I_INVALID_HID, .rle = H5I_INVALID_HID};
+    for (int c = 0; c < IMAGE_COLUMNS; c++)
+        shard->images[c] = H5I_INVALID_HID;
+    for (int c = 0; c < MM_MASK_COLUMNS; c++)
+        shard->masks[c] = H5I_INVALID_HID;
+    mm_status status = mm_h5_open(path, "shard", false, &shard->file, err);
+    if (status != MM_OK)
+        return status;
+    status = open_parts(shard, path, err);
+    if (status != MM_OK) {
+        mm_shard_file_close(shard);
+        if (err)
+            (void)mm_error_prefix(err, "shard %s", path);
+    }
+    return status;
+}
+
+static void close_dataset(hid_t *dataset)
+{
+    if (*dataset >= 0)
+        (void)H5Dclose(*dataset); /* only read from */
+    *dataset = H5I_INVALID_HID;
+}
+
+void mm_shard_file_close(mm_shard_file *shard)
+{
+    for (int c = 0; c < IMAGE_COLUMNS; c++)
+        close_dataset(&shard->images[c]);
+    for (int c = 0; c < MM_MASK_COLUMNS; c++)
+        close_dataset(&shard->masks[c]);
+    close_dataset(&shard->mask_offset);
+    close_dataset(&shard->rle_offset);
+    close_dataset(&shard->rle);
+    if (shard->file >= 0)
+        (void)H5Fclose(shard->file); /* only read from */
+    shard->file = H5I_INVALID_HID;
+}
+
+static mm_status read_image_row(const mm_shard_file *shard, uint64_t row, mm_record *record, char **file_name,
+                                mm_error *err)
+{
+    const hid_t *images = shard->images;
+    mm_status status = mm_h5_column_read(images[IMAGE_ID], &mm_image_columns[IMAGE_ID], row, 1, &record->image_id, err);
+    if (status == MM_OK)
+        status = mm_h5_column_read(images[IMAGE_WIDTH], &mm_image_columns[IMAGE_WIDTH], row, 1, &record->width, err);
+    if (status == MM_OK)
+        status = mm_h5_column_read(images[IMAGE_HEIGHT], &mm_image_columns[IMAGE_HEIGHT], row, 1, &record->height, err);
+    if (status == MM_OK)
+        status = mm_h5_column_read(images[IMAGE_STATUS], &mm_image_columns[IMAGE_STATUS], row, 1, &record->status, err);
+    if (status == MM_OK && record->image_id != shard->first_image + row)
+        status = mm_fail(err, MM_ERR_FORMAT, "row %" PRIu64 " has image_id %" PRIu64 " where %" PRIu64 " belongs", row,
+                         record->image_id, shard->first_image + row);
+    if (status != MM_OK || !file_name)
+        return status;
+    char *name = NULL;
+    status = mm_h5_column_read(images[IMAGE_FILE_NAME], &mm_image_columns[IMAGE_FILE_NAME], row, 1, &name, err);
+    if (status != MM_OK)
+        return status;
+    *file_name = strdup(name);
+    mm_h5_strings_free(&name, 1);
+    return *file_name ? MM_OK : mm_fail_memory(err, "a file name");
+}
+
+/* Offsets a .. b of a row in a table of `length`. */
+static mm_status read_span(hid_t dataset, const mm_h5_column *column, uint64_t row, uint64_t count, uint64_t length,
+                           uint64_t span[2], mm_error *err)
+{
+    mm_status status = mm_h5_column_read(dataset, column, row, 1, &span[0], err);
+    if (status == MM_OK)
+        status = mm_h5_column_read(dataset, column, row + count, 1, &span[1], err);
+    if (status == MM_OK && (span[0] > span[1] || span[1] > length))
+        status = mm_fail(err, MM_ERR_FORMAT, "%s, row %" PRIu64 ": %" PRIu64 " to %" PRIu64 " is no span of %" PRIu64
+                         " values", column->name, row, span[0], span[1], length);
+    return status;
+}
+
+static mm_status read_masks(const mm_shard_file *shard, uint64_t row, mm_record *record, mm_error *err)
+{
+    uint64_t masks[2], bytes[2];
+    mm_status status = read_span(shard->mask_offset, &mm_mask_offset_column, row, 1, shard->mask_count, masks, err);
+    if (status != MM_OK)
+        return status;
+    const uint64_t count = masks[1] - masks[0];
+    status = read_span(shard->rle_offset, &mm_rle_offset_column, masks[0], count, shard->rle_bytes, bytes, err);
+    if (status == MM_OK)
+        status = mm_record_allocate(record, count, bytes[1] - bytes[0], err);
+    for (int c = 0; status == MM_OK && c < MM_MASK_COLUMNS; c++) {
+        const mm_h5_column column = mm_mask_h5_column(c);
+        status = mm_h5_column_read(shard->masks[c], &column, masks[0], count,
+                                   mm_record_column(record, &mm_mask_columns[c]), err);
+    }
+    if (status == MM_OK)
+        status = mm_h5_column_read(shard->rle_offset, &mm_rle_offset_column, masks[0], count + 1, record->rle_offset, err);
+    if (status == MM_OK)
+        status = mm_h5_column_read(shard->rle, &mm_rle_column, bytes[0], bytes[1] - bytes[0], record->rle, err);
+    if (status != MM_OK)
+        return status;
+    for (uint64_t i = 0; i <= count; i++)
+        record->rle_offset[i] -= bytes[0]; /* a first value above would wrap; the check below sees it */
+    return mm_record_check_shape(record, bytes[1] - bytes[0], err);
+}
+
+mm_status mm_shard_file_read(const mm_shard_file *shard, uint64_t row, mm_record *record, char **file_name, mm_error *err)
+{
+    *record = (mm_record){0};
+    if (file_name)
+        *file_name = NULL;
+    if (row >= shard->image_count)
+        return mm_fail(err, MM_ERR_USAGE, "there is no row %" PRIu64 "; the shard has %" PRIu64, row, shard->image_count);
+    mm_status status = read_image_row(shard, row, record, file_name, err);
+    if (status == MM_OK)
+        status = read_masks(shard, row, record, err);
+    if (status != MM_OK) {
+        mm_record_free(record);
+        if (file_name) {
+            free(*file_name);
+            *file_name = NULL;
+        }
+    }
+    return status;
+}

@@ -1,0 +1,254 @@
+/* dataset.h5: the shards of a run shown as one. */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "shard/file.h"
+#include "shard/list.h"
+
+typedef struct index_draft {
+    const char *out;
+    const mm_shard_origin *origin;
+    mm_shard_list list;
+    mm_stats stats;
+    hid_t file, images, masks;
+    hid_t mask_offset, rle_offset;
+    uint64_t images_done, masks_done, rle_done; /* of the shards indexed so far */
+} index_draft;
+
+/* An empty offset column that grows shard by shard: how long it gets is known when the last one has been read. */
+static mm_status make_growing(hid_t group, const mm_h5_column *column, hid_t *dataset, mm_error *err)
+{
+    const hsize_t now = 1, most = H5S_UNLIMITED;
+    const uint64_t chunk_rows = 1u << 15;
+    hid_t type = H5I_INVALID_HID, list = H5I_INVALID_HID, space = H5I_INVALID_HID;
+    *dataset = H5I_INVALID_HID;
+    mm_status status = mm_h5_file_type(column->type, &type, err);
+    if (status == MM_OK)
+        status = mm_h5_column_properties(column, chunk_rows, &list, err);
+    if (status == MM_OK) {
+        space = H5Screate_simple(1, &now, &most);
+        if (space >= 0)
+            *dataset = H5Dcreate2(group, column->name, type, space, H5P_DEFAULT, list, H5P_DEFAULT);
+        if (*dataset < 0)
+            status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot make the column %s", column->name);
+    }
+    if (space >= 0)
+        (void)H5Sclose(space);
+    if (list >= 0)
+        (void)H5Pclose(list);
+    if (type >= 0)
+        (void)H5Tclose(type);
+    const uint64_t zero = 0;
+    return status == MM_OK ? mm_h5_column_write(*dataset, column, 0, 1, &zero, err) : status;
+}
+
+/* Append a shard's offsets 1 .. rows, moved by `base`; on the way, see that they rise. */
+static mm_status append_offsets(hid_t from, hid_t to, const mm_h5_column *column, uint64_t rows, uint64_t at, uint64_t base,
+                                mm_error *err)
+{
+    const hsize_t length = at + rows + 1;
+    const uint64_t block_rows = 1u << 17;
+    uint64_t *block = malloc((rows < block_rows ? rows + 1 : block_rows) * sizeof *block), before = 0;
+    mm_status status = MM_OK;
+    if (!block)
+        return mm_fail_memory(err, "indexing offsets");
+    if (H5Dset_extent(to, &length) < 0)
+        status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot extend %s", column->name);
+    for (uint64_t start = 1; status == MM_OK && start <= rows; start += block_rows) {
+        const uint64_t left = rows + 1 - start, count = left < block_rows ? left : block_rows;
+        status = mm_h5_column_read(from, column, start, count, block, err);
+        for (uint64_t i = 0; status == MM_OK && i < count; i++) {
+            if (block[i] < before)
+                status = mm_fail(err, MM_ERR_FORMAT, "%s falls at row %" PRIu64, column->name, start + i);
+            before = block[i];
+            block[i] += base;
+        }
+        if (status == MM_OK)
+            status = mm_h5_column_write(to, column, at + start, count, block, err);
+    }
+    free(block);
+    return status;
+}
+
+static mm_status add_open_shard(index_draft *index, size_t k, const mm_shard_file *shard, mm_error *err)
+{
+    uint64_t *const *columns = index->list.columns;
+    columns[SHARD_FIRST_IMAGE][k] = shard->first_image;
+    columns[SHARD_IMAGES][k] = shard->image_count;
+    columns[SHARD_MASKS][k] = shard->mask_count;
+    columns[SHARD_RLE_BYTES][k] = shard->rle_bytes;
+    mm_stats *stats = malloc(sizeof *stats);
+    if (!stats)
+        return mm_fail_memory(err, "statistics");
+    mm_status status = mm_origin_check(shard->file, index->origin, err);
+    if (status == MM_OK)
+        status = mm_statistics_read(shard->file, stats, err);
+    if (status == MM_OK)
+        mm_stats_merge(&index->stats, stats);
+    free(stats);
+    if (status == MM_OK)
+        status = append_offsets(shard->mask_offset, index->mask_offset, &mm_mask_offset_column, shard->image_count,
+                                index->images_done, index->masks_done, err);
+    if (status == MM_OK)
+        status = append_offsets(shard->rle_offset, index->rle_offset, &mm_rle_offset_column, shard->mask_count,
+                                index->masks_done, index->rle_done, err);
+    index->images_done += shard->image_count;
+    index->masks_done += shard->mask_count;
+    index->rle_done += shard->rle_bytes;
+    return status;
+}
+
+static mm_status add_shard(index_draft *index, size_t k, mm_error *err)
+{
+    char path[PATH_MAX];
+    mm_seal seal = {.bytes = 0};
+    mm_shard_file shard;
+    mm_status status = mm_shard_path(index->out, k, path, sizeof path, err);
+    if (status == MM_OK)
+        status = mm_seal_read(path, &seal, err);
+    if (status == MM_OK)
+        status = mm_shard_file_open(path, &shard, err); /* reads the content against the seal */
+    if (status != MM_OK)
+        return status;
+    index->list.columns[SHARD_BYTES][k] = seal.bytes;
+    index->list.columns[SHARD_DIGEST][k] = seal.digest;
+    status = add_open_shard(index, k, &shard, err);
+    if (status != MM_OK && err)
+        (void)mm_error_prefix(err, "shard %s", path);
+    mm_shard_file_close(&shard);
+    return status;
+}
+
+/* Map one shard's rows into the virtual column. */
+static herr_t map_shard(hid_t list, hid_t whole, const char *dataset, int rank, size_t k, uint64_t at, const hsize_t shape[2])
+{
+    char path[48];
+    const hsize_t start[2] = {at, 0};
+    if (mm_shard_path(".", k, path, sizeof path, NULL) != MM_OK)
+        return -1;
+    const hid_t source = H5Screate_simple(rank, shape, NULL);
+    if (source < 0)
+        return -1;
+    herr_t done = H5Sselect_hyperslab(whole, H5S_SELECT_SET, start, NULL, shape, NULL);
+    if (done >= 0)
+        done = H5Pset_virtual(list, whole, path + 2, dataset, source);
+    (void)H5Sclose(source);
+    return done;
+}
+
+/* A virtual column over all shards; `lengths` is the list's column that says how many rows each has. */
+static mm_status make_virtual(hid_t parent, const char *folder, const mm_h5_column *column, const mm_shard_list *list,
+                              int lengths, uint64_t rows, mm_error *err)
+{
+    if (rows == 0)
+        return mm_h5_column_put(parent, column, 0, NULL, err);
+    const int rank = column->width ? 2 : 1;
+    const hsize_t shape[2] = {rows, column->width};
+    char source[64];
+    (void)snprintf(source, sizeof source, "%s/%s", folder, column->name);
+    const hid_t properties = H5Pcreate(H5P_DATASET_CREATE), whole = H5Screate_simple(rank, shape, NULL);
+    hid_t type = H5I_INVALID_HID, dataset = H5I_INVALID_HID;
+    mm_status status = mm_h5_file_type(column->type, &type, err);
+    herr_t done = properties < 0 || whole < 0 ? -1 : H5Pset_obj_track_times(properties, false);
+    uint64_t at = 0;
+    for (size_t k = 0; status == MM_OK && done >= 0 && k < list->count; k++) {
+        const hsize_t part[2] = {list->columns[lengths][k], column->width};
+        if (part[0] > 0)
+            done = map_shard(properties, whole, source, rank, k, at, part);
+        at += part[0];
+    }
+    if (status == MM_OK && done >= 0 && H5Sselect_all(whole) >= 0)
+        dataset = H5Dcreate2(parent, column->name, type, whole, H5P_DEFAULT, properties, H5P_DEFAULT);
+    if (status == MM_OK && (dataset < 0 || H5Dclose(dataset) < 0))
+        status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot make the virtual column %s", column->name);
+    if (type >= 0)
+        (void)H5Tclose(type);
+    if (whole >= 0)
+        (void)H5Sclose(whole);
+    if (properties >= 0)
+        (void)H5Pclose(properties);
+    return status;
+}
+
+static mm_status make_virtual_columns(const index_draft *index, mm_error *err)
+{
+    const mm_shard_list *list = &index->list;
+    mm_status status = MM_OK;
+    for (int c = 0; status == MM_OK && c < IMAGE_COLUMNS; c++)
+        status = make_virtual(index->images, "/images", &mm_image_columns[c], list, SHARD_IMAGES, list->images, err);
+    for (int c = 0; status == MM_OK && c < MM_MASK_COLUMNS; c++) {
+        const mm_h5_column column = mm_mask_h5_column(c);
+        status = make_virtual(index->masks, "/masks", &column, list, SHARD_MASKS, list->masks, err);
+    }
+    if (status == MM_OK)
+        status = make_virtual(index->file, "", &mm_rle_column, list, SHARD_RLE_BYTES, list->rle_bytes, err);
+    return status;
+}
+
+static mm_status fill(index_draft *index, mm_error *err)
+{
+    mm_status status = mm_origin_write(index->file, index->origin, err);
+    if (status == MM_OK)
+        status = mm_h5_group_create(index->file, "images", &index->images, err);
+    if (status == MM_OK)
+        status = mm_h5_group_create(index->file, "masks", &index->masks, err);
+    if (status == MM_OK)
+        status = make_growing(index->images, &mm_mask_offset_column, &index->mask_offset, err);
+    if (status == MM_OK)
+        status = make_growing(index->masks, &mm_rle_offset_column, &index->rle_offset, err);
+    for (size_t k = 0; status == MM_OK && k < index->list.count; k++)
+        status = add_shard(index, k, err);
+    if (status == MM_OK)
+        status = mm_shard_list_sum(&index->list, err);
+    if (status == MM_OK)
+        status = make_virtual_columns(index, err);
+    if (status == MM_OK)
+        status = mm_shard_list_write(index->file, &index->list, err);
+    if (status == MM_OK)
+        status = mm_statistics_write(index->file, &index->stats, err);
+    const hid_t open[] = {index->mask_offset, index->rle_offset};
+    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
+        if (open[i] >= 0 && H5Dclose(open[i]) < 0 && status == MM_OK)
+            status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot finish the offsets");
+    const hid_t groups[] = {index->images, index->masks};
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
+        if (groups[i] >= 0 && H5Gclose(groups[i]) < 0 && status == MM_OK)
+            status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot finish a group");
+    return status;
+}
+
+mm_status mm_dataset_index(const char *out, uint64_t shard_count, const mm_shard_origin *origin, mm_error *err)
+{
+    char path[PATH_MAX];
+    const int length = snprintf(path, sizeof path, "%s/dataset.h5", out);
+    if (length < 0 || (size_t)length >= sizeof path)
+        return mm_fail(err, MM_ERR_USAGE, "the output path %s is too long", out);
+    if (shard_count == 0 || shard_count > SIZE_MAX / 64)
+        return mm_fail(err, MM_ERR_USAGE, "a dataset of %" PRIu64 " shards cannot be made", shard_count);
+    index_draft *index = calloc(1, sizeof *index);
+    if (!index)
+        return mm_fail_memory(err, "indexing a dataset");
+    index->out = out;
+    index->origin = origin;
+    index->images = index->masks = index->mask_offset = index->rle_offset = H5I_INVALID_HID;
+    mm_status status = mm_shard_list_new((size_t)shard_count, &index->list, err);
+    if (status == MM_OK) {
+        const mm_h5_silence before = mm_h5_silence_begin();
+        mm_h5_draft draft;
+        status = mm_h5_draft_begin(&draft, err);
+        if (status == MM_OK) {
+            index->file = draft.file;
+            status = fill(index, err);
+            if (status == MM_OK)
+                status = mm_h5_draft_commit(&draft, "dataset", path, NULL, err);
+            else
+                mm_h5_draft_abandon(&draft);
+        }
+        mm_h5_silence_end(before);
+    }
+    mm_shard_list_free(&index->list);
+    free(index);
+    return status;
+}

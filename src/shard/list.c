@@ -1,0 +1,136 @@
+/* The list of shards in a dataset: what each holds, and the seal by which it is known again. */
+#include "shard/list.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const mm_h5_column list_columns[SHARD_COLUMNS] = {
+    [SHARD_FIRST_IMAGE] = {"first_image", MM_H5_U64, 0}, [SHARD_IMAGES] = {"images", MM_H5_U64, 0},
+    [SHARD_MASKS] = {"masks", MM_H5_U64, 0},             [SHARD_RLE_BYTES] = {"rle_bytes", MM_H5_U64, 0},
+    [SHARD_BYTES] = {"bytes", MM_H5_U64, 0},             [SHARD_DIGEST] = {"digest", MM_H5_U64, 0},
+};
+static const mm_h5_column file_column = {"file", MM_H5_STRING, 0};
+
+mm_status mm_shard_list_new(size_t count, mm_shard_list *list, mm_error *err)
+{
+    *list = (mm_shard_list){.count = count};
+    for (int c = 0; c < SHARD_COLUMNS; c++) {
+        list->columns[c] = calloc(count ? count : 1, sizeof(uint64_t));
+        if (!list->columns[c]) {
+            mm_shard_list_free(list);
+            return mm_fail_memory(err, "a list of shards");
+        }
+    }
+    return MM_OK;
+}
+
+void mm_shard_list_free(mm_shard_list *list)
+{
+    for (int c = 0; c < SHARD_COLUMNS; c++)
+        free(list->columns[c]);
+    *list = (mm_shard_list){0};
+}
+
+mm_status mm_shard_list_sum(mm_shard_list *list, mm_error *err)
+{
+    list->images = list->masks = list->rle_bytes = 0;
+    for (size_t k = 0; k < list->count; k++) {
+        if (list->columns[SHARD_FIRST_IMAGE][k] != list->columns[SHARD_FIRST_IMAGE][0] + list->images)
+            return mm_fail(err, MM_ERR_FORMAT, "shard %zu starts with image %" PRIu64 " where %" PRIu64 " belongs", k,
+                           list->columns[SHARD_FIRST_IMAGE][k], list->columns[SHARD_FIRST_IMAGE][0] + list->images);
+        if (__builtin_add_overflow(list->images, list->columns[SHARD_IMAGES][k], &list->images) ||
+            __builtin_add_overflow(list->masks, list->columns[SHARD_MASKS][k], &list->masks) ||
+            __builtin_add_overflow(list->rle_bytes, list->columns[SHARD_RLE_BYTES][k], &list->rle_bytes))
+            return mm_fail(err, MM_ERR_FORMAT, "the list of shards claims more than can be at shard %zu", k);
+    }
+    return MM_OK;
+}
+
+static mm_status write_names(hid_t group, const mm_shard_list *list, mm_error *err)
+{
+    /* Relative to dataset.h5, so that the folder can be moved. */
+    char(*text)[48] = malloc((list->count ? list->count : 1) * sizeof *text);
+    char **names = malloc((list->count ? list->count : 1) * sizeof *names);
+    mm_status status = MM_OK;
+    if (!text || !names)
+        status = mm_fail_memory(err, "a list of shards");
+    for (size_t k = 0; status == MM_OK && k < list->count; k++) {
+        status = mm_shard_path(".", k, text[k], sizeof text[k], err);
+        names[k] = text[k] + 2; /* past "./" */
+    }
+    if (status == MM_OK)
+        status = mm_h5_column_put(group, &file_column, list->count, names, err);
+    free(text);
+    free(names);
+    return status;
+}
+
+mm_status mm_shard_list_write(hid_t file, const mm_shard_list *list, mm_error *err)
+{
+    hid_t group;
+    mm_status status = mm_h5_group_create(file, "shards", &group, err);
+    if (status != MM_OK)
+        return status;
+    status = write_names(group, list, err);
+    for (int c = 0; status == MM_OK && c < SHARD_COLUMNS; c++)
+        status = mm_h5_column_put(group, &list_columns[c], list->count, list->columns[c], err);
+    if (H5Gclose(group) < 0 && status == MM_OK)
+        status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot finish the group shards");
+    return status;
+}
+
+static mm_status read_columns(hid_t group, uint64_t file_bytes, mm_shard_list *list, mm_error *err)
+{
+    mm_status status = MM_OK;
+    for (int c = 0; status == MM_OK && c < SHARD_COLUMNS; c++) {
+        hid_t dataset;
+        uint64_t rows;
+        status = mm_h5_column_open(group, &list_columns[c], &dataset, &rows, err);
+        if (status != MM_OK)
+            break;
+        /* Each shard has a name of its own in the file, so there cannot be more of them than bytes. */
+        if (rows == 0 || rows > file_bytes)
+            status = mm_fail(err, MM_ERR_FORMAT, "it claims %" PRIu64 " shards", rows);
+        else if (c == 0)
+            status = mm_shard_list_new((size_t)rows, list, err);
+        else if (rows != list->count)
+            status = mm_fail(err, MM_ERR_FORMAT, "shards/%s has another length than shards/%s", list_columns[c].name,
+                             list_columns[0].name);
+        if (status == MM_OK)
+            status = mm_h5_column_read(dataset, &list_columns[c], 0, rows, list->columns[c], err);
+        (void)H5Dclose(dataset); /* only read from */
+    }
+    return status;
+}
+
+mm_status mm_shard_list_read(hid_t file, uint64_t file_bytes, mm_shard_list *list, mm_error *err)
+{
+    *list = (mm_shard_list){0};
+    const hid_t group = H5Gopen2(file, "shards", H5P_DEFAULT);
+    if (group < 0)
+        return mm_h5_fail(err, MM_ERR_FORMAT, "the group shards is missing");
+    mm_status status = read_columns(group, file_bytes, list, err);
+    (void)H5Gclose(group); /* only read from */
+    if (status == MM_OK)
+        status = mm_shard_list_sum(list, err);
+    if (status != MM_OK)
+        mm_shard_list_free(list);
+    return status;
+}
+
+mm_status mm_shard_list_check(const mm_shard_list *list, const char *folder, size_t k, mm_error *err)
+{
+    char path[PATH_MAX];
+    mm_seal seal;
+    mm_status status = mm_shard_path(folder, k, path, sizeof path, err);
+    if (status == MM_OK)
+        status = mm_seal_read(path, &seal, err);
+    if (status == MM_OK && (strcmp(seal.kind, "shard") != 0 || seal.bytes != list->columns[SHARD_BYTES][k] ||
+                            seal.digest != list->columns[SHARD_DIGEST][k]))
+        status = mm_fail(err, MM_ERR_FORMAT, "%s is not the shard that dataset.h5 was made with; put the right one back, "
+                         "or run again with --resume", path);
+    return status;
+}
