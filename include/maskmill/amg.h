@@ -96,4 +96,12 @@ size_t mm_upsampler_scratch(const mm_upsampler *upsampler);
 MM_RESULT_USED mm_status mm_upsampler_scan(const mm_upsampler *upsampler, const float *logits, float offset,
                                            void *scratch, mm_mask_scan *scan, mm_rle *rle, mm_error *err);
 
+/* Masks from prompts instead of the grid: for each prompt (an object: points, a box, or both, all inside the image;
+ * MM_ERR_USAGE otherwise) the model's M multimask outputs, best predicted IoU first. items[i * M .. i * M + M) are
+ * prompt i's; *masks_per_prompt is M. No filter runs, and the frame is the image. point_coords is the first point, or
+ * the box's centre. The caller frees *annotations. */
+MM_RESULT_USED mm_status mm_amg_prompt(const mm_model *model, mm_embedding *embedding, float stability_score_offset,
+                                       const mm_prompt *prompts, size_t count, mm_image_view image,
+                                       mm_annotations *annotations, size_t *masks_per_prompt, mm_error *err);
+
 #endif

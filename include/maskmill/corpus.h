@@ -46,6 +46,10 @@ MM_RESULT_USED mm_status mm_manifest_write(const mm_manifest *manifest, const ch
 MM_RESULT_USED mm_status mm_manifest_open(const char *path, mm_manifest **manifest, mm_error *err);
 void mm_manifest_free(mm_manifest *manifest);
 
+/* The photographs lie in another folder now: paths relative to the only root are looked for in `folder` from now on.
+ * MM_ERR_USAGE for a manifest with several roots, whose paths are absolute. */
+MM_RESULT_USED mm_status mm_manifest_move_root(mm_manifest *manifest, const char *folder, mm_error *err);
+
 uint64_t mm_manifest_count(const mm_manifest *manifest);
 mm_manifest_entry mm_manifest_at(const mm_manifest *manifest, uint64_t image_id);
 /* By path, by the path's last component if that is unique, or by number; count if none matches. */

@@ -31,6 +31,8 @@ MM_RESULT_USED mm_status mm_config_locate(const char *name_or_path, char *path, 
 /* The preset for a run without -c: "small-model" for the model that is shipped (`model` NULL or "default"), whose
  * scores are lower than the public checkpoints'; else "default". */
 const char *mm_config_preset_for(const char *model);
+/* From the text that mm_config_to_yaml gave; messages call it "config". */
+MM_RESULT_USED mm_status mm_config_from_yaml(const char *yaml, mm_config *config, mm_error *err);
 /* Every key with its value, in a fixed order: what a shard's `config` attribute holds. The caller frees *yaml. */
 MM_RESULT_USED mm_status mm_config_to_yaml(const mm_config *config, char **yaml, mm_error *err);
 

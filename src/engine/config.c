@@ -71,6 +71,17 @@ mm_status mm_config_load(const char *path, const char *const *sets, size_t set_c
     return status;
 }
 
+mm_status mm_config_from_yaml(const char *yaml, mm_config *config, mm_error *err)
+{
+    mm_config read = mm_config_defaults();
+    mm_status status = mm_config_parse_yaml("config", (const unsigned char *)yaml, strlen(yaml), &read, err);
+    if (status == MM_OK)
+        status = mm_config_check(&read, err);
+    if (status == MM_OK)
+        *config = read;
+    return status;
+}
+
 mm_status mm_config_to_yaml(const mm_config *config, char **yaml, mm_error *err)
 {
     size_t size = 0;

@@ -1,0 +1,93 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arguments.h"
+#include "maskmill/engine.h"
+
+enum { KEY_MODEL_CONFIG = 1000, KEY_SET, KEY_THREADS, KEY_PRECISION, KEY_BACKEND };
+
+static const struct argp_option rows[] = {
+    {"model", 'm', "MODEL", 0, "checkpoint file, or a name that `maskmill model list` shows (default: default)", 0},
+    {"model-config", KEY_MODEL_CONFIG, "FILE", 0, "JSON with what the checkpoint does not tell of its shape", 0},
+    {"config", 'c', "CONFIG", 0,
+     "YAML file, or a preset: default, sa1b, fast, small-model (default: the one that suits the model)", 0},
+    {"set", KEY_SET, "KEY=VALUE", 0, "change one key of the config, as in amg.points_per_side=16; repeatable", 0},
+    {"threads", KEY_THREADS, "N", 0, "threads of this process or of each rank (default: 1)", 0},
+    {"precision", KEY_PRECISION, "P", 0, "f32, bf16 or auto (default: auto)", 0},
+    {"backend", KEY_BACKEND, "B", 0, "dense kernels: dnnl, blas or auto (default: auto)", 0},
+    {"quiet", 'q', NULL, 0, "no progress and no notes, only errors", 0},
+    {0},
+};
+
+/* The index of `word` in words[], or -1. */
+static int choose(const char *word, const char *const *words, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(word, words[i]) == 0)
+            return i;
+    return -1;
+}
+
+static error_t parse(int key, char *word, struct argp_state *state)
+{
+    static const char *const precisions[] = {"auto", "f32", "bf16"}; /* in the order of mm_precision */
+    static const char *const backends[] = {"auto", "dnnl", "blas"};  /* in the order of mm_backend */
+    mm_cli_model_options *options = state->input;
+    double number;
+    size_t count;
+    int choice;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        options->sets = calloc((size_t)state->argc + 1, sizeof options->sets[0]);
+        return options->sets ? 0 : ENOMEM;
+    case 'm':
+        return mm_cli_keep_once(state, &options->model, word);
+    case 'c':
+        return mm_cli_keep_once(state, &options->config, word);
+    case KEY_MODEL_CONFIG:
+        return mm_cli_keep_once(state, &options->model_config, word);
+    case KEY_SET:
+        options->sets[options->set_count++] = word; /* fewer than argc */
+        return 0;
+    case KEY_THREADS:
+        if (!mm_cli_numbers(word, &number, 1, 1, &count) || !(number >= 1 && number <= 1024) ||
+            number != (uint32_t)number)
+            return mm_cli_refuse(state, "--threads %.40s: give a whole number from 1 to 1024", word);
+        options->kernels.threads = (uint32_t)number;
+        return 0;
+    case KEY_PRECISION:
+        choice = choose(word, precisions, 3);
+        if (choice < 0)
+            return mm_cli_refuse(state, "--precision %.40s: give f32, bf16 or auto", word);
+        options->kernels.precision = (mm_precision)choice;
+        return 0;
+    case KEY_BACKEND:
+        choice = choose(word, backends, 3);
+        if (choice < 0)
+            return mm_cli_refuse(state, "--backend %.40s: give dnnl, blas or auto", word);
+        options->kernels.backend = (mm_backend)choice;
+        return 0;
+    case 'q':
+        options->quiet = true;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp mm_cli_model_argp = {.options = rows, .parser = parse};
+
+void mm_cli_model_options_free(mm_cli_model_options *options)
+{
+    free(options->sets);
+    options->sets = NULL;
+}
+
+void mm_cli_tell_preset(const mm_cli_model_options *options)
+{
+    if (!options->config && !options->quiet)
+        (void)fprintf(stderr, "maskmill: config: preset %s, which suits the model (-c chooses another)\n",
+                      mm_config_preset_for(options->model));
+}

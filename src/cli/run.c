@@ -1,0 +1,124 @@
+/* maskmill run */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "arguments.h"
+#include "cli.h"
+#include "maskmill/engine.h"
+
+enum { KEY_OVERWRITE = 1 };
+
+typedef struct run_arguments {
+    mm_cli_model_options model;
+    const char **sources;
+    size_t source_count;
+    const char *out;
+    bool overwrite;
+} run_arguments;
+
+static const struct argp_option rows[] = {
+    {"output", 'o', "FOLDER", 0, "where the dataset goes", 0},
+    {"overwrite", KEY_OVERWRITE, NULL, 0, "remove the dataset that is there already", 0},
+    {0},
+};
+
+static error_t parse(int key, char *word, struct argp_state *state)
+{
+    run_arguments *arguments = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->model;
+        return 0;
+    case 'o':
+        return mm_cli_keep_once(state, &arguments->out, word);
+    case KEY_OVERWRITE:
+        arguments->overwrite = true;
+        return 0;
+    case ARGP_KEY_ARGS: /* all positional words at once */
+        arguments->sources = (const char **)(state->argv + state->next);
+        arguments->source_count = (size_t)(state->argc - state->next);
+        return 0;
+    case ARGP_KEY_END:
+        if (arguments->source_count == 0)
+            return mm_cli_refuse(state, "needs a corpus: a folder, a .tar, a list of paths, or a manifest");
+        if (!arguments->out)
+            return mm_cli_refuse(state, "needs -o FOLDER, where the dataset goes");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void print_summary(const mm_run_summary *summary, const char *out)
+{
+    const double images = (double)summary->images_done;
+    printf("%" PRIu64 " images, %" PRIu64 " masks (%.1f per image) in %.1f s (%.2f images/s); %" PRIu64 " shard%s in "
+           "%s/shards\n",
+           summary->images_done, summary->masks, images > 0 ? (double)summary->masks / images : 0.0, summary->seconds,
+           summary->seconds > 0 ? images / summary->seconds : 0.0, summary->shards, summary->shards == 1 ? "" : "s",
+           out);
+    if (summary->images_set_aside > 0)
+        printf("%" PRIu64 " images were set aside; %s/quarantine.tsv says why\n", summary->images_set_aside, out);
+}
+
+/* With MPI up, on every rank. */
+static mm_status run(mm_comm *comm, const run_arguments *arguments, int argc, char **argv, mm_run_summary *summary,
+                     mm_error *err)
+{
+    if (mm_comm_rank(comm) == 0)
+        mm_cli_tell_preset(&arguments->model);
+    const mm_run_options options = {
+        .sources = arguments->sources,
+        .source_count = arguments->source_count,
+        .out = arguments->out,
+        .config_path = arguments->model.config,
+        .sets = arguments->model.sets,
+        .set_count = arguments->model.set_count,
+        .model = arguments->model.model,
+        .model_config = arguments->model.model_config,
+        .kernels = arguments->model.kernels,
+        .overwrite = arguments->overwrite,
+        .quiet = arguments->model.quiet,
+        .argc = argc,
+        .argv = argv,
+    };
+    return mm_engine_run(comm, &options, summary, err);
+}
+
+mm_status mm_cli_run(int argc, char **argv, int *exit_status, mm_error *err)
+{
+    static const struct argp_child children[] = {{&mm_cli_model_argp, 0, "Model and config:", 1}, {0}};
+    static const struct argp argp = {
+        .options = rows,
+        .parser = parse,
+        .args_doc = "CORPUS... -o FOLDER",
+        .doc = "Make masks of every photograph of a corpus.\vCORPUS is a folder (walked for .jpg and .jpeg), a .tar, a "
+               "text file with one path a line, or a manifest from `maskmill scan`. Under mpirun or srun the ranks "
+               "share the work; the dataset does not depend on how many there are.",
+        .children = children,
+    };
+    run_arguments arguments = {0};
+    mm_run_summary summary = {0};
+    bool help = false;
+    mm_comm *comm = NULL;
+    mm_status status = mm_cli_parse(&argp, "run", 1, argc, argv, &arguments, &help, err);
+    if (status != MM_OK || help) {
+        mm_cli_model_options_free(&arguments.model);
+        return mm_cli_first_rank() ? status : MM_OK; /* mpirun kills all ranks as soon as one fails: the first does */
+    }
+    bool speaks = true;
+    status = mm_comm_start(NULL, NULL, &comm, err);
+    if (status == MM_OK) {
+        speaks = mm_comm_rank(comm) == 0;
+        status = run(comm, &arguments, argc, argv, &summary, err);
+        const mm_status apart = mm_comm_barrier(comm, NULL);
+        (void)apart; /* what failed before is what the user needs to know */
+        mm_comm_stop(comm);
+    }
+    if (status == MM_OK && speaks && !arguments.model.quiet)
+        print_summary(&summary, arguments.out);
+    if (speaks && summary.images_set_aside > 0)
+        *exit_status = MM_EXIT_SET_ASIDE;
+    mm_cli_model_options_free(&arguments.model);
+    return speaks ? status : MM_OK;
+}

@@ -1,0 +1,132 @@
+/* maskmill show */
+#include <stdlib.h>
+
+#include "arguments.h"
+#include "cli.h"
+#include "maskmill/corpus.h"
+#include "maskmill/engine.h"
+#include "maskmill/shard.h"
+#include "overlay.h"
+
+typedef struct show_arguments {
+    const char *words[2]; /* DATASET IMAGE */
+    const char *out, *corpus;
+} show_arguments;
+
+enum { KEY_CORPUS = 1 };
+
+static const struct argp_option rows[] = {
+    {"output", 'o', "OUT.png", 0, "the picture to write", 0},
+    {"corpus", KEY_CORPUS, "FOLDER", 0, "where the photographs are now, if they were moved since the run", 0},
+    {0},
+};
+
+static error_t parse(int key, char *word, struct argp_state *state)
+{
+    show_arguments *arguments = state->input;
+    if (key == 'o')
+        return mm_cli_keep_once(state, &arguments->out, word);
+    if (key == KEY_CORPUS)
+        return mm_cli_keep_once(state, &arguments->corpus, word);
+    if (key == ARGP_KEY_END && !arguments->out)
+        return mm_cli_refuse(state, "needs -o OUT.png");
+    return mm_cli_positional(key, word, state, arguments->words, 2, "a dataset and an image (name or number)");
+}
+
+/* The photograph of a record, decoded as the run decoded it. */
+static mm_status read_photograph(const mm_dataset *dataset, uint64_t image_id, const char *corpus, mm_image *image,
+                                 mm_error *err)
+{
+    char path[4096];
+    mm_config config;
+    mm_manifest *manifest = NULL;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    const int length = snprintf(path, sizeof path, "%s/manifest.h5", mm_dataset_folder(dataset));
+    if (length < 0 || (size_t)length >= sizeof path)
+        return mm_fail(err, MM_ERR_LIMIT, "%s: its path is too long", mm_dataset_folder(dataset));
+    mm_status status = mm_config_from_yaml(mm_dataset_origin(dataset)->config_yaml, &config, err);
+    if (status == MM_OK)
+        status = mm_manifest_open(path, &manifest, err);
+    if (status == MM_OK && corpus)
+        status = mm_manifest_move_root(manifest, corpus, err);
+    if (status == MM_OK && image_id >= mm_manifest_count(manifest))
+        status = mm_fail(err, MM_ERR_FORMAT, "%s: has no image %llu", path, (unsigned long long)image_id);
+    if (status == MM_OK)
+        status = mm_corpus_read(manifest, image_id, config.image.max_bytes, &bytes, &size, err);
+    if (status == MM_OK) {
+        const mm_jpeg_options options = {.ignore_orientation = config.image.ignore_orientation,
+                                         .max_pixels = config.image.max_pixels};
+        status = mm_image_decode_jpeg(bytes, size, &options, image, err);
+    }
+    free(bytes);
+    mm_manifest_free(manifest);
+    return status;
+}
+
+static mm_status read_masks(const mm_record *record, mm_rle **masks, mm_error *err)
+{
+    *masks = calloc((size_t)record->mask_count + 1, sizeof **masks); /* + 1: never NULL for nothing */
+    if (!*masks)
+        return mm_fail_memory(err, "masks");
+    mm_status status = MM_OK;
+    for (uint64_t i = 0; status == MM_OK && i < record->mask_count; i++)
+        status = mm_rle_from_counts(record->rle + record->rle_offset[i],
+                                    (size_t)(record->rle_offset[i + 1] - record->rle_offset[i]), record->height,
+                                    record->width, &(*masks)[i], err);
+    return status;
+}
+
+static mm_status show(const mm_dataset *dataset, const show_arguments *arguments, mm_error *err)
+{
+    uint64_t row = 0;
+    mm_record record = {0};
+    char *name = NULL;
+    mm_image image = {0};
+    mm_rle *masks = NULL;
+    mm_status status = mm_dataset_find(dataset, arguments->words[1], &row, err);
+    if (status == MM_OK)
+        status = mm_dataset_read(dataset, row, &record, &name, err);
+    if (status == MM_OK && record.status != MM_IMAGE_DONE)
+        status = mm_fail(err, MM_ERR_USAGE, "%s: was set aside and has no masks; quarantine.tsv says why", name);
+    if (status == MM_OK) {
+        status = read_photograph(dataset, record.image_id, arguments->corpus, &image, err);
+        if (status != MM_OK && !arguments->corpus)
+            status = mm_error_prefix(err, "--corpus FOLDER tells where the photographs are now");
+    }
+    if (status == MM_OK)
+        status = read_masks(&record, &masks, err);
+    if (status == MM_OK)
+        status = mm_cli_overlay(&image, record.width, record.height, masks, (size_t)record.mask_count, arguments->out,
+                                err);
+    for (uint64_t i = 0; masks && i < record.mask_count; i++)
+        mm_rle_free(&masks[i]);
+    free(masks);
+    mm_image_free(&image);
+    mm_record_free(&record);
+    free(name);
+    return status;
+}
+
+mm_status mm_cli_show(int argc, char **argv, int *exit_status, mm_error *err)
+{
+    (void)exit_status;
+    static const struct argp argp = {
+        .options = rows,
+        .parser = parse,
+        .args_doc = "DATASET IMAGE -o OUT.png",
+        .doc = "Draw an image of a dataset with its masks.\vDATASET is the folder that `run` wrote. IMAGE is a file's "
+               "name (with or without its folders) or an image's number.",
+    };
+    show_arguments arguments = {0};
+    bool help = false;
+    mm_status status = mm_cli_parse(&argp, "show", 1, argc, argv, &arguments, &help, err);
+    if (status != MM_OK || help)
+        return status;
+    mm_dataset *dataset = NULL;
+    status = mm_dataset_open(arguments.words[0], &dataset, err);
+    if (status == MM_OK)
+        status = show(dataset, &arguments, err);
+    mm_dataset_close(dataset);
+    return status;
+}
