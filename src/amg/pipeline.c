@@ -1,0 +1,181 @@
+/* Automatic mask generation, the steps in the order of the reference's generate(): crops, each encoded, prompted,
+ * filtered, freed of duplicates and brought back to the frame; then duplicates across crops, then cleaning. */
+#include <omp.h>
+#include <stdlib.h>
+
+#include "amg/steps.h"
+
+mm_amg_params mm_amg_defaults(void)
+{
+    return (mm_amg_params){
+        .points_per_side = 32,
+        .pred_iou_thresh = 0.88f,
+        .stability_score_thresh = 0.95f,
+        .stability_score_offset = 1.0f,
+        .box_nms_thresh = 0.7,
+        .crop_nms_thresh = 0.7,
+        .crop_overlap_ratio = 512.0 / 1500.0,
+        .crop_n_points_downscale_factor = 1,
+    };
+}
+
+void mm_annotations_free(mm_annotations *annotations)
+{
+    for (size_t i = 0; i < annotations->count; i++)
+        mm_rle_free(&annotations->items[i].rle);
+    free(annotations->items);
+    *annotations = (mm_annotations){0};
+}
+
+/* One image in work. */
+typedef struct generation {
+    const mm_predictor *predictor;
+    const mm_amg_params *params;
+    mm_image_view image; /* as it came */
+    mm_image_view frame; /* as masks see it: the same pixels, or a reduced copy in `resized` */
+    mm_image resized;
+    mm_annotations *annotations; /* takes funnel and times; its width and height are the frame's */
+} generation;
+
+static mm_status prepare_frame(generation *g, mm_error *err)
+{
+    mm_annotations *a = g->annotations;
+    mm_amg_frame_size(g->image.width, g->image.height, g->params->short_side, &a->width, &a->height);
+    g->frame = g->image;
+    if (a->width == g->image.width && a->height == g->image.height)
+        return MM_OK;
+    mm_status status = mm_image_resize_bilinear(g->image, a->width, a->height, &g->resized, err);
+    if (!status)
+        g->frame = mm_image_whole(&g->resized);
+    return status;
+}
+
+/* What is encoded for a crop: layer 0 takes the frame's own pixels, the smaller windows the original's, which may
+ * have more of them. */
+static mm_image_view view_of_crop(const generation *g, const mm_crop *crop)
+{
+    if (crop->layer == 0)
+        return g->frame;
+    const mm_annotations *a = g->annotations;
+    uint32_t source[4];
+    mm_amg_source_window(crop->box, a->width, a->height, g->image.width, g->image.height, source);
+    return mm_image_crop(g->image, source[0], source[1], source[2], source[3]);
+}
+
+/* Masks of a crop have the size of its window in the frame. */
+static mm_status new_upsampler(mm_frame encoded, const mm_crop *crop, mm_upsampler **upsampler, mm_error *err)
+{
+    encoded.width = crop->box[2] - crop->box[0];
+    encoded.height = crop->box[3] - crop->box[1];
+    return mm_upsampler_new(&encoded, upsampler, err);
+}
+
+static mm_status process_crop(generation *g, const mm_crop *crop, mm_candidates *out, mm_error *err)
+{
+    const mm_predictor *predictor = g->predictor;
+    const mm_amg_params *params = g->params;
+    mm_annotations *a = g->annotations;
+    const mm_image_view view = view_of_crop(g, crop);
+    mm_frame encoded;
+    const double start = omp_get_wtime();
+    mm_status status = predictor->set_image(predictor->user, view, &encoded, err);
+    a->seconds_encode += omp_get_wtime() - start;
+    if (status)
+        return status;
+
+    mm_upsampler *upsampler;
+    status = new_upsampler(encoded, crop, &upsampler, err);
+    if (status)
+        return status;
+    mm_prediction prediction = {.predictor = predictor, .params = params, .upsampler = upsampler, .crop = crop,
+                                .encoded_width = view.width, .encoded_height = view.height, .funnel = &a->funnel};
+    status = mm_amg_predict(&prediction, out, err);
+    a->seconds_decode += prediction.seconds_decode;
+    a->seconds_masks += prediction.seconds_masks;
+    mm_upsampler_free(upsampler);
+    if (status)
+        return status;
+
+    mm_amg_filter_area(out, params->max_area_fraction, a->width, a->height);
+    a->funnel.after_area += out->count;
+    mm_amg_filter_edge(out, a->width, a->height);
+    a->funnel.after_edge += out->count;
+    status = mm_amg_nms_crop(out, params->box_nms_thresh, err);
+    if (status)
+        return status;
+    a->funnel.after_crop_nms += out->count;
+    return mm_amg_uncrop(out, a->width, a->height, err);
+}
+
+static mm_status process_crops(generation *g, mm_candidates *all, mm_error *err)
+{
+    const mm_amg_params *params = g->params;
+    mm_crop *crops;
+    size_t count;
+    mm_status status = mm_amg_crops(g->annotations->width, g->annotations->height, params->crop_n_layers,
+                                    params->crop_overlap_ratio, &crops, &count, err);
+    for (size_t i = 0; i < count && !status; i++) {
+        mm_candidates found = {0};
+        status = process_crop(g, &crops[i], &found, err);
+        if (!status)
+            status = mm_candidates_append(all, &found, err);
+        mm_candidates_free(&found);
+    }
+    free(crops);
+    const double start = omp_get_wtime();
+    if (!status && count > 1)
+        status = mm_amg_nms_image(all, params->crop_nms_thresh, err);
+    g->annotations->funnel.after_image_nms = all->count;
+    if (!status)
+        status = mm_amg_clean(all, params, err);
+    g->annotations->funnel.kept = all->count;
+    g->annotations->seconds_masks += omp_get_wtime() - start;
+    return status;
+}
+
+static void fill_xywh(const uint32_t corners[4], float xywh[4])
+{
+    for (int axis = 0; axis < 2; axis++) {
+        xywh[axis] = (float)corners[axis];
+        xywh[2 + axis] = (float)(corners[2 + axis] - corners[axis]);
+    }
+}
+
+static mm_status write_records(mm_candidates *list, mm_annotations *annotations, mm_error *err)
+{
+    annotations->items = calloc(list->count + 1, sizeof *annotations->items);
+    if (!annotations->items)
+        return mm_fail_memory(err, "annotations");
+    for (size_t i = 0; i < list->count; i++) {
+        mm_candidate *c = &list->items[i];
+        mm_annotation *a = &annotations->items[annotations->count++];
+        fill_xywh(c->box, a->bbox);
+        fill_xywh(c->crop, a->crop_box);
+        a->area = c->area;
+        a->predicted_iou = c->predicted_iou;
+        a->stability_score = c->stability_score;
+        a->point_coords[0] = (float)c->point[0];
+        a->point_coords[1] = (float)c->point[1];
+        a->rle = c->rle;
+        c->rle = (mm_rle){0};
+    }
+    return MM_OK;
+}
+
+mm_status mm_amg_run(const mm_predictor *predictor, const mm_amg_params *params, mm_image_view image,
+                     mm_annotations *annotations, mm_error *err)
+{
+    *annotations = (mm_annotations){0};
+    generation g = {.predictor = predictor, .params = params, .image = image, .annotations = annotations};
+    mm_candidates all = {0};
+    mm_status status = prepare_frame(&g, err);
+    if (!status)
+        status = process_crops(&g, &all, err);
+    if (!status)
+        status = write_records(&all, annotations, err);
+    mm_candidates_free(&all);
+    mm_image_free(&g.resized);
+    if (status)
+        mm_annotations_free(annotations);
+    return status;
+}
