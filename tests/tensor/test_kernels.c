@@ -256,6 +256,8 @@ START_TEST(loops_equal_their_plain_twins)
         check_softmax_columns(9, 56);
         check_softmax_columns(4, 5);
         check_groups(6, 7, 8);
+        check_groups(5, 7, 8);
+        check_groups(4, 6, 4);
         check_groups(3, 9, 20);
         check_layer_norm(3, 256);
         check_layer_norm(2, 37);
