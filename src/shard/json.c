@@ -1,0 +1,111 @@
+/* JSON as the exports need it, streamed. */
+#include "shard/json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bytes of the UTF-8 sequence at `text`, 0 if it is none (overlong forms and surrogates are none). */
+static size_t utf8_length(const uint8_t *text, size_t size)
+{
+    const uint8_t first = text[0];
+    const size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+    if (length == 0 || length > size)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) || (first == 0xf0 && text[1] < 0x90) ||
+        (first == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return length;
+}
+
+/* Errors of these writes stay with the stream; whoever closes it asks ferror. */
+void mm_json_string(FILE *out, const void *bytes, size_t size)
+{
+    const uint8_t *text = bytes;
+    (void)fputc('"', out);
+    for (size_t i = 0; i < size;) {
+        const uint8_t c = text[i];
+        const size_t length = utf8_length(text + i, size - i);
+        if (c == '"' || c == '\\')
+            (void)fprintf(out, "\\%c", c);
+        else if (c < 0x20 || c == 0x7f)
+            (void)fprintf(out, "\\u%04x", c);
+        else if (length == 0)
+            (void)fputs("\\ufffd", out);
+        else
+            (void)fwrite(text + i, 1, length, out);
+        i += length ? length : 1;
+    }
+    (void)fputc('"', out);
+}
+
+void mm_json_f32(FILE *out, float value)
+{
+    if (!isfinite(value)) {
+        (void)fputs("null", out);
+        return;
+    }
+    char text[32];
+    for (int digits = 6; digits <= 9; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            break;
+    }
+    (void)fputs(text, out);
+}
+
+void mm_json_f32_list(FILE *out, const float *values, size_t count)
+{
+    (void)fputc('[', out);
+    for (size_t i = 0; i < count; i++) {
+        if (i)
+            (void)fputs(", ", out);
+        mm_json_f32(out, values[i]);
+    }
+    (void)fputc(']', out);
+}
+
+void mm_json_rle(FILE *out, uint32_t height, uint32_t width, const uint8_t *counts, size_t size)
+{
+    (void)fprintf(out, "{\"size\": [%" PRIu32 ", %" PRIu32 "], \"counts\": ", height, width);
+    mm_json_string(out, counts, size);
+    (void)fputc('}', out);
+}
+
+void mm_json_mask_fields(FILE *out, const mm_record *record, uint64_t i)
+{
+    const uint64_t start = record->rle_offset[i], end = record->rle_offset[i + 1];
+    (void)fputs("\"segmentation\": ", out);
+    mm_json_rle(out, record->height, record->width, record->rle + start, (size_t)(end - start));
+    (void)fprintf(out, ", \"area\": %" PRIu32 ", \"bbox\": ", record->area[i]);
+    mm_json_f32_list(out, record->bbox[i], 4);
+    (void)fputs(", \"predicted_iou\": ", out);
+    mm_json_f32(out, record->predicted_iou[i]);
+    (void)fputs(", \"point_coords\": [", out);
+    mm_json_f32_list(out, record->point_coords[i], 2);
+    (void)fputs("], \"stability_score\": ", out);
+    mm_json_f32(out, record->stability_score[i]);
+    (void)fputs(", \"crop_box\": ", out);
+    mm_json_f32_list(out, record->crop_box[i], 4);
+}
+
+mm_status mm_annotations_print_json(const mm_annotations *annotations, FILE *out, mm_error *err)
+{
+    mm_record record;
+    mm_status status = mm_record_from_annotations(0, annotations, &record, err);
+    if (status != MM_OK)
+        return status;
+    (void)fputc('[', out);
+    for (uint64_t i = 0; i < record.mask_count; i++) {
+        (void)fputs(i ? ",\n {" : "{", out);
+        mm_json_mask_fields(out, &record, i);
+        (void)fputc('}', out);
+    }
+    (void)fputs("]\n", out);
+    mm_record_free(&record);
+    return fflush(out) == 0 && !ferror(out) ? MM_OK : mm_fail_errno(err, "cannot write the annotations");
+}
