@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "maskmill/amg.h"
+#include "amg/steps.h"
 
 typedef struct mask_collector {
     const mm_upsampler *upsampler;
@@ -37,7 +37,7 @@ static mm_status take_mask(void *user, size_t prompt, uint32_t mask, const float
     if (status != MM_OK)
         return status;
     item->area = (uint32_t)scan.area;
-    item->stability_score = scan.above_low ? (float)scan.above_high / (float)scan.above_low : 0.0f;
+    item->stability_score = scan.above_low ? mm_amg_stability(&scan) : 0.0f; /* no filter here that would drop a NaN */
     item->bbox[0] = (float)scan.box[0];
     item->bbox[1] = (float)scan.box[1];
     item->bbox[2] = (float)(scan.box[2] - scan.box[0]);
