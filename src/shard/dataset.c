@@ -23,6 +23,7 @@ struct mm_dataset {
     char *only; /* path of the one shard, when that is what was opened */
     mm_shard_list list;
     mm_stats stats;
+    mm_shard_origin origin;
     open_shard *last;
 };
 
@@ -36,6 +37,7 @@ void mm_dataset_close(mm_dataset *dataset)
         mm_h5_silence_end(before);
     }
     mm_shard_list_free(&dataset->list);
+    mm_origin_free(&dataset->origin);
     free(dataset->last);
     free(dataset->only);
     free(dataset->folder);
@@ -52,6 +54,8 @@ static mm_status open_index(mm_dataset *dataset, const char *path, mm_error *err
     if (status != MM_OK)
         return status;
     status = mm_shard_list_read(file, seal.bytes, &dataset->list, err);
+    if (status == MM_OK)
+        status = mm_origin_read(file, &dataset->origin, err);
     if (status == MM_OK)
         status = mm_statistics_read(file, &dataset->stats, err);
     if (status != MM_OK && err)
@@ -77,7 +81,11 @@ static mm_status open_only_shard(mm_dataset *dataset, const char *path, mm_error
     dataset->list.columns[SHARD_RLE_BYTES][0] = dataset->last->file.rle_bytes;
     status = mm_shard_list_sum(&dataset->list, err);
     if (status == MM_OK)
+        status = mm_origin_read(dataset->last->file.file, &dataset->origin, err);
+    if (status == MM_OK)
         status = mm_statistics_read(dataset->last->file.file, &dataset->stats, err);
+    if (status != MM_OK && err)
+        (void)mm_error_prefix(err, "shard %s", path);
     return status;
 }
 
@@ -163,6 +171,11 @@ uint64_t mm_dataset_shards(const mm_dataset *dataset)
 const char *mm_dataset_folder(const mm_dataset *dataset)
 {
     return dataset->folder;
+}
+
+const mm_shard_origin *mm_dataset_origin(const mm_dataset *dataset)
+{
+    return &dataset->origin;
 }
 
 mm_status mm_dataset_statistics(const mm_dataset *dataset, mm_stats *stats, mm_error *err)

@@ -50,22 +50,46 @@ mm_status mm_origin_write(hid_t file, const mm_shard_origin *origin, mm_error *e
     return status;
 }
 
-mm_status mm_origin_check(hid_t file, const mm_shard_origin *origin, mm_error *err)
+mm_status mm_origin_read(hid_t file, mm_shard_origin *origin, mm_error *err)
 {
-    const struct {
-        const char *name, *wanted;
-    } texts[] = {{"config", origin->config_yaml}, {"model", origin->model_name}, {"model_sha256", origin->model_sha256}};
+    char *config = NULL, *name = NULL, *sha256 = NULL;
     uint64_t version = 0;
     mm_status status = mm_h5_get_u64(file, "format_version", &version, err);
     if (status == MM_OK && version != MM_FORMAT_VERSION)
         status = mm_fail(err, MM_ERR_UNSUPPORTED, "it has format_version %" PRIu64 ", this maskmill reads %d", version,
                          MM_FORMAT_VERSION);
-    for (size_t i = 0; status == MM_OK && i < sizeof texts / sizeof texts[0]; i++) {
-        char *text = NULL;
-        status = mm_h5_get_text(file, texts[i].name, &text, err);
-        if (status == MM_OK && strcmp(text, texts[i].wanted) != 0)
-            status = mm_fail(err, MM_ERR_FORMAT, "its %s is not that of this dataset", texts[i].name);
-        free(text);
-    }
+    if (status == MM_OK)
+        status = mm_h5_get_text(file, "config", &config, err);
+    if (status == MM_OK)
+        status = mm_h5_get_text(file, "model", &name, err);
+    if (status == MM_OK)
+        status = mm_h5_get_text(file, "model_sha256", &sha256, err);
+    *origin = (mm_shard_origin){config, name, sha256};
+    if (status != MM_OK)
+        mm_origin_free(origin);
+    return status;
+}
+
+void mm_origin_free(mm_shard_origin *origin)
+{
+    free((char *)origin->config_yaml);
+    free((char *)origin->model_name);
+    free((char *)origin->model_sha256);
+    *origin = (mm_shard_origin){0};
+}
+
+mm_status mm_origin_check(hid_t file, const mm_shard_origin *origin, mm_error *err)
+{
+    mm_shard_origin found;
+    mm_status status = mm_origin_read(file, &found, err);
+    if (status != MM_OK)
+        return status;
+    const char *other = strcmp(found.config_yaml, origin->config_yaml) != 0     ? "config"
+                        : strcmp(found.model_name, origin->model_name) != 0     ? "model"
+                        : strcmp(found.model_sha256, origin->model_sha256) != 0 ? "model_sha256"
+                                                                                : NULL;
+    if (other)
+        status = mm_fail(err, MM_ERR_FORMAT, "its %s is not that of this dataset", other);
+    mm_origin_free(&found);
     return status;
 }

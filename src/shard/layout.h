@@ -25,7 +25,11 @@ MM_RESULT_USED mm_status mm_statistics_read(hid_t file, mm_stats *stats, mm_erro
 
 /* The attributes that shards and datasets have in common. */
 MM_RESULT_USED mm_status mm_origin_write(hid_t file, const mm_shard_origin *origin, mm_error *err);
-/* MM_ERR_FORMAT if format_version, config or model are others than these. */
+/* MM_ERR_FORMAT if config or model are others than these. */
 MM_RESULT_USED mm_status mm_origin_check(hid_t file, const mm_shard_origin *origin, mm_error *err);
+
+/* As read from `file`, with format_version checked; the strings are given back with mm_origin_free. */
+MM_RESULT_USED mm_status mm_origin_read(hid_t file, mm_shard_origin *origin, mm_error *err);
+void mm_origin_free(mm_shard_origin *origin);
 
 #endif
