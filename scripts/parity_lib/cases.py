@@ -8,21 +8,21 @@ DECODER = {"depth": 2, "num_heads": 8, "mlp_dim": 2048, "attention_downsample_ra
            "iou_head_depth": 3, "iou_head_hidden_dim": 256}
 
 
-def vit(image_size, embed_dim, depth, heads, window, global_attention, prompt_dim, **decoder):
+def vit(image_size, embed_dim, depth, heads, window, global_attention, prompt_dim, decoder=None):
     return {"family": "vit", "image_size": image_size, "patch_size": 16, "embed_dim": embed_dim, "depth": depth,
             "num_heads": heads, "mlp_ratio": 4, "window_size": window, "global_attention": global_attention,
-            "prompt_embed_dim": prompt_dim, "mask_in_chans": 16, "decoder": {**DECODER, **decoder}}
+            "prompt_embed_dim": prompt_dim, "mask_in_chans": 16, "decoder": {**DECODER, **(decoder or {})}}
 
 
-def tiny_vit(image_size, dims, depths, heads, windows, mlp_ratio, mbconv, prompt_dim, **decoder):
+def tiny_vit(image_size, dims, depths, heads, windows, mlp_ratio, mbconv, prompt_dim, decoder=None):
     return {"family": "tiny_vit", "image_size": image_size, "embed_dims": dims, "depths": depths, "num_heads": heads,
             "window_sizes": windows, "mlp_ratio": mlp_ratio, "mbconv_expand_ratio": mbconv,
             "downsample_between_stages": [True, True, False], "prompt_embed_dim": prompt_dim, "mask_in_chans": 16,
-            "decoder": {**DECODER, **decoder}}
+            "decoder": {**DECODER, **(decoder or {})}}
 
 
 VIT_B = vit(1024, 768, 12, 12, 14, [2, 5, 8, 11], 256)
-NARROW = vit(512, 96, 4, 3, 7, [1, 3], 128, depth=3, mlp_dim=512, iou_head_hidden_dim=128)
+NARROW = vit(512, 96, 4, 3, 7, [1, 3], 128, {"depth": 3, "mlp_dim": 512, "iou_head_hidden_dim": 128})
 MOBILE_SAM = tiny_vit(1024, [64, 128, 160, 320], [2, 2, 6, 2], [2, 4, 5, 10], [7, 7, 14, 7], 4, 4, 256)
 
 # Seeded models by name: architecture, seed, how the file is written. The public architectures are written as .pth, which

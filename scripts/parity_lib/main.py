@@ -30,7 +30,7 @@ class Tools:
 
     def __init__(self, args):
         self.maskmill, self.dump, self.work = args.maskmill, args.dump, Path(args.work)
-        self.kernels = ["--backend", args.backend, "--threads", str(args.threads)]
+        self.kernels = ["--backend", args.backend, "--threads", str(args.threads)]  # always f32
         self.work.mkdir(parents=True, exist_ok=True)
 
     def _run(self, command):
@@ -41,7 +41,8 @@ class Tools:
     def segment(self, checkpoint, picture, params, name):
         out = self.work / f"{name}.json"
         sets = [part for key, value in params.items() for part in ("--set", f"amg.{key}={value!r}")]
-        self._run([self.maskmill, "segment", picture, "-m", checkpoint, "-o", out, *self.kernels, *sets])
+        self._run([self.maskmill, "segment", picture, "-c", "default", "-m", checkpoint, "--precision", "f32", "-q", "-o", out,
+                   *self.kernels, *sets])
         return read_masks(out)
 
     def prompts(self, checkpoint, picture, prompts, name, shapes):

@@ -204,6 +204,17 @@ def save_safetensors(state, config, path, dtype=torch.float32):
     save_file(tensors, path, metadata={"maskmill.config": json.dumps(config)})
 
 
+def _told_by_shapes(state, config):
+    """What `maskmill model convert` leaves out of the metadata."""
+    told = {}
+    if config["family"] == "tiny_vit":
+        hidden = state["image_encoder.layers.1.blocks.0.mlp.fc1.weight"].shape
+        told["mlp_ratio"] = hidden[0] / hidden[1]
+    inner = state["mask_decoder.transformer.layers.0.cross_attn_token_to_image.q_proj.weight"].shape
+    config["decoder"].setdefault("attention_downsample_rate", inner[1] // inner[0])
+    return told
+
+
 def load_checkpoint(path):
     """State and architecture (None for .pth) of a checkpoint file, as float32."""
     if str(path).endswith(".safetensors"):
@@ -211,6 +222,7 @@ def load_checkpoint(path):
 
         with safe_open(path, "pt") as file:
             state = {name: file.get_tensor(name).float() for name in file.keys()}
-            return state, json.loads((file.metadata() or {}).get("maskmill.config", "null"))
+            config = json.loads((file.metadata() or {}).get("maskmill.config", "null"))
+            return state, config and {**_told_by_shapes(state, config), **config}
     state = torch.load(path, map_location="cpu", weights_only=True)
     return {name: t.float() if t.is_floating_point() else t for name, t in state.items()}, None

@@ -52,6 +52,7 @@ def default_prompts(width, height, low_res):
         {"box": box},
         {"points": [at(0.45, 0.5)], "box": box},
         {"points": [at(0.4, 0.3)], "mask_input": disc},
+        {"mask_input": disc},
     ]
 
 
