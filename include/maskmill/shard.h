@@ -43,7 +43,8 @@ uint64_t mm_dataset_images(const mm_dataset *dataset);
 uint64_t mm_dataset_masks(const mm_dataset *dataset);
 uint64_t mm_dataset_shards(const mm_dataset *dataset);
 const char *mm_dataset_folder(const mm_dataset *dataset);
-const mm_shard_origin *mm_dataset_origin(const mm_dataset *dataset); /* how it was made; owned by the dataset */
+/* The configuration it was made with, as YAML text, from its dataset.h5. The caller frees *yaml. */
+MM_RESULT_USED mm_status mm_dataset_config(const mm_dataset *dataset, char **yaml, mm_error *err);
 MM_RESULT_USED mm_status mm_dataset_statistics(const mm_dataset *dataset, mm_stats *stats, mm_error *err);
 /* Row of the image with this name (whole, or its last component if unique) or number; MM_ERR_USAGE if there is none. */
 MM_RESULT_USED mm_status mm_dataset_find(const mm_dataset *dataset, const char *what, uint64_t *row, mm_error *err);

@@ -177,8 +177,9 @@ static mm_status transfer(hid_t dataset, const mm_h5_column *column, uint64_t st
         done = out ? H5Dread(dataset, type, memory, space, H5P_DEFAULT, out)
                    : H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, in);
     if (done < 0)
-        status = mm_h5_fail(err, out ? MM_ERR_FORMAT : MM_ERR_INTERNAL, "cannot %s rows %" PRIu64 " to %" PRIu64 " of %s",
-                            out ? "read" : "write", start, start + count - 1, column->name);
+        status =
+            mm_h5_fail(err, out ? MM_ERR_FORMAT : MM_ERR_INTERNAL, "cannot %s rows %" PRIu64 " to %" PRIu64 " of %s",
+                       out ? "read" : "write", start, start + count - 1, column->name);
     if (space >= 0)
         (void)H5Sclose(space);
     if (memory >= 0)

@@ -31,8 +31,10 @@ static mm_status read_lines(mm_scan *scan, const char *root, int folder, FILE *f
             break;
         number++;
         if (strlen(line) != (size_t)length) {
-            status = mm_fail(err, MM_ERR_FORMAT, "%s:%zu holds a zero byte: it is no list of paths; name a folder, a .tar, "
-                             "a manifest or a text file with one path a line", path, number);
+            status = mm_fail(err, MM_ERR_FORMAT,
+                             "%s:%zu holds a zero byte: it is no list of paths; name a folder, a .tar, "
+                             "a manifest or a text file with one path a line",
+                             path, number);
             break;
         }
         while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))

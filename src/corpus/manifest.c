@@ -65,7 +65,8 @@ static bool make_room(mm_manifest *manifest, size_t bytes)
     if (manifest->count < manifest->room)
         return true;
     const size_t room = manifest->room + manifest->room / 4 + 1024;
-    if (!grow(&manifest->name, room, sizeof *manifest->name) || !grow(&manifest->offset, room, sizeof *manifest->offset) ||
+    if (!grow(&manifest->name, room, sizeof *manifest->name) ||
+        !grow(&manifest->offset, room, sizeof *manifest->offset) ||
         !grow(&manifest->length, room, sizeof *manifest->length) ||
         !grow(&manifest->phash, room, sizeof *manifest->phash) ||
         !grow(&manifest->width, room, sizeof *manifest->width) ||
@@ -201,8 +202,10 @@ mm_status mm_manifest_locate(const mm_manifest *manifest, const char *path, char
     else if (manifest->root_count == 1)
         made = asprintf(full, "%s/%s", manifest->roots[0], path);
     else
-        return mm_fail(err, MM_ERR_FORMAT, "the manifest has %zu roots, so that the relative path %s could mean several files; "
-                       "scan the corpus again", manifest->root_count, path);
+        return mm_fail(err, MM_ERR_FORMAT,
+                       "the manifest has %zu roots, so that the relative path %s could mean several files; "
+                       "scan the corpus again",
+                       manifest->root_count, path);
     if (made >= 0)
         return MM_OK;
     *full = NULL;

@@ -42,8 +42,10 @@ _Static_assert(sizeof(char *) <= sizeof(uint64_t), "a block holds either");
 
 static mm_status write_columns(const mm_manifest *manifest, hid_t file, mm_error *err)
 {
-    const void *const arrays[COLUMNS] = {[OFFSET] = manifest->offset, [LENGTH] = manifest->length,
-                                         [WIDTH] = manifest->width,   [HEIGHT] = manifest->height,
+    const void *const arrays[COLUMNS] = {[OFFSET] = manifest->offset,
+                                         [LENGTH] = manifest->length,
+                                         [WIDTH] = manifest->width,
+                                         [HEIGHT] = manifest->height,
                                          [PHASH] = manifest->phash};
     mm_status status = MM_OK;
     for (int c = 0; status == MM_OK && c < COLUMNS; c++) {
@@ -67,7 +69,8 @@ mm_status mm_manifest_write(const mm_manifest *manifest, const char *path, mm_er
     if (status == MM_OK) {
         status = mm_h5_put_u64(draft.file, "format_version", MM_FORMAT_VERSION, err);
         if (status == MM_OK)
-            status = mm_h5_put_list(draft.file, "roots", (const char *const *)manifest->roots, manifest->root_count, err);
+            status =
+                mm_h5_put_list(draft.file, "roots", (const char *const *)manifest->roots, manifest->root_count, err);
         if (status == MM_OK)
             status = write_columns(manifest, draft.file, err);
         if (status == MM_OK)
@@ -87,7 +90,7 @@ typedef struct block {
 
 static mm_status read_block(const hid_t datasets[COLUMNS], uint64_t start, uint64_t count, block *into, mm_error *err)
 {
-    void *const to[COLUMNS] = {into->image_id, into->path,  into->offset, into->length,
+    void *const to[COLUMNS] = {into->image_id, into->path,   into->offset, into->length,
                                into->width,    into->height, into->phash};
     mm_status status = MM_OK;
     /* Names come last: theirs are the only values that have to be given back. */
@@ -113,8 +116,8 @@ static mm_status check_row(const mm_manifest *manifest, uint64_t row, const mm_m
     const mm_manifest_entry before = mm_manifest_at(manifest, row - 1);
     const int order = strcmp(before.path, entry->path);
     if (order > 0 || (order == 0 && before.offset >= entry->offset))
-        return mm_fail(err, MM_ERR_FORMAT, "row %" PRIu64 " (%s) is out of order; rows are sorted by path and offset", row,
-                       entry->path);
+        return mm_fail(err, MM_ERR_FORMAT, "row %" PRIu64 " (%s) is out of order; rows are sorted by path and offset",
+                       row, entry->path);
     return MM_OK;
 }
 
@@ -130,7 +133,7 @@ static mm_status read_rows(const hid_t datasets[COLUMNS], uint64_t rows, mm_mani
         if (status != MM_OK)
             break;
         for (uint64_t i = 0; status == MM_OK && i < count; i++) {
-            const mm_manifest_entry entry = {from->image_id[i], from->path[i],  from->offset[i], from->length[i],
+            const mm_manifest_entry entry = {from->image_id[i], from->path[i],   from->offset[i], from->length[i],
                                              from->width[i],    from->height[i], from->phash[i]};
             status = check_row(manifest, start + i, &entry, err);
             if (status == MM_OK)

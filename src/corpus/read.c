@@ -57,8 +57,8 @@ static mm_status read_span(int fd, const char *path, uint64_t start, uint64_t le
     return MM_OK;
 }
 
-static mm_status read_image(const mm_manifest_entry *entry, char *path, uint64_t max_bytes, uint8_t **bytes, size_t *size,
-                            mm_error *err)
+static mm_status read_image(const mm_manifest_entry *entry, char *path, uint64_t max_bytes, uint8_t **bytes,
+                            size_t *size, mm_error *err)
 {
     struct stat info;
     const int fd = entry->offset ? open_archive(path, &info) : open_regular(path, &info);
@@ -72,8 +72,8 @@ static mm_status read_image(const mm_manifest_entry *entry, char *path, uint64_t
         status = mm_fail(err, MM_ERR_LIMIT, "%s has %" PRIu64 " bytes, more than the limit of %" PRIu64, path, length,
                          max_bytes);
     else if (entry->offset > there || length > there - entry->offset)
-        status = mm_fail(err, MM_ERR_FORMAT, "%s: its archive has become shorter (%" PRIu64 " bytes); scan the corpus again",
-                         path, there);
+        status = mm_fail(err, MM_ERR_FORMAT,
+                         "%s: its archive has become shorter (%" PRIu64 " bytes); scan the corpus again", path, there);
     if (status == MM_OK) {
         *bytes = malloc((size_t)length);
         if (!*bytes)
@@ -91,8 +91,8 @@ static mm_status read_image(const mm_manifest_entry *entry, char *path, uint64_t
     return status;
 }
 
-mm_status mm_corpus_read(const mm_manifest *manifest, uint64_t image_id, uint64_t max_bytes, uint8_t **bytes, size_t *size,
-                         mm_error *err)
+mm_status mm_corpus_read(const mm_manifest *manifest, uint64_t image_id, uint64_t max_bytes, uint8_t **bytes,
+                         size_t *size, mm_error *err)
 {
     *bytes = NULL;
     *size = 0;

@@ -166,10 +166,12 @@ static mm_status nothing_found(const char *const *sources, size_t count, const m
     if (report->unreadable > 0)
         (void)snprintf(locked, sizeof locked, " (%" PRIu64 " folders could not be entered)", report->unreadable);
     if (report->ignored > 0)
-        return mm_fail(err, MM_ERR_FORMAT, "no image in %s%s: none of the %" PRIu64 " files there is named .jpg or .jpeg%s",
-                       sources[0], more, report->ignored, locked);
-    return mm_fail(err, MM_ERR_FORMAT, "no image in %s%s: it is empty%s; name a folder, a .tar or a list that has JPEGs",
-                   sources[0], more, locked);
+        return mm_fail(err, MM_ERR_FORMAT,
+                       "no image in %s%s: none of the %" PRIu64 " files there is named .jpg or .jpeg%s", sources[0],
+                       more, report->ignored, locked);
+    return mm_fail(err, MM_ERR_FORMAT,
+                   "no image in %s%s: it is empty%s; name a folder, a .tar or a list that has JPEGs", sources[0], more,
+                   locked);
 }
 
 mm_status mm_corpus_scan(const char *const *sources, size_t count, mm_manifest **manifest, mm_scan_report *report,

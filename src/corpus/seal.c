@@ -17,8 +17,8 @@ static void block_of(const mm_seal *seal, char block[MM_SEAL_BYTES])
 {
     memset(block, 0, MM_SEAL_BYTES);
     (void)snprintf(block, MM_SEAL_BYTES,
-                   "maskmill %s\nformat %d\nbytes %" PRIu64 "\nxxh3 %016" PRIx64 "\nHDF5 from byte 512 on\n", seal->kind,
-                   MM_FORMAT_VERSION, seal->bytes, seal->digest);
+                   "maskmill %s\nformat %d\nbytes %" PRIu64 "\nxxh3 %016" PRIx64 "\nHDF5 from byte 512 on\n",
+                   seal->kind, MM_FORMAT_VERSION, seal->bytes, seal->digest);
 }
 
 void mm_seal_stamp(const char *kind, uint8_t *image, uint64_t bytes, mm_seal *seal)
@@ -57,15 +57,15 @@ static mm_status open_sealed(const char *path, int *fd, mm_seal *seal, mm_error 
         return mm_fail(err, MM_ERR_FORMAT, "%s is not a regular file", path);
     char block[MM_SEAL_BYTES], again[MM_SEAL_BYTES], text[MM_SEAL_BYTES + 1];
     if (!read_block(*fd, block))
-        return mm_fail(err, MM_ERR_FORMAT, "%s is too short (%jd bytes) to be a file of maskmill's; make it again", path,
-                       (intmax_t)info.st_size);
+        return mm_fail(err, MM_ERR_FORMAT, "%s is too short (%jd bytes) to be a file of maskmill's; make it again",
+                       path, (intmax_t)info.st_size);
     memcpy(text, block, sizeof block);
     text[sizeof block] = '\0';
     if (memcmp(block, hdf5_signature, sizeof hdf5_signature) == 0)
         return mm_fail(err, MM_ERR_FORMAT, "%s is an HDF5 file, but not one that maskmill wrote", path);
     int format = 0;
-    if (sscanf(text, "maskmill %15[a-z]\nformat %d\nbytes %" SCNu64 "\nxxh3 %" SCNx64, seal->kind, &format, &seal->bytes,
-               &seal->digest) != 4)
+    if (sscanf(text, "maskmill %15[a-z]\nformat %d\nbytes %" SCNu64 "\nxxh3 %" SCNx64, seal->kind, &format,
+               &seal->bytes, &seal->digest) != 4)
         return mm_fail(err, MM_ERR_FORMAT, "%s is not a file of maskmill's, or its first bytes are damaged", path);
     if (format != MM_FORMAT_VERSION)
         return mm_fail(err, MM_ERR_UNSUPPORTED, "%s has format %d, this maskmill reads format %d", path, format,
@@ -74,8 +74,9 @@ static mm_status open_sealed(const char *path, int *fd, mm_seal *seal, mm_error 
     if (memcmp(block, again, sizeof block) != 0)
         return mm_fail(err, MM_ERR_FORMAT, "the first bytes of %s are damaged; make it again or fetch it again", path);
     if ((uint64_t)info.st_size != seal->bytes)
-        return mm_fail(err, MM_ERR_FORMAT, "%s has %jd bytes but was written with %" PRIu64 "; make it again or fetch it again",
-                       path, (intmax_t)info.st_size, seal->bytes);
+        return mm_fail(err, MM_ERR_FORMAT,
+                       "%s has %jd bytes but was written with %" PRIu64 "; make it again or fetch it again", path,
+                       (intmax_t)info.st_size, seal->bytes);
     return MM_OK;
 }
 
@@ -101,8 +102,9 @@ static mm_status check_content(const char *path, int fd, const mm_seal *seal, mm
         at += got;
     }
     if (status == MM_OK && XXH3_64bits_digest(state) != seal->digest)
-        status = mm_fail(err, MM_ERR_FORMAT,
-                         "%s is damaged: its bytes are not those that were written; make it again or fetch it again", path);
+        status =
+            mm_fail(err, MM_ERR_FORMAT,
+                    "%s is damaged: its bytes are not those that were written; make it again or fetch it again", path);
     (void)XXH3_freeState(state);
     free(buffer);
     return status;

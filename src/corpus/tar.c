@@ -47,8 +47,8 @@ static mm_status check_place(const open_tar *tar, const char *member, uint64_t o
     if (pread(tar->fd, first, size, (off_t)offset) != (ssize_t)size)
         return mm_fail(err, MM_ERR_IO, "cannot read %s at byte %" PRIu64, tar->path, offset);
     if (memcmp(first, block, size) != 0)
-        return mm_fail(err, MM_ERR_UNSUPPORTED, "%s does not hold its member %s in one piece; pack it again as plain tar",
-                       tar->path, member);
+        return mm_fail(err, MM_ERR_UNSUPPORTED,
+                       "%s does not hold its member %s in one piece; pack it again as plain tar", tar->path, member);
     return MM_OK;
 }
 
@@ -63,8 +63,10 @@ static mm_status add_member(mm_scan *scan, const open_tar *tar, struct archive_e
     }
     const la_int64_t offset = archive_filter_bytes(tar->archive, -1), length = archive_entry_size(entry);
     if (offset <= 0 || length < 0 || (uint64_t)offset > tar->size || (uint64_t)length > tar->size - (uint64_t)offset)
-        return mm_fail(err, MM_ERR_FORMAT, "%s is cut short: its member %s does not end within its %" PRIu64
-                       " bytes; fetch or pack it again", tar->path, member, tar->size);
+        return mm_fail(err, MM_ERR_FORMAT,
+                       "%s is cut short: its member %s does not end within its %" PRIu64
+                       " bytes; fetch or pack it again",
+                       tar->path, member, tar->size);
     if (archive_entry_sparse_count(entry) > 0)
         return mm_fail(err, MM_ERR_UNSUPPORTED, "%s holds its member %s with holes; pack it again without --sparse",
                        tar->path, member);

@@ -135,7 +135,8 @@ static mm_status add_entry(folder_walk *walk, const char *folder, int folder_fd,
     struct stat info;
     const bool there = fstatat(folder_fd, name, &info, 0) == 0;
     if (!there || !S_ISDIR(info.st_mode))
-        return add_file(walk, folder, folder_fd, name, err); /* a broken link named .jpg is listed and set aside later */
+        return add_file(walk, folder, folder_fd, name,
+                        err); /* a broken link named .jpg is listed and set aside later */
     if (fstatat(folder_fd, name, &info, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(info.st_mode))
         return list_push(&walk->links, join(folder, name), err);
     return list_push(&walk->pending, join(folder, name), err);

@@ -23,7 +23,8 @@ void *mm_record_column(const mm_record *record, const mm_mask_column *column);
 /* Make the arrays of an otherwise filled record, uninitialised but for rle_offset[0] = 0. */
 MM_RESULT_USED mm_status mm_record_allocate(mm_record *record, uint64_t mask_count, uint64_t rle_bytes, mm_error *err);
 
-/* What every record must satisfy: status, offsets that rise from 0 to rle_bytes, sources. The counts are not looked at. */
+/* What every record must satisfy: status, offsets that rise from 0 to rle_bytes, sources. The counts are not looked at.
+ */
 MM_RESULT_USED mm_status mm_record_check_shape(const mm_record *record, uint64_t rle_bytes, mm_error *err);
 /* Mask i's counts are whole runs that fill the frame, and their area is the one stored. */
 MM_RESULT_USED mm_status mm_record_check_mask(const mm_record *record, uint64_t i, mm_rle *rle, mm_error *err);

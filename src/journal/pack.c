@@ -47,7 +47,8 @@ mm_status mm_record_pack(const mm_record *record, uint8_t **bytes, size_t *size,
     memcpy(header.magic, magic, sizeof magic);
     if (reason_bytes > UINT32_MAX / 2)
         return mm_fail(err, MM_ERR_LIMIT, "image %" PRIu64 ": the reason is too long", record->image_id);
-    const size_t total = HEADER + reason_bytes + (size_t)masks * MASK_BYTES + sizeof(uint64_t) + (size_t)header.rle_bytes;
+    const size_t total =
+        HEADER + reason_bytes + (size_t)masks * MASK_BYTES + sizeof(uint64_t) + (size_t)header.rle_bytes;
     uint8_t *start = malloc(total);
     if (!start)
         return mm_fail_memory(err, "a packed record");
@@ -77,7 +78,8 @@ static mm_status read_header(const uint8_t *bytes, size_t size, packed_header *h
     const uint64_t rest = size - HEADER - sizeof(uint64_t);
     if (header->reason_bytes > rest || header->rle_bytes > rest || header->mask_count > rest / MASK_BYTES ||
         header->reason_bytes + header->rle_bytes + header->mask_count * MASK_BYTES != rest)
-        return mm_fail(err, MM_ERR_FORMAT, "the record of image %" PRIu64 " has %zu bytes, which its header does not explain",
+        return mm_fail(err, MM_ERR_FORMAT,
+                       "the record of image %" PRIu64 " has %zu bytes, which its header does not explain",
                        header->image_id, size);
     static const uint8_t zero[sizeof header->zero] = {0};
     if (memcmp(header->zero, zero, sizeof zero) != 0)
@@ -100,10 +102,10 @@ static mm_status check_content(const mm_record *record, uint64_t rle_bytes, mm_e
 static mm_status read_reason(const uint8_t *from, const packed_header *header, mm_record *record, mm_error *err)
 {
     if (header->status != MM_IMAGE_SET_ASIDE)
-        return header->reason_bytes == 0 ? MM_OK
-                                         : mm_fail(err, MM_ERR_FORMAT,
-                                                   "image %" PRIu64 " is not set aside but has a reason for it",
-                                                   header->image_id);
+        return header->reason_bytes == 0
+                   ? MM_OK
+                   : mm_fail(err, MM_ERR_FORMAT, "image %" PRIu64 " is not set aside but has a reason for it",
+                             header->image_id);
     if (memchr(from, '\0', header->reason_bytes))
         return mm_fail(err, MM_ERR_FORMAT, "image %" PRIu64 ": the reason is no text", header->image_id);
     record->reason = strndup((const char *)from, header->reason_bytes);

@@ -31,7 +31,8 @@ mm_status mm_record_allocate(mm_record *record, uint64_t mask_count, uint64_t rl
 {
     /* The widest row is 16 bytes; this keeps every product below inside size_t. */
     if (mask_count >= SIZE_MAX / 32 || rle_bytes >= SIZE_MAX / 2)
-        return mm_fail(err, MM_ERR_LIMIT, "image %" PRIu64 ": %" PRIu64 " masks with %" PRIu64 " bytes of runs are too many",
+        return mm_fail(err, MM_ERR_LIMIT,
+                       "image %" PRIu64 ": %" PRIu64 " masks with %" PRIu64 " bytes of runs are too many",
                        record->image_id, mask_count, rle_bytes);
     record->mask_count = mask_count;
     bool whole = true;
@@ -148,8 +149,8 @@ mm_status mm_record_check_shape(const mm_record *record, uint64_t rle_bytes, mm_
 mm_status mm_record_check_mask(const mm_record *record, uint64_t i, mm_rle *rle, mm_error *err)
 {
     const uint64_t start = record->rle_offset[i], end = record->rle_offset[i + 1];
-    mm_status status = mm_rle_from_counts(record->rle + start, (size_t)(end - start), record->height, record->width, rle,
-                                          err);
+    mm_status status =
+        mm_rle_from_counts(record->rle + start, (size_t)(end - start), record->height, record->width, rle, err);
     if (status == MM_OK && mm_rle_area(rle) != record->area[i]) {
         status = mm_fail(err, MM_ERR_FORMAT, "its runs cover %" PRIu64 " pixels, its area says %" PRIu32,
                          mm_rle_area(rle), record->area[i]);

@@ -99,8 +99,8 @@ static mm_status open_file(mm_dataset *dataset, const char *path, mm_error *err)
         return open_only_shard(dataset, path, err);
     if (strcmp(seal.kind, "dataset") == 0)
         return open_index(dataset, path, err);
-    return mm_fail(err, MM_ERR_USAGE, "%s is a %s; name the folder that `maskmill run` wrote, its dataset.h5 or a shard",
-                   path, seal.kind);
+    return mm_fail(err, MM_ERR_USAGE,
+                   "%s is a %s; name the folder that `maskmill run` wrote, its dataset.h5 or a shard", path, seal.kind);
 }
 
 static mm_status open_folder(mm_dataset *dataset, const char *folder, mm_error *err)
@@ -111,8 +111,10 @@ static mm_status open_folder(mm_dataset *dataset, const char *folder, mm_error *
     struct stat info;
     mm_status status;
     if (stat(path, &info) != 0 && errno == ENOENT)
-        status = mm_fail(err, MM_ERR_IO, "%s has no dataset.h5: it is no dataset, or its run has not ended yet (finish it with "
-                         "`maskmill run ... --resume`)", folder);
+        status = mm_fail(err, MM_ERR_IO,
+                         "%s has no dataset.h5: it is no dataset, or its run has not ended yet (finish it with "
+                         "`maskmill run ... --resume`)",
+                         folder);
     else
         status = open_file(dataset, path, err);
     free(path);
@@ -173,9 +175,10 @@ const char *mm_dataset_folder(const mm_dataset *dataset)
     return dataset->folder;
 }
 
-const mm_shard_origin *mm_dataset_origin(const mm_dataset *dataset)
+mm_status mm_dataset_config(const mm_dataset *dataset, char **yaml, mm_error *err)
 {
-    return &dataset->origin;
+    *yaml = strdup(dataset->origin.config_yaml);
+    return *yaml ? MM_OK : mm_fail_memory(err, "a configuration");
 }
 
 mm_status mm_dataset_statistics(const mm_dataset *dataset, mm_stats *stats, mm_error *err)
@@ -231,7 +234,8 @@ mm_status mm_dataset_read(const mm_dataset *dataset, uint64_t row, mm_record *re
     if (file_name)
         *file_name = NULL;
     if (row >= dataset->list.images)
-        return mm_fail(err, MM_ERR_USAGE, "there is no row %" PRIu64 "; the dataset has %" PRIu64, row, dataset->list.images);
+        return mm_fail(err, MM_ERR_USAGE, "there is no row %" PRIu64 "; the dataset has %" PRIu64, row,
+                       dataset->list.images);
     const mm_h5_silence before = mm_h5_silence_begin();
     const mm_shard_file *shard;
     const size_t index = shard_of_row(dataset, &row);
@@ -260,8 +264,8 @@ static mm_status search_shard(const mm_shard_file *shard, uint64_t base, name_se
     mm_status status = names ? MM_OK : mm_fail_memory(err, "file names");
     for (uint64_t start = 0; status == MM_OK && start < shard->image_count; start += BLOCK) {
         const uint64_t left = shard->image_count - start, count = left < BLOCK ? left : BLOCK;
-        status = mm_h5_column_read(shard->images[IMAGE_FILE_NAME], &mm_image_columns[IMAGE_FILE_NAME], start, count, names,
-                                   err);
+        status = mm_h5_column_read(shard->images[IMAGE_FILE_NAME], &mm_image_columns[IMAGE_FILE_NAME], start, count,
+                                   names, err);
         if (status != MM_OK)
             break;
         for (uint64_t i = 0; i < count; i++) {

@@ -13,8 +13,10 @@ typedef struct mm_export_names {
     size_t count, room;
 } mm_export_names;
 
-/* The image's name with .json for its extension, below the export's folder. Names that lead out of it (absolute, or with
- * "..") are made flat: '/' becomes '_'. A name that is taken gets the image's id before .json. The caller frees *name. */
+/* The image's name with .json for its extension, below the export's folder. Names that lead out of it (absolute, or
+ * with
+ * "..") are made flat: '/' becomes '_'. A name that is taken gets the image's id before .json. The caller frees *name.
+ */
 MM_RESULT_USED mm_status mm_export_name(mm_export_names *names, const char *file_name, uint64_t image_id, char **name,
                                         mm_error *err);
 void mm_export_names_free(mm_export_names *names);

@@ -51,8 +51,8 @@ static mm_status check_ends(hid_t dataset, const mm_h5_column *column, uint64_t 
     return status;
 }
 
-/* Columns cost bytes in the file; deflate cannot shrink them more than 1032-fold. So lengths beyond that are lies (chunks
- * that were never written), and nothing is allocated for them. */
+/* Columns cost bytes in the file; deflate cannot shrink them more than 1032-fold. So lengths beyond that are lies
+ * (chunks that were never written), and nothing is allocated for them. */
 static mm_status check_plausible(const mm_shard_file *shard, const char *path, mm_error *err)
 {
     struct stat info;
@@ -60,9 +60,10 @@ static mm_status check_plausible(const mm_shard_file *shard, const char *path, m
         return mm_fail_errno(err, "cannot look at it");
     const uint64_t most = ((uint64_t)info.st_size + 4096) * 1032;
     if (shard->image_count > most / 8 || shard->mask_count > most / 16 || shard->rle_bytes > most)
-        return mm_fail(err, MM_ERR_FORMAT, "%" PRIu64 " images, %" PRIu64 " masks and %" PRIu64
-                       " bytes of runs cannot be in so small a file", shard->image_count, shard->mask_count,
-                       shard->rle_bytes);
+        return mm_fail(err, MM_ERR_FORMAT,
+                       "%" PRIu64 " images, %" PRIu64 " masks and %" PRIu64
+                       " bytes of runs cannot be in so small a file",
+                       shard->image_count, shard->mask_count, shard->rle_bytes);
     return MM_OK;
 }
 
@@ -165,8 +166,9 @@ static mm_status read_span(hid_t dataset, const mm_h5_column *column, uint64_t r
     if (status == MM_OK)
         status = mm_h5_column_read(dataset, column, row + count, 1, &span[1], err);
     if (status == MM_OK && (span[0] > span[1] || span[1] > length))
-        status = mm_fail(err, MM_ERR_FORMAT, "%s, row %" PRIu64 ": %" PRIu64 " to %" PRIu64 " is no span of %" PRIu64
-                         " values", column->name, row, span[0], span[1], length);
+        status = mm_fail(err, MM_ERR_FORMAT,
+                         "%s, row %" PRIu64 ": %" PRIu64 " to %" PRIu64 " is no span of %" PRIu64 " values",
+                         column->name, row, span[0], span[1], length);
     return status;
 }
 
@@ -186,7 +188,8 @@ static mm_status read_masks(const mm_shard_file *shard, uint64_t row, mm_record 
                                    mm_record_column(record, &mm_mask_columns[c]), err);
     }
     if (status == MM_OK)
-        status = mm_h5_column_read(shard->rle_offset, &mm_rle_offset_column, masks[0], count + 1, record->rle_offset, err);
+        status =
+            mm_h5_column_read(shard->rle_offset, &mm_rle_offset_column, masks[0], count + 1, record->rle_offset, err);
     if (status == MM_OK)
         status = mm_h5_column_read(shard->rle, &mm_rle_column, bytes[0], bytes[1] - bytes[0], record->rle, err);
     if (status != MM_OK)
@@ -196,13 +199,15 @@ static mm_status read_masks(const mm_shard_file *shard, uint64_t row, mm_record 
     return mm_record_check_shape(record, bytes[1] - bytes[0], err);
 }
 
-mm_status mm_shard_file_read(const mm_shard_file *shard, uint64_t row, mm_record *record, char **file_name, mm_error *err)
+mm_status mm_shard_file_read(const mm_shard_file *shard, uint64_t row, mm_record *record, char **file_name,
+                             mm_error *err)
 {
     *record = (mm_record){0};
     if (file_name)
         *file_name = NULL;
     if (row >= shard->image_count)
-        return mm_fail(err, MM_ERR_USAGE, "there is no row %" PRIu64 "; the shard has %" PRIu64, row, shard->image_count);
+        return mm_fail(err, MM_ERR_USAGE, "there is no row %" PRIu64 "; the shard has %" PRIu64, row,
+                       shard->image_count);
     mm_status status = read_image_row(shard, row, record, file_name, err);
     if (status == MM_OK)
         status = read_masks(shard, row, record, err);

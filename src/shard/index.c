@@ -45,8 +45,8 @@ static mm_status make_growing(hid_t group, const mm_h5_column *column, hid_t *da
 }
 
 /* Append a shard's offsets 1 .. rows, moved by `base`; on the way, see that they rise. */
-static mm_status append_offsets(hid_t from, hid_t to, const mm_h5_column *column, uint64_t rows, uint64_t at, uint64_t base,
-                                mm_error *err)
+static mm_status append_offsets(hid_t from, hid_t to, const mm_h5_column *column, uint64_t rows, uint64_t at,
+                                uint64_t base, mm_error *err)
 {
     const hsize_t length = at + rows + 1;
     const uint64_t block_rows = 1u << 17;
@@ -122,7 +122,8 @@ static mm_status add_shard(index_draft *index, size_t k, mm_error *err)
 }
 
 /* Map one shard's rows into the virtual column. */
-static herr_t map_shard(hid_t list, hid_t whole, const char *dataset, int rank, size_t k, uint64_t at, const hsize_t shape[2])
+static herr_t map_shard(hid_t list, hid_t whole, const char *dataset, int rank, size_t k, uint64_t at,
+                        const hsize_t shape[2])
 {
     char path[48];
     const hsize_t start[2] = {at, 0};

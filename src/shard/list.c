@@ -8,9 +8,12 @@
 #include <string.h>
 
 static const mm_h5_column list_columns[SHARD_COLUMNS] = {
-    [SHARD_FIRST_IMAGE] = {"first_image", MM_H5_U64, 0}, [SHARD_IMAGES] = {"images", MM_H5_U64, 0},
-    [SHARD_MASKS] = {"masks", MM_H5_U64, 0},             [SHARD_RLE_BYTES] = {"rle_bytes", MM_H5_U64, 0},
-    [SHARD_BYTES] = {"bytes", MM_H5_U64, 0},             [SHARD_DIGEST] = {"digest", MM_H5_U64, 0},
+    [SHARD_FIRST_IMAGE] = {"first_image", MM_H5_U64, 0},
+    [SHARD_IMAGES] = {"images", MM_H5_U64, 0},
+    [SHARD_MASKS] = {"masks", MM_H5_U64, 0},
+    [SHARD_RLE_BYTES] = {"rle_bytes", MM_H5_U64, 0},
+    [SHARD_BYTES] = {"bytes", MM_H5_U64, 0},
+    [SHARD_DIGEST] = {"digest", MM_H5_U64, 0},
 };
 static const mm_h5_column file_column = {"file", MM_H5_STRING, 0};
 
@@ -52,7 +55,7 @@ mm_status mm_shard_list_sum(mm_shard_list *list, mm_error *err)
 static mm_status write_names(hid_t group, const mm_shard_list *list, mm_error *err)
 {
     /* Relative to dataset.h5, so that the folder can be moved. */
-    char(*text)[48] = malloc((list->count ? list->count : 1) * sizeof *text);
+    char (*text)[48] = malloc((list->count ? list->count : 1) * sizeof *text);
     char **names = malloc((list->count ? list->count : 1) * sizeof *names);
     mm_status status = MM_OK;
     if (!text || !names)
@@ -130,7 +133,9 @@ mm_status mm_shard_list_check(const mm_shard_list *list, const char *folder, siz
         status = mm_seal_read(path, &seal, err);
     if (status == MM_OK && (strcmp(seal.kind, "shard") != 0 || seal.bytes != list->columns[SHARD_BYTES][k] ||
                             seal.digest != list->columns[SHARD_DIGEST][k]))
-        status = mm_fail(err, MM_ERR_FORMAT, "%s is not the shard that dataset.h5 was made with; put the right one back, "
-                         "or run again with --resume", path);
+        status = mm_fail(err, MM_ERR_FORMAT,
+                         "%s is not the shard that dataset.h5 was made with; put the right one back, "
+                         "or run again with --resume",
+                         path);
     return status;
 }

@@ -9,7 +9,7 @@ enum { SHARD_FIRST_IMAGE, SHARD_IMAGES, SHARD_MASKS, SHARD_RLE_BYTES, SHARD_BYTE
 
 typedef struct mm_shard_list {
     size_t count;
-    uint64_t *columns[SHARD_COLUMNS]; /* [count]; first image's row (= id), lengths, file size and seal's digest */
+    uint64_t *columns[SHARD_COLUMNS];  /* [count]; first image's row (= id), lengths, file size and seal's digest */
     uint64_t images, masks, rle_bytes; /* sums */
 } mm_shard_list;
 

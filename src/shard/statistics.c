@@ -5,8 +5,8 @@
 
 typedef struct statistic {
     const char *name;
-    size_t field;       /* in mm_stats */
-    uint32_t rows;      /* 1 and width 0: a single count */
+    size_t field;  /* in mm_stats */
+    uint32_t rows; /* 1 and width 0: a single count */
     uint32_t width;
 } statistic;
 

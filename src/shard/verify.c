@@ -32,7 +32,8 @@ static void note(verification *check, const char *format, ...)
         (void)fprintf(check->out, "%s\n", line.text);
 }
 
-/* --- masks --------------------------------------------------------------------------------------------------------- */
+/* --- masks ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool box_is_right(const mm_record *record, uint64_t i, const mm_rle *rle)
 {
@@ -102,7 +103,8 @@ static mm_status check_images(verification *check, const char *path, const mm_sh
     return status;
 }
 
-/* --- columns: the digest of the shard's, and whether dataset.h5 shows the same ------------------------------------- */
+/* --- columns: the digest of the shard's, and whether dataset.h5 shows the same -------------------------------------
+ */
 
 typedef struct column_check {
     const char *path;
@@ -183,7 +185,8 @@ static mm_status check_columns(verification *check, const char *path, const mm_s
     of.add = check->mask_at;
     if (status == MM_OK)
         status = check_column(check, &of, err);
-    of = (column_check){.path = path, .group = "/masks", .rows = shard->mask_count, .at = check->mask_at, .digest = digest};
+    of = (column_check){
+        .path = path, .group = "/masks", .rows = shard->mask_count, .at = check->mask_at, .digest = digest};
     for (int c = 0; status == MM_OK && c < MM_MASK_COLUMNS; c++) {
         of.shard = shard->masks[c];
         of.column = mm_mask_h5_column(c);
@@ -195,8 +198,13 @@ static mm_status check_columns(verification *check, const char *path, const mm_s
     of.add = check->rle_at;
     if (status == MM_OK)
         status = check_column(check, &of, err);
-    of = (column_check){.path = path, .shard = shard->rle, .group = "", .column = mm_rle_column,
-                        .rows = shard->rle_bytes, .at = check->rle_at, .digest = digest};
+    of = (column_check){.path = path,
+                        .shard = shard->rle,
+                        .group = "",
+                        .column = mm_rle_column,
+                        .rows = shard->rle_bytes,
+                        .at = check->rle_at,
+                        .digest = digest};
     if (status == MM_OK)
         status = check_column(check, &of, err);
     if (status == MM_OK && XXH3_64bits_digest(digest) != shard->masks_digest)
@@ -205,7 +213,8 @@ static mm_status check_columns(verification *check, const char *path, const mm_s
     return status;
 }
 
-/* --- files --------------------------------------------------------------------------------------------------------- */
+/* --- files ---------------------------------------------------------------------------------------------------------
+ */
 
 /* Only want of memory stops the verification; everything else is a fault to be noted. */
 static mm_status check_shard(verification *check, const char *path, mm_error *err)

@@ -28,8 +28,8 @@ static mm_status check_input(shard_input *in, mm_error *err)
     for (size_t i = 0; i < in->count; i++) {
         const mm_record *record = &in->records[i];
         if (record->image_id != in->first_image + i)
-            return mm_fail(err, MM_ERR_INTERNAL, "row %zu of a shard has image %" PRIu64 " where %" PRIu64 " belongs", i,
-                           record->image_id, in->first_image + i);
+            return mm_fail(err, MM_ERR_INTERNAL, "row %zu of a shard has image %" PRIu64 " where %" PRIu64 " belongs",
+                           i, record->image_id, in->first_image + i);
         if (!in->file_names[i] || !*in->file_names[i])
             return mm_fail(err, MM_ERR_INTERNAL, "image %" PRIu64 " has no file name", record->image_id);
         if (record->mask_count > 0) {

@@ -120,9 +120,11 @@ mm_status mm_stats_print_text(const mm_stats *stats, FILE *out, mm_error *err)
     };
     const double images = stats->images_done ? (double)stats->images_done : 1;
     const double masks = stats->masks ? (double)stats->masks : 1;
-    (void)fprintf(out, "images  %" PRIu64 " done, %" PRIu64 " set aside\n", stats->images_done, stats->images_set_aside);
+    (void)fprintf(out, "images  %" PRIu64 " done, %" PRIu64 " set aside\n", stats->images_done,
+                  stats->images_set_aside);
     (void)fprintf(out, "masks   %" PRIu64 ", %.1f an image, %.0f pixels and %.0f bytes each\n\n", stats->masks,
-                  (double)stats->masks / images, (double)stats->pixels_masked / masks, (double)stats->rle_bytes / masks);
+                  (double)stats->masks / images, (double)stats->pixels_masked / masks,
+                  (double)stats->rle_bytes / masks);
     (void)fprintf(out, "  %-22s%9s%9s%9s%9s%9s\n", "", "5 %", "25 %", "median", "75 %", "95 %");
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         print_distribution(&all[i], out);

@@ -25,7 +25,8 @@ void mm_stats_merge(mm_stats *into, const mm_stats *from)
 
 uint32_t mm_stats_mask_edge(uint32_t bin)
 {
-    /* floor(2^16 * 2^(r/4)); shifted right it gives floor(2^(i/4)) exactly, without a libm that may round its own way. */
+    /* floor(2^16 * 2^(r/4)); shifted right it gives floor(2^(i/4)) exactly, without a libm that may round its own way.
+     */
     static const uint32_t quarter[4] = {65536, 77935, 92681, 110217};
     if (bin <= 16)
         return bin;
