@@ -9,35 +9,29 @@
  * here, and what was wrong is said here. */
 enum { FLAGS = ARGP_NO_ERRS | ARGP_NO_EXIT | ARGP_NO_HELP };
 
-typedef struct parse_outcome {
-    void *input;
-    mm_error err;
-    char name[64];
-} parse_outcome;
-
 error_t mm_cli_refuse(struct argp_state *state, const char *format, ...)
 {
-    parse_outcome *outcome = state->hook;
+    const mm_cli_input *input = state->input;
     va_list arguments;
     va_start(arguments, format);
     char text[MM_ERROR_TEXT];
     if (vsnprintf(text, sizeof text, format, arguments) < 0)
         text[0] = '\0';
     va_end(arguments);
-    (void)mm_fail(&outcome->err, MM_ERR_USAGE, "%s: %s; see `maskmill %s --help`", outcome->name, text, outcome->name);
+    (void)mm_fail(input->err, MM_ERR_USAGE, "%s: %s; see `maskmill %s --help`", input->command, text, input->command);
     return EINVAL;
 }
 
+/* Stands around the command's own parser. */
 static error_t parse_whole(int key, char *word, struct argp_state *state)
 {
     (void)word;
-    parse_outcome *outcome = state->input;
+    const mm_cli_input *input = state->input;
     if (key == ARGP_KEY_INIT) {
-        state->hook = outcome;
-        state->child_inputs[0] = outcome->input;
+        state->child_inputs[0] = state->input;
         return 0;
     }
-    if (key == ARGP_KEY_ERROR && outcome->err.status == MM_OK) { /* getopt's doing */
+    if (key == ARGP_KEY_ERROR && input->err->status == MM_OK) { /* getopt's doing */
         const int at = state->next > 1 && state->argv[state->next - 1][0] == '-' ? state->next - 1 : state->next;
         (void)mm_cli_refuse(state, "option %.80s is unknown, or lacks its value or has one too many",
                             at < state->argc ? state->argv[at] : "");
@@ -54,11 +48,11 @@ static bool wants_help(int argc, char **argv, int skip)
     return false;
 }
 
-mm_status mm_cli_parse(const struct argp *argp, const char *name, int skip, int argc, char **argv, void *input,
+mm_status mm_cli_parse(const struct argp *argp, const char *name, int skip, int argc, char **argv, mm_cli_input *input,
                        bool *help, mm_error *err)
 {
-    parse_outcome outcome = {.input = input};
-    (void)snprintf(outcome.name, sizeof outcome.name, "%s", name);
+    *input = (mm_cli_input){.command = name, .err = err};
+    err->status = MM_OK;
     *help = wants_help(argc, argv, skip);
     if (*help) {
         char program[80];
@@ -68,9 +62,9 @@ mm_status mm_cli_parse(const struct argp *argp, const char *name, int skip, int 
     }
     const struct argp_child children[] = {{argp, 0, NULL, 0}, {0}};
     const struct argp whole = {.parser = parse_whole, .children = children};
-    const error_t failed = argp_parse(&whole, argc - skip, argv + skip, FLAGS, NULL, &outcome);
-    if (outcome.err.status != MM_OK)
-        return mm_fail(err, outcome.err.status, "%s", outcome.err.text);
+    const error_t failed = argp_parse(&whole, argc - skip, argv + skip, FLAGS, NULL, input);
+    if (err->status != MM_OK)
+        return err->status;
     if (failed == ENOMEM)
         return mm_fail_memory(err, "the command line");
     return failed ? mm_fail(err, MM_ERR_USAGE, "%s: wrong usage; see `maskmill %s --help`", name, name) : MM_OK;

@@ -7,10 +7,16 @@
 
 #include "maskmill/tensor.h"
 
-/* Parse the words behind `name` (argv[skip] is the last word of the command's own name). `input` goes to argp's
- * parser. With --help among the words the help is printed, *help set, and nothing parsed. */
+/* What the input of every parser begins with. */
+typedef struct mm_cli_input {
+    const char *command;
+    mm_error *err;
+} mm_cli_input;
+
+/* Parse the words behind `name` (argv[skip] is the last word of the command's own name). `input` begins with
+ * an mm_cli_input, which is filled in, and goes to argp's parser. With --help among the words the help is printed, *help set, and nothing parsed. */
 MM_RESULT_USED mm_status mm_cli_parse(const struct argp *argp, const char *name, int skip, int argc, char **argv,
-                                      void *input, bool *help, mm_error *err);
+                                      mm_cli_input *input, bool *help, mm_error *err);
 
 /* For a parser's `return`: what is wrong with the word at hand. */
 error_t mm_cli_refuse(struct argp_state *state, const char *format, ...) MM_PRINTF(2, 3);
@@ -29,6 +35,7 @@ bool mm_cli_numbers(const char *text, double *numbers, size_t least, size_t most
 
 /* What `run` and `segment` share: -c -m --model-config --set --threads --precision --backend -q. */
 typedef struct mm_cli_model_options {
+    mm_cli_input base;
     const char *config, *model, *model_config;
     const char **sets;
     size_t set_count;
@@ -36,7 +43,7 @@ typedef struct mm_cli_model_options {
     bool quiet;
 } mm_cli_model_options;
 
-extern const struct argp mm_cli_model_argp; /* a child; its input is an mm_cli_model_options, zero to begin with */
+extern const struct argp mm_cli_model_argp; /* a child; its input is an mm_cli_model_options with `base` set */
 void mm_cli_model_options_free(mm_cli_model_options *options);
 
 /* Without -c, say on stderr which preset is taken. */

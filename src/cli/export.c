@@ -17,6 +17,7 @@ static const format formats[] = {
 };
 
 typedef struct export_arguments {
+    mm_cli_input base;
     const char *dataset, *out;
     const format *format;
 } export_arguments;
@@ -61,7 +62,7 @@ mm_status mm_cli_export(int argc, char **argv, int *exit_status, mm_error *err)
     };
     export_arguments arguments = {0};
     bool help = false;
-    mm_status status = mm_cli_parse(&argp, "export", 1, argc, argv, &arguments, &help, err);
+    mm_status status = mm_cli_parse(&argp, "export", 1, argc, argv, &arguments.base, &help, err);
     if (status != MM_OK || help)
         return status;
     mm_dataset *dataset = NULL;

@@ -9,6 +9,7 @@
 enum { KEY_MODEL_CONFIG = 1, KEY_BF16 };
 
 typedef struct model_arguments {
+    mm_cli_input base;
     const char *model, *model_config, *out;
     bool bf16;
 } model_arguments;
@@ -127,7 +128,7 @@ static mm_status info(int argc, char **argv, mm_error *err)
     };
     model_arguments arguments = {0};
     bool help = false;
-    mm_status status = mm_cli_parse(&argp, "model info", 2, argc, argv, &arguments, &help, err);
+    mm_status status = mm_cli_parse(&argp, "model info", 2, argc, argv, &arguments.base, &help, err);
     if (status != MM_OK || help)
         return status;
     char path[4096], sha256[65];
@@ -152,7 +153,7 @@ static mm_status convert(int argc, char **argv, mm_error *err)
     };
     model_arguments arguments = {0};
     bool help = false;
-    mm_status status = mm_cli_parse(&argp, "model convert", 2, argc, argv, &arguments, &help, err);
+    mm_status status = mm_cli_parse(&argp, "model convert", 2, argc, argv, &arguments.base, &help, err);
     if (status != MM_OK || help)
         return status;
     char path[4096];
@@ -174,8 +175,9 @@ static mm_status list(int argc, char **argv, mm_error *err)
         .doc = "The names that -m takes, and where their files are.",
     };
     static const char *const names[] = {"default", "mobile_sam", "vit_b", "vit_l", "vit_h"};
+    model_arguments arguments = {0};
     bool help = false;
-    const mm_status status = mm_cli_parse(&argp, "model list", 2, argc, argv, NULL, &help, err);
+    const mm_status status = mm_cli_parse(&argp, "model list", 2, argc, argv, &arguments.base, &help, err);
     if (status != MM_OK || help)
         return status;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

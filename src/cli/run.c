@@ -9,6 +9,7 @@
 enum { KEY_OVERWRITE = 1 };
 
 typedef struct run_arguments {
+    mm_cli_input base;
     mm_cli_model_options model;
     const char **sources;
     size_t source_count;
@@ -27,6 +28,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
     run_arguments *arguments = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
+        arguments->model.base = arguments->base;
         state->child_inputs[0] = &arguments->model;
         return 0;
     case 'o':
@@ -101,7 +103,7 @@ mm_status mm_cli_run(int argc, char **argv, int *exit_status, mm_error *err)
     mm_run_summary summary = {0};
     bool help = false;
     mm_comm *comm = NULL;
-    mm_status status = mm_cli_parse(&argp, "run", 1, argc, argv, &arguments, &help, err);
+    mm_status status = mm_cli_parse(&argp, "run", 1, argc, argv, &arguments.base, &help, err);
     if (status != MM_OK || help) {
         mm_cli_model_options_free(&arguments.model);
         return mm_cli_first_rank() ? status : MM_OK; /* mpirun kills all ranks as soon as one fails: the first does */

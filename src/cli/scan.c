@@ -6,6 +6,7 @@
 #include "maskmill/corpus.h"
 
 typedef struct scan_arguments {
+    mm_cli_input base;
     const char **sources;
     size_t source_count;
     const char *out;
@@ -52,7 +53,7 @@ mm_status mm_cli_scan(int argc, char **argv, int *exit_status, mm_error *err)
     bool help = false;
     if (!mm_cli_first_rank())
         return MM_OK;
-    mm_status status = mm_cli_parse(&argp, "scan", 1, argc, argv, &arguments, &help, err);
+    mm_status status = mm_cli_parse(&argp, "scan", 1, argc, argv, &arguments.base, &help, err);
     if (status != MM_OK || help)
         return status;
     mm_manifest *manifest = NULL;

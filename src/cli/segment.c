@@ -13,6 +13,7 @@
 enum { KEY_OVERLAY = 1, KEY_POINT, KEY_BOX, KEY_PROMPTS };
 
 typedef struct segment_arguments {
+    mm_cli_input base;
     mm_cli_model_options model;
     const char *image, *out, *overlay, *prompts_file;
     mm_point *points;
@@ -37,6 +38,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
     segment_arguments *arguments = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
+        arguments->model.base = arguments->base;
         state->child_inputs[0] = &arguments->model;
         arguments->points = calloc((size_t)state->argc + 1, sizeof arguments->points[0]);
         return arguments->points ? 0 : ENOMEM;
@@ -196,7 +198,7 @@ mm_status mm_cli_segment(int argc, char **argv, int *exit_status, mm_error *err)
     segment_arguments arguments = {0};
     segment_session session = {0};
     bool help = false;
-    mm_status status = mm_cli_parse(&argp, "segment", 1, argc, argv, &arguments, &help, err);
+    mm_status status = mm_cli_parse(&argp, "segment", 1, argc, argv, &arguments.base, &help, err);
     if (status == MM_OK && !help) {
         status = open_session(&arguments, &session, err);
         if (status == MM_OK)

@@ -9,6 +9,7 @@
 #include "overlay.h"
 
 typedef struct show_arguments {
+    mm_cli_input base;
     const char *words[2]; /* DATASET IMAGE */
     const char *out, *corpus;
 } show_arguments;
@@ -37,7 +38,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
 static mm_status read_photograph(const mm_dataset *dataset, uint64_t image_id, const char *corpus, mm_image *image,
                                  mm_error *err)
 {
-    char path[4096];
+    char path[4096], *yaml = NULL;
     mm_config config;
     mm_manifest *manifest = NULL;
     uint8_t *bytes = NULL;
@@ -45,7 +46,9 @@ static mm_status read_photograph(const mm_dataset *dataset, uint64_t image_id, c
     const int length = snprintf(path, sizeof path, "%s/manifest.h5", mm_dataset_folder(dataset));
     if (length < 0 || (size_t)length >= sizeof path)
         return mm_fail(err, MM_ERR_LIMIT, "%s: its path is too long", mm_dataset_folder(dataset));
-    mm_status status = mm_config_from_yaml(mm_dataset_origin(dataset)->config_yaml, &config, err);
+    mm_status status = mm_dataset_config(dataset, &yaml, err);
+    if (status == MM_OK)
+        status = mm_config_from_yaml(yaml, &config, err);
     if (status == MM_OK)
         status = mm_manifest_open(path, &manifest, err);
     if (status == MM_OK && corpus)
@@ -59,6 +62,7 @@ static mm_status read_photograph(const mm_dataset *dataset, uint64_t image_id, c
                                          .max_pixels = config.image.max_pixels};
         status = mm_image_decode_jpeg(bytes, size, &options, image, err);
     }
+    free(yaml);
     free(bytes);
     mm_manifest_free(manifest);
     return status;
@@ -120,7 +124,7 @@ mm_status mm_cli_show(int argc, char **argv, int *exit_status, mm_error *err)
     };
     show_arguments arguments = {0};
     bool help = false;
-    mm_status status = mm_cli_parse(&argp, "show", 1, argc, argv, &arguments, &help, err);
+    mm_status status = mm_cli_parse(&argp, "show", 1, argc, argv, &arguments.base, &help, err);
     if (status != MM_OK || help)
         return status;
     mm_dataset *dataset = NULL;

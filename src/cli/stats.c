@@ -8,6 +8,7 @@
 enum { KEY_JSON = 1 };
 
 typedef struct stats_arguments {
+    mm_cli_input base;
     const char *dataset;
     bool json;
 } stats_arguments;
@@ -55,7 +56,7 @@ mm_status mm_cli_stats(int argc, char **argv, int *exit_status, mm_error *err)
     };
     stats_arguments arguments = {0};
     bool help = false;
-    const mm_status status = mm_cli_parse(&argp, "stats", 1, argc, argv, &arguments, &help, err);
+    const mm_status status = mm_cli_parse(&argp, "stats", 1, argc, argv, &arguments.base, &help, err);
     if (status != MM_OK || help)
         return status;
     return print_statistics(arguments.dataset, arguments.json, err);

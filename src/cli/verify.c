@@ -5,9 +5,15 @@
 #include "cli.h"
 #include "maskmill/shard.h"
 
+typedef struct verify_arguments {
+    mm_cli_input base;
+    const char *dataset;
+} verify_arguments;
+
 static error_t parse(int key, char *word, struct argp_state *state)
 {
-    return mm_cli_positional(key, word, state, state->input, 1, "a dataset");
+    verify_arguments *arguments = state->input;
+    return mm_cli_positional(key, word, state, &arguments->dataset, 1, "a dataset");
 }
 
 mm_status mm_cli_verify(int argc, char **argv, int *exit_status, mm_error *err)
@@ -19,19 +25,19 @@ mm_status mm_cli_verify(int argc, char **argv, int *exit_status, mm_error *err)
         .doc = "Check a dataset: structure, offsets, ids, every mask against its area and box, digests, statistics. "
                "One line a fault.\vDATASET is the folder that `run` wrote, its dataset.h5, or one shard.",
     };
-    const char *path = NULL;
+    verify_arguments arguments = {0};
     bool help = false;
     mm_verify_report report = {0};
-    mm_status status = mm_cli_parse(&argp, "verify", 1, argc, argv, &path, &help, err);
+    mm_status status = mm_cli_parse(&argp, "verify", 1, argc, argv, &arguments.base, &help, err);
     if (status != MM_OK || help)
         return status;
-    status = mm_dataset_verify(path, stdout, &report, err);
+    status = mm_dataset_verify(arguments.dataset, stdout, &report, err);
     if (status != MM_OK)
         return status;
     if (report.faults > 0)
-        return mm_fail(err, MM_ERR_FORMAT, "%s: %" PRIu64 " fault%s, the first: %s", path, report.faults,
+        return mm_fail(err, MM_ERR_FORMAT, "%s: %" PRIu64 " fault%s, the first: %s", arguments.dataset, report.faults,
                        report.faults == 1 ? "" : "s", report.first);
-    printf("%s: good; %" PRIu64 " images, %" PRIu64 " masks, %" PRIu64 " shard%s\n", path, report.images, report.masks,
+    printf("%s: good; %" PRIu64 " images, %" PRIu64 " masks, %" PRIu64 " shard%s\n", arguments.dataset, report.images, report.masks,
            report.shards, report.shards == 1 ? "" : "s");
     return MM_OK;
 }
