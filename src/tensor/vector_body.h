@@ -277,52 +277,58 @@ static void softmax_step_columns(float *x, size_t rows, size_t n, float *maximum
     }
 }
 
-/* softmax over t for up to LANES columns; `next` is the distance from one t to the next, and at[0] and at[1] are the
- * two halves of the lanes: parts of one row, or the same part of two rows. */
-static inline void softmax_group(float *const at[2], size_t next, size_t t, const size_t width[2])
+/* softmax over t of `count` rows [t][h] at once, count * h <= LANES: the lanes hold one t of each row. With constant h
+ * and count the copies become single loads and stores. */
+static inline void softmax_group(float *x, size_t t, size_t h, size_t count, size_t row)
 {
     float part[LANES] = {0};
     lanes top = splat(-FLT_MAX), total = {0};
     for (size_t i = 0; i < t; i++) {
-        memcpy(part, at[0] + i * next, width[0] * sizeof *part);
-        memcpy(part + LANES / 2, at[1] + i * next, width[1] * sizeof *part);
+        for (size_t r = 0; r < count; r++)
+            memcpy(part + r * h, x + r * row + i * h, h * sizeof *part);
         top = larger(load(part), top);
     }
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; i < t; i++) {
-            memcpy(part, at[0] + i * next, width[0] * sizeof *part);
-            memcpy(part + LANES / 2, at[1] + i * next, width[1] * sizeof *part);
-            lanes v = load(part);
-            if (pass) {
-                v *= 1.0f / total;
-            } else {
-                v = exp_lanes(v - top);
-                total += v;
-            }
-            store(part, v);
-            memcpy(at[0] + i * next, part, width[0] * sizeof *part);
-            memcpy(at[1] + i * next, part + LANES / 2, width[1] * sizeof *part);
-        }
+    for (size_t i = 0; i < t; i++) {
+        for (size_t r = 0; r < count; r++)
+            memcpy(part + r * h, x + r * row + i * h, h * sizeof *part);
+        const lanes e = exp_lanes(load(part) - top);
+        total += e;
+        store(part, e);
+        for (size_t r = 0; r < count; r++)
+            memcpy(x + r * row + i * h, part + r * h, h * sizeof *part);
+    }
+    store(part, 1.0f / total);
+    for (size_t i = 0; i < t; i++)
+        for (size_t r = 0; r < count; r++)
+            for (size_t c = 0; c < h; c++)
+                x[r * row + i * h + c] *= part[r * h + c];
 }
 
 static void softmax_groups(float *x, size_t rows, size_t t, size_t h)
 {
-    enum { HALF = LANES / 2 };
-    /* Eight heads, as all public models have: two rows fill the lanes, and the widths are known to the compiler. */
-    if (h == HALF) {
-        const size_t whole[2] = {HALF, HALF}, single[2] = {HALF, 0};
-        size_t r = 0;
-        for (; r + 2 <= rows; r += 2, x += 2 * t * HALF)
-            softmax_group((float *const[2]){x, x + t * HALF}, HALF, t, whole);
-        if (r < rows)
-            softmax_group((float *const[2]){x, x}, HALF, t, single);
-        return;
-    }
-    for (size_t r = 0; r < rows; r++, x += t * h)
+    const size_t row = t * h;
+    size_t r = 0;
+    /* The head counts of the usual decoders fill all lanes. */
+    if (h == 8)
+        for (; r + 2 <= rows; r += 2)
+            softmax_group(x + r * row, t, 8, 2, row);
+    else if (h == 4)
+        for (; r + 4 <= rows; r += 4)
+            softmax_group(x + r * row, t, 4, 4, row);
+    for (; r < rows; r++)
         for (size_t c = 0; c < h; c += LANES) {
-            const size_t left = h - c;
-            const size_t width[2] = {left < HALF ? left : HALF, left <= HALF ? 0 : left < LANES ? left - HALF : HALF};
-            softmax_group((float *const[2]){x + c, x + c + width[0]}, h, t, width);
+            /* A strip of columns of one row, brought together and taken apart again. */
+            const size_t width = h - c < LANES ? h - c : LANES;
+            lanes top = splat(-FLT_MAX), total = {0};
+            for (size_t i = 0; i < t; i++)
+                top = larger(load_part(x + r * row + i * h + c, width, 0), top);
+            for (size_t i = 0; i < t; i++) {
+                const lanes e = exp_lanes(load_part(x + r * row + i * h + c, width, 0) - top);
+                total += e;
+                store_part(x + r * row + i * h + c, e, width);
+            }
+            for (size_t i = 0; i < t; i++)
+                store_part(x + r * row + i * h + c, load_part(x + r * row + i * h + c, width, 0) / total, width);
         }
 }
 
