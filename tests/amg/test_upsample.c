@@ -132,6 +132,29 @@ START_TEST(weights_are_shares_of_at_most_four_neighbours)
 }
 END_TEST
 
+START_TEST(positions_are_torch_s_to_the_last_bit)
+{
+    FILE *file = open_golden("positions.txt");
+    uint32_t before, after, i;
+    size_t count, cases = 0;
+    for (; fscanf(file, "%u %u %zu", &before, &after, &count) == 3; cases++) {
+        mm_taps *taps;
+        ck_assert_int_eq(mm_taps_compose(before, before, before, after, &taps, NULL), MM_OK);
+        for (; count > 0; count--) {
+            double expected, share = 0;
+            ck_assert_int_eq(fscanf(file, "%u %la", &i, &expected), 2);
+            for (uint32_t k = 0; k < taps[i].count; k++)
+                if (taps[i].index[k] % 2)
+                    share += (double)taps[i].weight[k];
+            ck_assert_msg(share == expected, "%u to %u at %u: %a, not %a", before, after, i, share, expected);
+        }
+        free(taps);
+    }
+    fclose(file);
+    ck_assert_uint_eq(cases, 5);
+}
+END_TEST
+
 START_TEST(nan_logits_are_above_nothing)
 {
     const mm_frame frame = {30, 20, 64, 43, 64, 16};
@@ -187,6 +210,7 @@ int main(void)
     tcase_add_test(tests, masks_counts_and_boxes_are_torch_s);
     tcase_add_test(tests, noise_and_lonely_spots_match_a_plain_loop);
     tcase_add_test(tests, weights_are_shares_of_at_most_four_neighbours);
+    tcase_add_test(tests, positions_are_torch_s_to_the_last_bit);
     tcase_add_test(tests, nan_logits_are_above_nothing);
     tcase_add_test(tests, impossible_frames_are_refused);
     suite_add_tcase(suite, tests);
