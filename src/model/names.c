@@ -184,7 +184,8 @@ static mm_status from_transformers(mm_checkpoint *checkpoint, mm_error *err)
 static bool all_begin_with(const mm_checkpoint *checkpoint, const char *prefix)
 {
     for (size_t i = 0; i < checkpoint->count; i++)
-        if (strncmp(checkpoint->tensors[i].name, prefix, strlen(prefix)) != 0)
+        if (strncmp(checkpoint->tensors[i].name, prefix, strlen(prefix)) != 0 ||
+            checkpoint->tensors[i].name[strlen(prefix)] == '\0')
             return false;
     return checkpoint->count > 0;
 }

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_VALUES (1u << 20) /* ViT-H makes some 12000 */
-#define MAX_CELLS (1u << 21)
+#define MAX_VALUES (1u << 18) /* ViT-H makes some 12000 */
+#define MAX_CELLS (1u << 19)
 #define MAX_STACK (1u << 16) /* SETITEMS comes in batches of 1000 pairs */
 #define MAX_MARKS 256u
-#define MAX_MEMO (1u << 20)
+#define MAX_MEMO (1u << 18)
 #define MAX_GLOBAL 128u
 
 static mm_status too_large(mm_error *err, const char *what)
@@ -457,14 +457,15 @@ mm_status mm_pickle_run(mm_pickle_machine *machine, const unsigned char *data, s
         const size_t start = machine->at;
         const unsigned char *opcode = NULL;
         status = take(machine, 1, &opcode, err);
-        if (status == MM_OK && *opcode == '.') {
+        const bool stop = status == MM_OK && *opcode == '.';
+        if (stop)
             status = need(machine, 1, err);
-            if (status == MM_OK)
-                *result = machine->stack[machine->stack_count - 1];
+        else if (status == MM_OK)
+            status = step(machine, *opcode, err);
+        if (stop && status == MM_OK) {
+            *result = machine->stack[machine->stack_count - 1];
             break;
         }
-        if (status == MM_OK)
-            status = step(machine, *opcode, err);
         if (status != MM_OK)
             status = mm_error_prefix(err, "byte %zu", start);
     }

@@ -57,6 +57,7 @@ static inline unsigned char *read_bytes(const char *path, size_t *size)
 
 static inline void write_bytes(const char *path, const void *bytes, size_t size)
 {
+    (void)unlink(path); /* some file systems flush a file to the disk that is cut to nothing and written again */
     FILE *file = fopen(path, "wb");
     ck_assert_msg(file != NULL, "%s", path);
     ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
@@ -67,6 +68,7 @@ static inline void write_bytes(const char *path, const void *bytes, size_t size)
 static inline void write_safetensors(const char *path, const char *header, uint64_t data_size)
 {
     const uint64_t length = strlen(header);
+    (void)unlink(path);
     FILE *file = fopen(path, "wb");
     ck_assert_ptr_nonnull(file);
     ck_assert_uint_eq(fwrite(&length, sizeof length, 1, file), 1);
