@@ -147,8 +147,12 @@ static mm_status open_model(mm_comm *comm, const mm_run_options *options, mm_set
 {
     const mm_model_options model = {.config_path = options->model_config, .kernels = setup->kernels};
     mm_status status = check_model_file(comm, setup, err);
-    if (status == MM_OK)
+    if (status == MM_OK) {
         status = mm_model_open(setup->model_path, &model, &setup->model, err);
+        /* An error in the network names the tensor; say in which file. */
+        if ((status == MM_ERR_FORMAT || status == MM_ERR_UNSUPPORTED) && err && !strstr(err->text, setup->model_path))
+            (void)mm_error_prefix(err, "model %s", setup->model_path); /* same status */
+    }
     if (status == MM_OK)
         status = mm_embedding_new(setup->model, &setup->embedding, err);
     return mm_comm_agree(comm, status, err);
