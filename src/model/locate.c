@@ -20,9 +20,12 @@ static bool look_in(const char *folder, const char *name, char *path, size_t siz
 {
     static const char *const endings[] = {".safetensors", ".pth", ".pt"};
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
-        const int length = snprintf(path, size, "%s/%s%s", folder, name, endings[i]);
-        if (length > 0 && (size_t)length < size && is_file(path))
-            return true;
+        char candidate[MAX_PATH];
+        const int length = snprintf(candidate, sizeof candidate, "%s/%s%s", folder, name, endings[i]);
+        if (length < 0 || (size_t)length >= sizeof candidate || (size_t)length >= size || !is_file(candidate))
+            continue;
+        memcpy(path, candidate, (size_t)length + 1);
+        return true;
     }
     return false;
 }
@@ -61,9 +64,10 @@ mm_status mm_checkpoint_locate(const char *name_or_path, char *path, size_t size
     char folder[MAX_PATH];
     const char *given = getenv("MASKMILL_MODELS");
     if (is_file(name_or_path)) {
-        const int written = snprintf(path, size, "%s", name_or_path);
-        if (written < 0 || (size_t)written >= size)
+        const size_t length = strlen(name_or_path);
+        if (length >= size)
             return mm_fail(err, MM_ERR_USAGE, "the path of the model is too long");
+        memcpy(path, name_or_path, length + 1);
         return MM_OK;
     }
     if (!*name_or_path || strchr(name_or_path, '/'))
