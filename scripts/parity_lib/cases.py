@@ -32,8 +32,9 @@ SEEDED = {"vit_b": (VIT_B, 11, "pth"), "narrow": (NARROW, 2, "safetensors"), "mo
 DEFAULTS = {"points_per_side": 8, "pred_iou_thresh": 0.8, "stability_score_thresh": 0.6, "stability_score_offset": 1.0,
             "box_nms_thresh": 0.9, "crop_n_layers": 0, "crop_nms_thresh": 0.9, "crop_overlap_ratio": 512 / 1500,
             "crop_n_points_downscale_factor": 1, "min_mask_region_area": 0}
-TRAINED = {"pred_iou_thresh": 0.5, "stability_score_thresh": 0.6, "stability_score_offset": 0.25, "box_nms_thresh": 0.7,
+TRAINED = {"pred_iou_thresh": 0.4, "stability_score_thresh": 0.5, "stability_score_offset": 0.25, "box_nms_thresh": 0.7,
            "crop_nms_thresh": 0.7}  # for the default model's soft logits
+MORE = {"pred_iou_thresh": 0.3, "stability_score_thresh": 0.4}  # where else few masks would be left
 
 
 @dataclass
@@ -63,21 +64,21 @@ CASES = [
     Case("narrow-landscape", "narrow", SMALL, {"points_per_side": 16}, quick=True),
     Case("narrow-portrait-crops", "narrow", PORTRAIT, {"crop_n_layers": 1}, quick=True),
     Case("narrow-crops2-regions", "narrow", SMALL,
-         {"crop_n_layers": 2, "crop_n_points_downscale_factor": 2, "min_mask_region_area": 60}),
+         {**MORE, "crop_n_layers": 2, "crop_n_points_downscale_factor": 2, "min_mask_region_area": 60}),
     Case("narrow-tiny", "narrow", TINY, {"crop_n_layers": 1}, quick=True),
-    Case("narrow-large", "narrow", LARGE, points_per_batch=1),
+    Case("narrow-large", "narrow", LARGE, {"points_per_side": 6}, points_per_batch=1),
     Case("default-landscape", "default", LANDSCAPE, {"points_per_side": 32}),
-    Case("default-small", "default", SMALL, {"points_per_side": 16}, quick=True),
+    Case("default-small", "default", SMALL, {**MORE, "points_per_side": 16}, quick=True),
     Case("default-portrait-crops", "default", PORTRAIT, {"points_per_side": 16, "crop_n_layers": 1}, quick=True),
-    Case("default-regions", "default", SMALL, {"points_per_side": 16, "min_mask_region_area": 100}, quick=True),
+    Case("default-regions", "default", SMALL, {**MORE, "points_per_side": 16, "min_mask_region_area": 100}, quick=True),
     Case("default-tiny", "default", TINY, {"points_per_side": 16, "crop_n_layers": 1}, quick=True),
-    Case("default-large", "default", LARGE, {"points_per_side": 16}, points_per_batch=1),
+    Case("default-large", "default", LARGE, {"points_per_side": 8}, points_per_batch=1),
     Case("mobile_sam-landscape", "mobile_sam", LANDSCAPE),
     Case("mobile_sam-portrait-crops", "mobile_sam", PORTRAIT, {"crop_n_layers": 1}),
     Case("mobile_sam-tiny", "mobile_sam", TINY),
-    Case("mobile_sam-large", "mobile_sam", LARGE, points_per_batch=1),
+    Case("mobile_sam-large", "mobile_sam", LARGE, {"points_per_side": 6}, points_per_batch=1),
     Case("vit_b-landscape", "vit_b", LANDSCAPE),
     Case("vit_b-portrait-crops", "vit_b", PORTRAIT, {"points_per_side": 6, "crop_n_layers": 1}),
     Case("vit_b-tiny", "vit_b", TINY),
-    Case("vit_b-large", "vit_b", LARGE, points_per_batch=1),
+    Case("vit_b-large", "vit_b", LARGE, {"points_per_side": 6}, points_per_batch=1),
 ]
