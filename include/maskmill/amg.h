@@ -55,10 +55,15 @@ typedef struct mm_annotations {
     mm_annotation *items;   /* in the reference's output order */
     size_t count;
     mm_funnel funnel;
-    double seconds_encode, seconds_decode, seconds_masks; /* where the time went; never stored in a shard */
+    /* Where the time went, of the wall clock: decoding is what the decoder takes beyond the upsampling of its masks.
+     * Never stored in a shard. */
+    double seconds_encode, seconds_decode, seconds_masks;
 } mm_annotations;
 
-/* Seconds and results; the caller frees *annotations with mm_annotations_free. `embedding` is working memory. */
+/* The caller frees *annotations with mm_annotations_free. `embedding` is working memory. MM_ERR_USAGE for parameters
+ * that leave a crop without points or are out of range. With short_side the frame's sides are
+ * int(side * short_side / shorter side + 0.5); layer 0 encodes the reduced image, smaller windows are cut from the
+ * original: starts rounded down, ends up, points and masks mapped from window to window. */
 MM_RESULT_USED mm_status mm_amg_generate(const mm_model *model, mm_embedding *embedding, const mm_amg_params *params,
                                          mm_image_view image, mm_annotations *annotations, mm_error *err);
 void mm_annotations_free(mm_annotations *annotations);
@@ -85,13 +90,16 @@ typedef struct mm_mask_scan {
     uint32_t box[4];     /* inclusive corners of pixels > 0; 0,0,0,0 if none */
 } mm_mask_scan;
 
-/* Both bilinear steps of the reference, composed per axis for one frame geometry. */
+/* Both bilinear steps of the reference, composed per axis for one frame geometry; positions and weights are torch's.
+ * MM_ERR_LIMIT for 2^32 pixels or more, MM_ERR_UNSUPPORTED for an image so thin that its input has no pixel. */
 typedef struct mm_upsampler mm_upsampler;
 MM_RESULT_USED mm_status mm_upsampler_new(const mm_frame *frame, mm_upsampler **upsampler, mm_error *err);
 void mm_upsampler_free(mm_upsampler *upsampler);
 
 /* logits[L][L] to counts, area, box and (rle not NULL) the mask at the image's size, column by column: no float
- * mask of full size ever exists. `scratch` has mm_upsampler_scratch(upsampler) bytes. The caller frees *rle. */
+ * mask of full size ever exists. `scratch` has mm_upsampler_scratch(upsampler) bytes, aligned as malloc's are; one
+ * upsampler serves any number of threads that bring their own. A NaN logit is above no threshold. The caller frees
+ * *rle. */
 size_t mm_upsampler_scratch(const mm_upsampler *upsampler);
 MM_RESULT_USED mm_status mm_upsampler_scan(const mm_upsampler *upsampler, const float *logits, float offset,
                                            void *scratch, mm_mask_scan *scan, mm_rle *rle, mm_error *err);

@@ -95,8 +95,8 @@ static mm_status take_mask(void *user, size_t prompt, uint32_t mask, const float
     return MM_OK;
 }
 
-/* The grid's points in pixels of the crop, y outer, x inner; prompts[i] points at points[i], which is the same place
- * in the encoded image. Both halves of one allocation. */
+/* The grid's points, y outer, x inner: coords[i] in pixels of the crop, points[i] the same place in the encoded image,
+ * and prompts[i], which refers to points[i]. */
 typedef struct grid {
     size_t count;
     double (*coords)[2];

@@ -11,8 +11,8 @@
 
 struct mm_upsampler {
     uint32_t low, width, height;
-    uint32_t words;             /* of 64 rows, that hold a column */
-    mm_taps *rows, *columns;    /* [height], [width] */
+    uint32_t words;          /* of 64 rows, that hold a column */
+    mm_taps *rows, *columns; /* [height], [width] */
 };
 
 mm_status mm_upsampler_new(const mm_frame *frame, mm_upsampler **upsampler, mm_error *err)
