@@ -110,9 +110,9 @@ static void compare_with_reference(int threads)
             uint32_t area;
             double iou, stability, point[2];
             float bbox[4], crop[4];
-            ck_assert_int_eq(fscanf(file, "%u %f %f %f %f %la %la %la %la %f %f %f %f %65535s", &area, &bbox[0], &bbox[1],
-                                    &bbox[2], &bbox[3], &iou, &stability, &point[0], &point[1], &crop[0], &crop[1],
-                                    &crop[2], &crop[3], counts), 14);
+            ck_assert_int_eq(fscanf(file, "%u %f %f %f %f %la %la %la %la %f %f %f %f %65535s", &area, &bbox[0],
+                                    &bbox[1], &bbox[2], &bbox[3], &iou, &stability, &point[0], &point[1], &crop[0],
+                                    &crop[1], &crop[2], &crop[3], counts), 14);
             ck_assert_msg(a->area == area, "%s: mask %zu has %u pixels, not %u", name, i, a->area, area);
             ck_assert_mem_eq(a->bbox, bbox, sizeof bbox);
             ck_assert_mem_eq(a->crop_box, crop, sizeof crop);

@@ -58,16 +58,19 @@ static double plain_value(const mm_taps *row, const mm_taps *column, const float
  * left out of the comparison. */
 START_TEST(noise_and_lonely_spots_match_a_plain_loop)
 {
-    static const mm_frame frames[] = {{97, 131, 190, 256, 256, 64}, {64, 128, 32, 64, 64, 16}, {200, 63, 80, 25, 80, 20},
-                                      {70, 65, 64, 60, 64, 3}, {129, 1, 64, 1, 64, 16}};
+    static const mm_frame frames[] = {{97, 131, 190, 256, 256, 64},
+                                      {64, 128, 32, 64, 64, 16},
+                                      {200, 63, 80, 25, 80, 20},
+                                      {70, 65, 64, 60, 64, 3},
+                                      {129, 1, 64, 1, 64, 16}};
     uint32_t state = 7;
     for (size_t f = 0; f < sizeof frames / sizeof frames[0]; f++) {
         const mm_frame *frame = &frames[f];
         const uint32_t low = frame->low_res, pixels = frame->width * frame->height;
         mm_taps *rows, *columns;
         mm_upsampler *upsampler;
-        ck_assert_int_eq(mm_taps_compose(low, frame->image_size, frame->input_height, frame->height, &rows, NULL), MM_OK);
-        ck_assert_int_eq(mm_taps_compose(low, frame->image_size, frame->input_width, frame->width, &columns, NULL), MM_OK);
+        ck_assert(!mm_taps_compose(low, frame->image_size, frame->input_height, frame->height, &rows, NULL));
+        ck_assert(!mm_taps_compose(low, frame->image_size, frame->input_width, frame->width, &columns, NULL));
         ck_assert_int_eq(mm_upsampler_new(frame, &upsampler, NULL), MM_OK);
         float *logits = malloc((size_t)low * low * sizeof *logits);
         uint8_t *bits = malloc(pixels);
@@ -111,8 +114,8 @@ END_TEST
 
 START_TEST(weights_are_shares_of_at_most_four_neighbours)
 {
-    static const uint32_t cases[][4] = {{256, 1024, 683, 1200}, {256, 1024, 1024, 40}, {256, 64, 50, 70}, {5, 80, 7, 300},
-                                        {64, 64, 64, 64}, {1, 16, 16, 9}, {256, 1024, 1, 3}};
+    static const uint32_t cases[][4] = {{256, 1024, 683, 1200}, {256, 1024, 1024, 40}, {256, 64, 50, 70},
+                                        {5, 80, 7, 300}, {64, 64, 64, 64}, {1, 16, 16, 9}, {256, 1024, 1, 3}};
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
         mm_taps *taps;
         ck_assert_int_eq(mm_taps_compose(cases[c][0], cases[c][1], cases[c][2], cases[c][3], &taps, NULL), MM_OK);
