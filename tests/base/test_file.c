@@ -26,7 +26,7 @@ static void fill(size_t size)
     FILE *file = fopen(path, "wb");
     ck_assert_ptr_nonnull(file);
     for (size_t i = 0; i < size; i++)
-        ck_assert_int_ne(fputc((int)(i * 7 % 251), file), EOF);
+        (void)fputc((int)(i * 7 % 251), file); /* failures show in fclose */
     ck_assert_int_eq(fclose(file), 0);
 }
 
@@ -40,8 +40,10 @@ START_TEST(whole_files_of_every_size_around_the_buffer)
         fill(sizes[s]);
         ck_assert_msg(mm_file_read(path, sizes[s], &bytes, &size, &err) == MM_OK, "%s", err.text);
         ck_assert_uint_eq(size, sizes[s]);
+        size_t wrong = 0;
         for (size_t i = 0; i < size; i++)
-            ck_assert_uint_eq(bytes[i], i * 7 % 251);
+            wrong += bytes[i] != i * 7 % 251;
+        ck_assert_uint_eq(wrong, 0);
         ck_assert_uint_eq(bytes[size], 0);
         free(bytes);
         if (sizes[s] > 1)
