@@ -23,12 +23,17 @@ typedef struct mm_tensor {
     mm_dtype dtype;
     uint32_t dims;
     uint64_t shape[MM_MAX_DIMS]; /* outermost first; contiguous */
-    uint64_t elements;
+    uint64_t elements; /* the product of shape; 1 for dims 0 */
     const void *data; /* elements * size of dtype bytes, little-endian, maybe unaligned; owned by the checkpoint */
 } mm_tensor;
 
 typedef struct mm_checkpoint mm_checkpoint;
 
+/* Open and check a checkpoint; *checkpoint is NULL on failure. MM_ERR_FORMAT: cut or damaged (of a .pth every byte is
+ * checked by its CRC-32; safetensors have none); MM_ERR_UNSUPPORTED: other types of numbers, the format of PyTorch before
+ * 1.6, a pickle that would run something (named in the line). Tensors of an uncompressed .pth are used where they lie in
+ * the mapped file, like those of safetensors; only strided and compressed ones are copied. A state dict may lie under
+ * "model", "state_dict" or "model_state_dict". The file must not be changed while it is open: replace it by rename. */
 MM_RESULT_USED mm_status mm_checkpoint_open(const char *path, mm_checkpoint **checkpoint, mm_error *err);
 void mm_checkpoint_close(mm_checkpoint *checkpoint);
 
@@ -37,7 +42,8 @@ const mm_tensor *mm_checkpoint_at(const mm_checkpoint *checkpoint, size_t index)
 const mm_tensor *mm_checkpoint_find(const mm_checkpoint *checkpoint, const char *name); /* NULL if absent */
 const char *mm_checkpoint_metadata(const mm_checkpoint *checkpoint); /* the JSON of maskmill.config, or NULL */
 
-/* The named tensor as f32 into out[0 .. elements); MM_ERR_FORMAT if it is absent or has another number of elements. */
+/* The named tensor as f32 into out[0 .. elements); f16 and bf16 become f32 exactly. MM_ERR_FORMAT if it is absent, holds
+ * integers, or has another number of elements. */
 MM_RESULT_USED mm_status mm_checkpoint_read_f32(const mm_checkpoint *checkpoint, const char *name, float *out,
                                                 uint64_t elements, mm_error *err);
 
@@ -62,7 +68,8 @@ typedef struct mm_arch {
         bool qkv_bias, abs_pos, rel_pos;
     } vit; /* family VIT */
     struct {
-        uint32_t embed_dims[4], depths[4], num_heads[4], window_sizes[4];
+        uint32_t embed_dims[4], depths[4];
+        uint32_t num_heads[4], window_sizes[4]; /* [0] unused (stage 0 has no attention), and 0 if nothing tells it */
         uint32_t resolution[4];       /* side of each stage's grid in cells */
         uint32_t mbconv_hidden;       /* channels inside the MBConv blocks of stage 0 */
         uint32_t mlp_hidden[4];       /* of the transformer blocks; [0] unused */
@@ -78,16 +85,21 @@ typedef struct mm_arch {
     } decoder;
 } mm_arch;
 
-/* Recognise and check. `config_path` (--model-config) may be NULL. Missing, surplus and misshapen tensors are
- * errors that name the tensor; MobileSAM's head, norm_head and num_batches_tracked are accepted and ignored. */
+/* Recognise and check. Everything that shapes tell is taken from them; a config need only say the rest, and where it
+ * says more it must agree (configs/models/README.md lists the keys). Without a config the published models' values stand
+ * in: the decoder's 8 heads for its published widths, and MobileSAM's image_size and stages for its widths and depths.
+ * MM_ERR_USAGE with a line that asks for --model-config if something is still open. `config_path` (--model-config) may
+ * be NULL; given, it stands in place of the file's metadata. Missing, surplus and misshapen tensors are errors that name
+ * the tensor; MobileSAM's head, norm_head and num_batches_tracked are accepted and ignored. */
 MM_RESULT_USED mm_status mm_arch_recognise(const mm_checkpoint *checkpoint, const char *config_path, mm_arch *arch,
                                            mm_error *err);
 
 /* The architecture as the JSON text that mm_arch_recognise reads from metadata. The caller frees *json. */
 MM_RESULT_USED mm_status mm_arch_to_json(const mm_arch *arch, char **json, mm_error *err);
 
-/* Write all tensors that the architecture uses as safetensors, with its metadata; `bf16` rounds f32 weights to
- * nearest even bf16. Temporary name, fsync, rename. */
+/* Write all tensors that the architecture uses as safetensors, with its metadata: f32, or with `bf16` the matrices and
+ * convolutions rounded to nearest even bf16 (NaN stays NaN). Vectors and the positional matrix stay f32: they are small,
+ * and rounding the latter would move points. Temporary name, fsync, rename. */
 MM_RESULT_USED mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, const mm_arch *arch, bool bf16,
                                                const char *out_path, mm_error *err);
 

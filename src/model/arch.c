@@ -67,7 +67,7 @@ static mm_status probe(const mm_checkpoint *checkpoint, mm_arch_draft *draft, mm
 
 static mm_status read_config_file(const char *path, char **text, size_t *length, mm_error *err)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer must not hold us up */
     struct stat info;
     if (fd < 0)
         return mm_fail_errno(err, "cannot open --model-config %s", path);

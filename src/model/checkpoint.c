@@ -93,7 +93,7 @@ mm_status mm_checkpoint_add(mm_checkpoint *checkpoint, const char *name, size_t 
 
 static mm_status map_file(mm_checkpoint *checkpoint, const char *path, mm_error *err)
 {
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer must not hold us up */
     if (fd < 0)
         return mm_fail_errno(err, "cannot open the checkpoint");
     struct stat info;

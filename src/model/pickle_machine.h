@@ -72,7 +72,8 @@ MM_RESULT_USED mm_status mm_pickle_run(mm_pickle_machine *machine, const unsigne
                                        mm_pickle_ref *result, mm_error *err);
 void mm_pickle_free(mm_pickle_machine *machine);
 
-/* For the callables (pickle_callables.c); `err` is never NULL in these. mm_pickle_new gives 0 and fills err if there is no room. */
+/* For the callables (pickle_callables.c); `err` is never NULL in these. mm_pickle_new gives 0 and fills err if there is
+ * no room. */
 mm_pickle_ref mm_pickle_new(mm_pickle_machine *machine, mm_pickle_kind kind, mm_error *err);
 /* Item `index` of a TUPLE if that is of the kind asked for, else NULL. */
 const mm_pickle_value *mm_pickle_item(const mm_pickle_machine *machine, const mm_pickle_value *tuple, uint32_t index,

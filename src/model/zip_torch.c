@@ -12,13 +12,15 @@
 
 #define MAX_PICKLE (16u << 20)
 #define MAX_PREFIX 512u
+#define MAX_EXPANSION 64u /* weights hardly compress; entries that overlap or expand beyond this are a bomb */
 
 typedef struct archive {
     mm_checkpoint *checkpoint;
     mm_zip *zip;
-    char prefix[MAX_PREFIX];          /* "NAME/" or "" */
-    const unsigned char **storages;   /* by zip index; NULL until read */
-    uint64_t copied;                  /* bytes of tensors that could not be used in place */
+    char prefix[MAX_PREFIX];        /* "NAME/" or "" */
+    const unsigned char **storages; /* by zip index; NULL until read */
+    uint64_t expanded;              /* bytes of entries that were compressed */
+    uint64_t copied;                /* bytes of tensors that are no contiguous piece of their storage */
 } archive;
 
 /* The whole entry, in place or copied. */
@@ -30,6 +32,10 @@ static mm_status load_entry(archive *from, size_t index, uint64_t size, const un
     }
     unsigned char *copy = NULL;
     if (!mm_zip_is_stored(from->zip, index)) {
+        from->expanded += size; /* each is below 1032 times the file: no overflow before the check */
+        if (from->expanded / MAX_EXPANSION > from->checkpoint->map_size)
+            return mm_fail(err, MM_ERR_LIMIT, "its compressed entries expand to more than %u times the file",
+                           MAX_EXPANSION);
         copy = mm_checkpoint_alloc(from->checkpoint, (size_t)size + 1);
         if (!copy)
             return mm_fail_memory(err, "a compressed checkpoint");

@@ -2,6 +2,7 @@
  * (which the sanitizer build would show). */
 #include "test_checkpoint_support.h"
 
+#include <sys/stat.h>
 #include <zip.h>
 
 static void tries(const unsigned char *bytes, size_t size)
@@ -167,6 +168,9 @@ START_TEST(other_files_are_refused)
     refuses(path, MM_ERR_FORMAT, "has 0 bytes");
     write_bytes(path, "<html><body>404</body></html>", 29);
     refuses(path, MM_ERR_FORMAT, "neither a safetensors nor a PyTorch");
+    const char *pipe = scratch_path("pipe");
+    ck_assert_int_eq(mkfifo(pipe, 0600), 0);
+    refuses(pipe, MM_ERR_USAGE, "not a file");
     refuses(DATA "views_legacy.pth", MM_ERR_UNSUPPORTED, "re-save it");
     refuses(DATA "big_endian.pth", MM_ERR_UNSUPPORTED, "byte order");
     refuses(DATA "double.pth", MM_ERR_UNSUPPORTED, "torch.DoubleStorage");
@@ -181,14 +185,14 @@ START_TEST(pickles_that_would_run_something_are_refused)
 }
 END_TEST
 
-/* A zip archive of these entries; sizes of 0 end the list. */
+/* A zip archive of these entries; no name ends the list. */
 typedef struct entry {
     const char *name;
     const void *data;
     size_t size;
 } entry;
 
-static void write_zip(const char *path, const entry *entries)
+static void write_zip_by(const char *path, const entry *entries, zip_int32_t method)
 {
     int code;
     (void)unlink(path);
@@ -198,9 +202,14 @@ static void write_zip(const char *path, const entry *entries)
         zip_source_t *source = zip_source_buffer(archive, entries->data, entries->size, 0);
         const zip_int64_t index = zip_file_add(archive, entries->name, source, ZIP_FL_ENC_UTF_8);
         ck_assert_int_ge(index, 0);
-        ck_assert_int_eq(zip_set_file_compression(archive, (zip_uint64_t)index, ZIP_CM_STORE, 0), 0);
+        ck_assert_int_eq(zip_set_file_compression(archive, (zip_uint64_t)index, method, 0), 0);
     }
     ck_assert_int_eq(zip_close(archive), 0);
+}
+
+static void write_zip(const char *path, const entry *entries)
+{
+    write_zip_by(path, entries, ZIP_CM_STORE);
 }
 
 /* {"w": tensor of 4 f32 from storage "0"} */
@@ -279,6 +288,17 @@ START_TEST(copies_are_bounded_by_the_file)
 }
 END_TEST
 
+/* 8 MB of zeros in some KB. */
+START_TEST(bombs_are_refused)
+{
+    static const unsigned char zeros[8 << 20];
+    const char *path = scratch_path("bomb.pth");
+    const entry entries[] = {{"x/byteorder", "little", 6}, {"x/data.pkl", zeros, sizeof zeros}, {0}};
+    write_zip_by(path, entries, ZIP_CM_DEFLATE);
+    refuses(path, MM_ERR_LIMIT, "expand to more than 64 times");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("model/checkpoint_hostile");
@@ -295,6 +315,7 @@ int main(void)
     tcase_add_test(tests, archives_whose_parts_do_not_fit_are_refused);
     tcase_add_test(tests, an_archive_that_claims_more_than_it_has_is_refused);
     tcase_add_test(tests, copies_are_bounded_by_the_file);
+    tcase_add_test(tests, bombs_are_refused);
     suite_add_tcase(suite, tests);
     return mm_check_main(suite);
 }
