@@ -105,7 +105,8 @@ START_TEST(a_full_disk_leaves_nothing_behind)
 }
 END_TEST
 
-/* --- manifests from other tools: not sealed, so every content has to be looked at ----------------------------------- */
+/* --- manifests from other tools: not sealed, so every content has to be looked at -----------------------------------
+ */
 
 typedef struct column {
     const char *name;
@@ -183,7 +184,8 @@ START_TEST(manifests_of_other_tools_are_checked_row_by_row)
         good[bad[i].which] = bad[i].instead;
         put_hdf5(at("m.h5"), good, 7);
         ck_assert_msg(mm_manifest_open(at("m.h5"), &manifest, &err) == MM_ERR_FORMAT, "case %zu", i);
-        ck_assert_msg(strstr(err.text, bad[i].word) != NULL, "case %zu: '%s' does not say '%s'", i, err.text, bad[i].word);
+        ck_assert_msg(strstr(err.text, bad[i].word) != NULL, "case %zu: '%s' does not say '%s'", i, err.text,
+                      bad[i].word);
         good[bad[i].which] = before;
     }
     for (int c = 0; c < 7; c++)

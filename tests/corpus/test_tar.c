@@ -64,8 +64,10 @@ static void check_format(int (*set_format)(struct archive *))
     size_t sizes[3];
     uint8_t *images[3] = {make_jpeg(31, 20, 0, &sizes[0]), make_jpeg(64, 64, 700, &sizes[1]),
                           make_jpeg(17, 90, 100000, &sizes[2])};
-    const member members[] = {{"./z.jpg", images[0], sizes[0]}, {"a/b.JPEG", images[1], sizes[1]},
-                              {"a/b.json", "{}", 2},            {long_name, images[2], sizes[2]},
+    const member members[] = {{"./z.jpg", images[0], sizes[0]},
+                              {"a/b.JPEG", images[1], sizes[1]},
+                              {"a/b.json", "{}", 2},
+                              {long_name, images[2], sizes[2]},
                               {"a/empty.jpg", "", 0}};
     put_tar(at("x.tar"), set_format, members, 5);
     ck_assert_msg(scan("x.tar") == MM_OK, "%s", err.text);

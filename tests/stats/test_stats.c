@@ -16,7 +16,8 @@ static void setup(void)
 }
 
 /* A record of `count` copies of one mask. */
-static mm_record make_record(const uint8_t *bits, uint32_t width, uint32_t height, size_t count, float iou, float stability)
+static mm_record make_record(const uint8_t *bits, uint32_t width, uint32_t height, size_t count, float iou,
+                             float stability)
 {
     mm_annotation *items = calloc(count + 1, sizeof *items);
     for (size_t i = 0; i < count; i++) {
@@ -25,8 +26,8 @@ static mm_record make_record(const uint8_t *bits, uint32_t width, uint32_t heigh
         items[i].predicted_iou = iou;
         items[i].stability_score = stability;
     }
-    const mm_annotations annotations = {.width = width, .height = height, .items = items, .count = count,
-                                        .funnel = {10, 9, 8, 7, 6, 5, 4, count}};
+    const mm_annotations annotations = {
+        .width = width, .height = height, .items = items, .count = count, .funnel = {10, 9, 8, 7, 6, 5, 4, count}};
     mm_record record;
     ck_assert_int_eq(mm_record_from_annotations(0, &annotations, &record, &err), MM_OK);
     for (size_t i = 0; i < count; i++)
