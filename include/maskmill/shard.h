@@ -5,10 +5,15 @@
  *   /masks/bbox f32[m,4] XYWH, area u32[m], predicted_iou f32[m], stability_score f32[m], point_coords f32[m,2],
  *          crop_box f32[m,4] XYWH, rle_offset u64[m+1], source u8[m]
  *   /rle u8[b]: COCO compressed counts end to end; mask i is rle[rle_offset[i] : rle_offset[i+1]]
- *   /statistics/...: u64 counts and histograms, named as in stats.h
+ *   /statistics/...: u64 counts and histograms, named as in stats.h; single counts are [1]
  *   attributes: format_version, config (YAML text), model (name), model_sha256, first_image u64, masks_digest u64
  * OUT/dataset.h5 shows all shards as one: virtual datasets over the columns, real and global offset arrays, merged
- * /statistics, and the list of shards. HDF5 reads a missing shard as zeros, so opening checks that each is there. */
+ * /statistics, and in /shards the list of shards. HDF5 reads a missing shard as zeros, so opening checks each.
+ *
+ * The first 512 bytes of each file are its seal (kind, size, digest of the rest), checked before HDF5 sees the file: a
+ * shard that was cut or changed is an error, never a crash. docs/formats.md has all of it.
+ *
+ * HDF5 is not thread-safe: all of these, and those of corpus.h that touch a manifest's file, belong to one thread. */
 #ifndef MASKMILL_SHARD_H
 #define MASKMILL_SHARD_H
 
