@@ -66,7 +66,7 @@ CASES = [
     Case("narrow-crops2-regions", "narrow", SMALL,
          {**MORE, "crop_n_layers": 2, "crop_n_points_downscale_factor": 2, "min_mask_region_area": 60}),
     Case("narrow-tiny", "narrow", TINY, {"crop_n_layers": 1}, quick=True),
-    Case("narrow-large", "narrow", LARGE, {"points_per_side": 6}, points_per_batch=1),
+    Case("narrow-large", "narrow", LARGE, {**MORE, "points_per_side": 6}, points_per_batch=1),
     Case("default-landscape", "default", LANDSCAPE, {"points_per_side": 32}),
     Case("default-small", "default", SMALL, {**MORE, "points_per_side": 16}, quick=True),
     Case("default-portrait-crops", "default", PORTRAIT, {"points_per_side": 16, "crop_n_layers": 1}, quick=True),

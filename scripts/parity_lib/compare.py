@@ -167,45 +167,51 @@ def _xyxy(annotation):
     return np.array([x, y, x + w, y + h], dtype=np.float32)
 
 
-def why_suppressed(mask, kept):
-    """In a line, which mask of the other side's result stands in this one's place."""
-    if not kept:
-        return "the other side kept nothing"
-    overlap = pair_iou(_xyxy(mask), np.array([_xyxy(k) for k in kept]))
-    best = int(np.nanargmax(overlap))
-    gap = mask["predicted_iou"] - kept[best]["predicted_iou"]
-    return f"duplicate of another mask there: box IoU {overlap[best]:.6f}, predicted IoU apart by {gap:+.2e}"
+def why_missing(mask, kept, threshold):
+    """In a line, what became of one side's mask on the other side."""
+    overlap = pair_iou(_xyxy(mask), np.array([_xyxy(k) for k in kept]).reshape(-1, 4))
+    near = [i for i in range(len(kept)) if overlap[i] > threshold - NEAR]
+    if not near:
+        return "did not pass the other side's filters, see its candidate"
+    best = max(near, key=lambda i: kept[i]["predicted_iou"])
+    gap = kept[best]["predicted_iou"] - mask["predicted_iou"]
+    return f"a duplicate there of a mask with box IoU {overlap[best]:.6f} and a predicted IoU {gap:+.2e} away"
+
+
+def explain_pixels(examiner, theirs, ours, pairs):
+    """Whether pixels in which matched masks differ have logits near zero, and a line about them."""
+    differing = [(theirs[i], ours[j]) for i, j in pairs
+                 if theirs[i]["segmentation"]["counts"] != ours[j]["segmentation"]["counts"]]
+    good, flips, furthest = True, 0, 0.0
+    for a, b in sorted(differing, key=lambda pair: (pair[0]["crop_box"], pair[0]["point_coords"])):
+        near, count, worst = flips_are_near(examiner.look(a, decode(a)), decode(b))
+        good, flips, furthest = good and near, flips + count, max(furthest, worst)
+    line = f"{flips} pixels in {len(differing)} masks differ; their logits are within {furthest:.1e} of zero" \
+        + ("" if good else ": TOO FAR")
+    return ([line] if differing else []), good
 
 
 def explain(case, examiner, their_candidates, our_candidates, our_masks, image_size):
     """Lines of explanation and whether they explain everything; see the head of this file."""
-    lines, good = [], True
     pairs, only_theirs, only_ours = match(their_candidates, our_candidates)
-    todo = [("reference", their_candidates[i], None) for i in only_theirs] + \
-           [("maskmill", our_candidates[j], None) for j in only_ours] + \
-           [("both", their_candidates[i], our_candidates[j]) for i, j in pairs
-            if their_candidates[i]["segmentation"]["counts"] != our_candidates[j]["segmentation"]["counts"]]
-    flips = 0
-    for side, candidate, other in sorted(todo, key=lambda item: (item[1]["crop_box"], item[1]["point_coords"])):
-        look = examiner.look(candidate, decode(candidate))
-        where = "point %.6g,%.6g" % tuple(candidate["point_coords"][0])
-        if other is None:
-            reasons = why_one_sided(candidate, look, case.params, image_size)
-            good &= bool(reasons)
-            lines.append(f"candidate of {side} alone, {where}: {'; '.join(reasons) or 'NO NEAR DECISION EXPLAINS IT'}")
-        else:
-            near, count, worst = flips_are_near(look, decode(other))
-            flips += count
-            if not near:
-                good = False
-                lines.append(f"{where}: {count} pixels differ, logits up to {worst:.1e} of their scale from zero: TOO FAR")
+    lines, good = explain_pixels(examiner, their_candidates, our_candidates, pairs)
+    alone = [("reference", their_candidates[i]) for i in only_theirs] + \
+            [("maskmill", our_candidates[j]) for j in only_ours]
+    for side, candidate in sorted(alone, key=lambda item: (item[1]["crop_box"], item[1]["point_coords"])):
+        reasons = why_one_sided(candidate, examiner.look(candidate, decode(candidate)), case.params, image_size)
+        good &= bool(reasons)
+        lines.append("candidate of %s alone, point %.6g,%.6g: %s" % (
+            side, *candidate["point_coords"][0], "; ".join(reasons) or "NO NEAR DECISION EXPLAINS IT"))
+    for i, j in pairs:  # a score is a ratio of pixel counts: one pixel of a small mask is worth more than the bar
+        a, b = their_candidates[i], our_candidates[j]["stability_score"]
+        if abs(a["stability_score"] - b) > 1e-3:
+            low, high = examiner.look(a, decode(a))["stability"]
+            good &= low - 1e-6 <= b <= high + 1e-6
+            lines.append(f"stability {a['stability_score']:.6f} and {b:.6f}; logits near the offset allow {low:.6f} to {high:.6f}")
     worst = max((abs(their_candidates[i]["predicted_iou"] - our_candidates[j]["predicted_iou"]) for i, j in pairs), default=0)
     if worst > NEAR:
         good = False
         lines.append(f"predicted IoU of candidates differs by {worst:.1e}: TOO FAR for ties")
-    if flips:
-        lines.append(f"{flips} pixels in {len(todo) - len(only_theirs) - len(only_ours)} candidates differ where logits are "
-                     "near zero")
     if not same_masks(replay(our_candidates, case.params, image_size), our_masks):
         good = False
         lines.append("removing duplicates from maskmill's candidates by the reference's code gives OTHER MASKS")
