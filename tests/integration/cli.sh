@@ -247,6 +247,6 @@ assert sum(len(i["annotations"]) for i in images) == len(coco["annotations"]) > 
 PYTHON
 expect 4 "no-such" "$maskmill" stats no-such
 expect 4 "no-such" "$maskmill" verify no-such
-printf 'x' | dd of=out/shards/sa_000001.h5 bs=1 seek=3000 conv=notrunc status=none
-expect 4 "out" "$maskmill" verify out
+printf 'not what was there' | dd of=out/shards/sa_000001.h5 bs=1 seek=3000 conv=notrunc status=none
+expect 4 "is damaged" "$maskmill" verify out
 echo "cli.sh: all good"
