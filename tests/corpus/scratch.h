@@ -145,11 +145,23 @@ static inline void flip_byte(const char *path, size_t offset, uint8_t bits)
     ck_assert_int_eq(fclose(file), 0);
 }
 
-/* From here on this process cannot write files beyond `bytes`: a write fails as on a full disk. */
+/* From here on this process cannot write files beyond `bytes`: a write fails as on a full disk. No ck_assert may
+ * stand before unlimit_files, since check notes each in a file of its own. */
 static inline void limit_files(rlim_t bytes)
 {
-    const struct rlimit limit = {bytes, bytes};
+    struct rlimit limit;
     ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
+        ck_abort_msg("setrlimit");
+}
+
+static inline void unlimit_files(void)
+{
+    struct rlimit limit = {0};
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0)
+        limit.rlim_cur = limit.rlim_max;
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 

@@ -128,15 +128,26 @@ END_TEST
 START_TEST(a_full_disk_leaves_no_shard)
 {
     ck_assert_int_eq(put_shard(scratch, 0, &err), MM_OK);
+    mm_error of_index = {0}, of_first = {0};
+    mm_record first[FIXTURE_IMAGES], second[FIXTURE_IMAGES];
+    make_records(0, first);
+    make_records(FIXTURE_IMAGES, second);
     limit_files(4000);
-    ck_assert_int_eq(put_shard(scratch, 1, &err), MM_ERR_IO);
+    const mm_status new_shard =
+        mm_shard_write(scratch, 1, FIXTURE_IMAGES, second, fixture_names, FIXTURE_IMAGES, &origin, &err);
+    const mm_status index = mm_dataset_index(scratch, 1, &origin, &of_index);
+    const mm_status again = mm_shard_write(scratch, 0, 0, first, fixture_names, FIXTURE_IMAGES, &origin, &of_first);
+    unlimit_files();
+    free_records(first);
+    free_records(second);
+    ck_assert_int_eq(new_shard, MM_ERR_IO);
     ck_assert_msg(strstr(err.text, "sa_000001.h5") && strstr(err.text, "File too large"), "%s", err.text);
     ck_assert_int_ne(access(at("shards/sa_000001.h5"), F_OK), 0);
     ck_assert_int_ne(access(at("shards/sa_000001.h5.tmp"), F_OK), 0);
-    ck_assert_int_eq(mm_dataset_index(scratch, 1, &origin, &err), MM_ERR_IO);
+    ck_assert_int_eq(index, MM_ERR_IO);
     ck_assert_int_ne(access(at("dataset.h5"), F_OK), 0);
     /* One that was there stays as it was. */
-    ck_assert_int_eq(put_shard(scratch, 0, &err), MM_ERR_IO);
+    ck_assert_int_eq(again, MM_ERR_IO);
     mm_dataset *dataset;
     ck_assert_int_eq(mm_dataset_open(at("shards/sa_000000.h5"), &dataset, &err), MM_OK);
     mm_dataset_close(dataset);
