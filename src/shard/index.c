@@ -125,16 +125,15 @@ static mm_status add_shard(index_draft *index, size_t k, mm_error *err)
 static herr_t map_shard(hid_t list, hid_t whole, const char *dataset, int rank, size_t k, uint64_t at,
                         const hsize_t shape[2])
 {
-    char path[48];
+    char name[MM_SHARD_NAME];
     const hsize_t start[2] = {at, 0};
-    if (mm_shard_path(".", k, path, sizeof path, NULL) != MM_OK)
-        return -1;
+    mm_shard_list_name(k, name);
     const hid_t source = H5Screate_simple(rank, shape, NULL);
     if (source < 0)
         return -1;
     herr_t done = H5Sselect_hyperslab(whole, H5S_SELECT_SET, start, NULL, shape, NULL);
     if (done >= 0)
-        done = H5Pset_virtual(list, whole, path + 2, dataset, source);
+        done = H5Pset_virtual(list, whole, name, dataset, source);
     (void)H5Sclose(source);
     return done;
 }

@@ -52,17 +52,25 @@ mm_status mm_shard_list_sum(mm_shard_list *list, mm_error *err)
     return MM_OK;
 }
 
+void mm_shard_list_name(size_t k, char name[MM_SHARD_NAME])
+{
+    char path[MM_SHARD_NAME + 2] = "";
+    /* The folder is one character and the number has at most 20 digits, so it fits. */
+    if (mm_shard_path(".", k, path, sizeof path, NULL) != MM_OK)
+        path[2] = '\0';
+    memcpy(name, path + 2, MM_SHARD_NAME);
+}
+
 static mm_status write_names(hid_t group, const mm_shard_list *list, mm_error *err)
 {
-    /* Relative to dataset.h5, so that the folder can be moved. */
-    char (*text)[48] = malloc((list->count ? list->count : 1) * sizeof *text);
+    char (*text)[MM_SHARD_NAME] = malloc((list->count ? list->count : 1) * sizeof *text);
     char **names = malloc((list->count ? list->count : 1) * sizeof *names);
     mm_status status = MM_OK;
     if (!text || !names)
         status = mm_fail_memory(err, "a list of shards");
     for (size_t k = 0; status == MM_OK && k < list->count; k++) {
-        status = mm_shard_path(".", k, text[k], sizeof text[k], err);
-        names[k] = text[k] + 2; /* past "./" */
+        mm_shard_list_name(k, text[k]);
+        names[k] = text[k];
     }
     if (status == MM_OK)
         status = mm_h5_column_put(group, &file_column, list->count, names, err);

@@ -13,6 +13,10 @@ typedef struct mm_shard_list {
     uint64_t images, masks, rle_bytes; /* sums */
 } mm_shard_list;
 
+/* Shard k's name as dataset.h5 has it: relative to its own folder, so that the dataset can be moved. */
+enum { MM_SHARD_NAME = 40 };
+void mm_shard_list_name(size_t k, char name[MM_SHARD_NAME]);
+
 MM_RESULT_USED mm_status mm_shard_list_new(size_t count, mm_shard_list *list, mm_error *err);
 void mm_shard_list_free(mm_shard_list *list);
 /* Check that images follow each other from the first shard's first image on, and form the sums. */

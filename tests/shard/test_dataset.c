@@ -219,7 +219,7 @@ static void reseal(const char *path)
 {
     size_t size;
     uint8_t *bytes = get_bytes(path, &size);
-    mm_seal_stamp("shard", bytes, size, NULL);
+    mm_seal_stamp(strstr(path, "dataset.h5") ? "dataset" : "shard", bytes, size, NULL);
     put_bytes(path, bytes, size);
     free(bytes);
 }
@@ -336,6 +336,75 @@ START_TEST(lengths_that_cannot_be_are_refused)
 }
 END_TEST
 
+/* Replace a virtual column by one that maps each shard's area to `starts`, or by a plain one of zeros. */
+static void put_mapping(const char *path, const hsize_t *starts, const char *const *files)
+{
+    const hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), list = H5Pcreate(H5P_DATASET_CREATE);
+    const hsize_t whole = 45, part = 15;
+    const hid_t space = H5Screate_simple(1, &whole, NULL), source = H5Screate_simple(1, &part, NULL);
+    ck_assert_int_ge(H5Ldelete(file, "/masks/area", H5P_DEFAULT), 0);
+    for (int k = 0; starts && k < 3; k++) {
+        ck_assert_int_ge(H5Sselect_hyperslab(space, H5S_SELECT_SET, &starts[k], NULL, &part, NULL), 0);
+        ck_assert_int_ge(H5Pset_virtual(list, space, files[k], "/masks/area", source), 0);
+    }
+    const hid_t dataset = H5Dcreate2(file, "/masks/area", H5T_STD_U32LE, space, H5P_DEFAULT, list, H5P_DEFAULT);
+    ck_assert_int_ge(dataset, 0);
+    H5Dclose(dataset);
+    H5Sclose(space);
+    H5Sclose(source);
+    H5Pclose(list);
+    ck_assert_int_ge(H5Fclose(file), 0);
+    reseal(path);
+}
+
+START_TEST(lies_of_the_index_are_found_out)
+{
+    static const char *const right[] = {"shards/sa_000000.h5", "shards/sa_000001.h5", "shards/sa_000002.h5"};
+    static const char *const wrong[] = {"shards/sa_000000.h5", "shards/sa_000000.h5", "shards/sa_000002.h5"};
+    static const hsize_t places[] = {0, 15, 30}, swapped[] = {15, 0, 30};
+    put_dataset(at("out"), 3);
+    mm_verify_report report;
+    char path[1024];
+    snprintf(path, sizeof path, "%s", at("out/dataset.h5"));
+    put_mapping(path, places, right); /* this way of making it is no fault by itself */
+    ck_assert_int_eq(mm_dataset_verify(at("out"), NULL, &report, &err), MM_OK);
+    ck_assert_msg(report.faults == 0, "%s", report.first);
+    put_mapping(path, places, wrong);
+    expect_one_fault(at("out"), "/masks/area does not show the rows of shard 1");
+    put_mapping(path, swapped, right);
+    expect_one_fault(at("out"), "/masks/area does not show the rows of shard 0");
+    put_mapping(path, NULL, NULL);
+    expect_one_fault(at("out"), "/masks/area is not a virtual dataset");
+    static const struct {
+        const char *name;
+        hsize_t row;
+        uint64_t value;
+        const char *word;
+    } lies[] = {
+        {"/images/mask_offset", 5, 16, "mask_offset has other values than"},
+        {"/masks/rle_offset", 45, 1, "rle_offset has other values than"},
+        {"/statistics/masks", 0, 46, "not the sum"},
+        {"/shards/masks", 1, 14, "rows, the shards have"},
+        {"/shards/images", 1, 5, "starts with image"},
+        {"/shards/images", 2, UINT64_MAX, "claims more"},
+        {"/shards/digest", 2, 1, "is not the shard"},
+    };
+    for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+        ck_assert_int_eq(mm_dataset_index(at("out"), 3, &origin, &err), MM_OK);
+        overwrite(path, lies[i].name, H5T_NATIVE_UINT64, lies[i].row, 0, &lies[i].value);
+        expect_one_fault(at("out"), lies[i].word);
+        mm_dataset *dataset;
+        mm_record record;
+        if (mm_dataset_open(at("out"), &dataset, &err) != MM_OK)
+            continue;
+        for (uint64_t row = 0; row < mm_dataset_images(dataset); row++)
+            if (mm_dataset_read(dataset, row, &record, NULL, &err) == MM_OK)
+                mm_record_free(&record);
+        mm_dataset_close(dataset);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("shard/dataset");
@@ -350,6 +419,7 @@ int main(void)
     tcase_add_test(tests, shards_of_other_runs_do_not_join);
     tcase_add_test(tests, what_is_no_dataset_is_refused);
     tcase_add_test(tests, lies_are_found_out);
+    tcase_add_test(tests, lies_of_the_index_are_found_out);
     tcase_add_test(tests, lengths_that_cannot_be_are_refused);
     suite_add_tcase(suite, tests);
     return mm_check_main(suite);
