@@ -1,12 +1,8 @@
 /* Drafts: an HDF5 file made in memory, then sealed and put in its place in one step. */
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "base/file.h"
 #include "corpus/h5.h"
 
 /* The memory that HDF5's core driver asks for through the callbacks below. It lets go of it when the file is closed,
@@ -134,62 +130,6 @@ static uint64_t end_of_file(const struct mm_h5_image *image)
     return end > image->room ? 0 : end;
 }
 
-static mm_status write_all(int fd, const char *path, const uint8_t *bytes, uint64_t size, mm_error *err)
-{
-    const size_t most = 1u << 30;
-    for (uint64_t done = 0; done < size;) {
-        const ssize_t put = write(fd, bytes + done, size - done < most ? (size_t)(size - done) : most);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return mm_fail_errno(err, "cannot write %s (%ju bytes); make room or choose another folder", path,
-                                 (uintmax_t)size);
-        done += (uint64_t)put;
-    }
-    return MM_OK;
-}
-
-static mm_status sync_folder(const char *path, mm_error *err)
-{
-    char *copy = strdup(path);
-    if (!copy)
-        return mm_fail_memory(err, "a path");
-    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(copy);
-    if (fd < 0)
-        return mm_fail_errno(err, "cannot open the folder of %s", path);
-    /* Some file systems cannot sync a folder and say EINVAL; they order the rename themselves. */
-    mm_status status = MM_OK;
-    if (fsync(fd) != 0 && errno != EINVAL)
-        status = mm_fail_errno(err, "cannot sync the folder of %s", path);
-    (void)close(fd); /* only synced */
-    return status;
-}
-
-static mm_status put_in_place(const char *path, const uint8_t *bytes, uint64_t size, mm_error *err)
-{
-    char *temporary = NULL;
-    if (asprintf(&temporary, "%s.tmp", path) < 0)
-        return mm_fail_memory(err, "a path");
-    mm_status status = MM_OK;
-    const int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        status = mm_fail_errno(err, "cannot create %s", temporary);
-    } else {
-        status = write_all(fd, path, bytes, size, err);
-        if (status == MM_OK && fsync(fd) != 0)
-            status = mm_fail_errno(err, "cannot sync %s", temporary);
-        if (close(fd) != 0 && status == MM_OK)
-            status = mm_fail_errno(err, "cannot write %s", temporary);
-        if (status == MM_OK && rename(temporary, path) != 0)
-            status = mm_fail_errno(err, "cannot rename %s to %s", temporary, path);
-        if (status != MM_OK)
-            (void)unlink(temporary); /* the error that counts is already told */
-    }
-    free(temporary);
-    return status == MM_OK ? sync_folder(path, err) : status;
-}
-
 mm_status mm_h5_draft_commit(mm_h5_draft *draft, const char *kind, const char *path, mm_seal *seal, mm_error *err)
 {
     mm_status status = MM_OK;
@@ -200,7 +140,7 @@ mm_status mm_h5_draft_commit(mm_h5_draft *draft, const char *kind, const char *p
         status = mm_h5_fail(err, MM_ERR_INTERNAL, "HDF5 cannot finish %s", path);
     if (status == MM_OK) {
         mm_seal_stamp(kind, draft->image->bytes, size, seal);
-        status = put_in_place(path, draft->image->bytes, size, err);
+        status = mm_file_commit(path, draft->image->bytes, (size_t)size, err);
     }
     mm_h5_draft_abandon(draft);
     return status;

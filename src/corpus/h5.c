@@ -107,46 +107,47 @@ mm_status mm_h5_group_create(hid_t parent, const char *name, hid_t *group, mm_er
     return status;
 }
 
-mm_status mm_h5_column_properties(const mm_h5_column *column, uint64_t rows, hid_t *list, mm_error *err)
+static bool set_properties(hid_t list, const mm_h5_column *column, uint64_t most_rows)
 {
     /* 256 KiB before compression: large enough to compress well, small enough to fetch one image's rows. */
     const uint64_t chunk_bytes = 256u << 10;
     const uint64_t row_bytes = mm_h5_type_size(column->type) * (column->width ? column->width : 1);
-    const uint64_t most = chunk_bytes / row_bytes ? chunk_bytes / row_bytes : 1;
-    const hsize_t chunk[2] = {rows == 0 ? 1 : rows < most ? rows : most, column->width};
-    *list = H5Pcreate(H5P_DATASET_CREATE);
-    if (*list >= 0 && H5Pset_obj_track_times(*list, false) >= 0 &&
-        H5Pset_chunk(*list, column->width ? 2 : 1, chunk) >= 0 && H5Pset_shuffle(*list) >= 0 &&
-        H5Pset_deflate(*list, 4) >= 0)
-        return MM_OK;
-    if (*list >= 0)
-        (void)H5Pclose(*list);
-    *list = H5I_INVALID_HID;
-    return mm_h5_fail(err, MM_ERR_INTERNAL, "HDF5 cannot set up the column %s", column->name);
+    const uint64_t rows = chunk_bytes / row_bytes ? chunk_bytes / row_bytes : 1;
+    const hsize_t chunk[2] = {most_rows == 0 ? 1 : most_rows < rows ? most_rows : rows, column->width};
+    return H5Pset_obj_track_times(list, false) >= 0 && H5Pset_chunk(list, column->width ? 2 : 1, chunk) >= 0 &&
+           H5Pset_shuffle(list) >= 0 && H5Pset_deflate(list, 4) >= 0;
+}
+
+static mm_status create(hid_t parent, const mm_h5_column *column, uint64_t rows, hsize_t most_rows, hid_t *dataset,
+                        mm_error *err)
+{
+    hid_t type = H5I_INVALID_HID;
+    *dataset = H5I_INVALID_HID;
+    mm_status status = mm_h5_file_type(column->type, &type, err);
+    if (status != MM_OK)
+        return status;
+    const hsize_t shape[2] = {rows, column->width}, most[2] = {most_rows, column->width};
+    const hid_t space = H5Screate_simple(column->width ? 2 : 1, shape, most), list = H5Pcreate(H5P_DATASET_CREATE);
+    if (space >= 0 && list >= 0 && set_properties(list, column, most_rows))
+        *dataset = H5Dcreate2(parent, column->name, type, space, H5P_DEFAULT, list, H5P_DEFAULT);
+    if (*dataset < 0)
+        status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot make the column %s", column->name);
+    if (list >= 0)
+        (void)H5Pclose(list);
+    if (space >= 0)
+        (void)H5Sclose(space);
+    (void)H5Tclose(type);
+    return status;
 }
 
 mm_status mm_h5_column_create(hid_t parent, const mm_h5_column *column, uint64_t rows, hid_t *dataset, mm_error *err)
 {
-    hid_t type = H5I_INVALID_HID, list = H5I_INVALID_HID;
-    *dataset = H5I_INVALID_HID;
-    mm_status status = mm_h5_file_type(column->type, &type, err);
-    if (status == MM_OK)
-        status = mm_h5_column_properties(column, rows, &list, err);
-    if (status == MM_OK) {
-        const hsize_t shape[2] = {rows, column->width};
-        const hid_t space = H5Screate_simple(column->width ? 2 : 1, shape, NULL);
-        if (space >= 0)
-            *dataset = H5Dcreate2(parent, column->name, type, space, H5P_DEFAULT, list, H5P_DEFAULT);
-        if (*dataset < 0)
-            status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot make the column %s", column->name);
-        if (space >= 0)
-            (void)H5Sclose(space);
-    }
-    if (list >= 0)
-        (void)H5Pclose(list);
-    if (type >= 0)
-        (void)H5Tclose(type);
-    return status;
+    return create(parent, column, rows, rows, dataset, err);
+}
+
+mm_status mm_h5_column_create_growing(hid_t parent, const mm_h5_column *column, hid_t *dataset, mm_error *err)
+{
+    return create(parent, column, 1, H5S_UNLIMITED, dataset, err);
 }
 
 /* Reads (`out`) or writes (`in`) a block of rows. */

@@ -83,12 +83,13 @@ typedef struct mm_h5_column {
 } mm_h5_column;
 
 MM_RESULT_USED mm_status mm_h5_group_create(hid_t parent, const char *name, hid_t *group, mm_error *err);
-/* The creation properties every column has. `rows` bounds the chunk. The caller closes *list. */
-MM_RESULT_USED mm_status mm_h5_column_properties(const mm_h5_column *column, uint64_t rows, hid_t *list, mm_error *err);
 /* The type as it rests in the file; the caller closes *type. */
 MM_RESULT_USED mm_status mm_h5_file_type(mm_h5_type type, hid_t *id, mm_error *err);
 MM_RESULT_USED mm_status mm_h5_column_create(hid_t parent, const mm_h5_column *column, uint64_t rows, hid_t *dataset,
                                              mm_error *err);
+/* One row long, to be made longer with H5Dset_extent. */
+MM_RESULT_USED mm_status mm_h5_column_create_growing(hid_t parent, const mm_h5_column *column, hid_t *dataset,
+                                                     mm_error *err);
 MM_RESULT_USED mm_status mm_h5_column_write(hid_t dataset, const mm_h5_column *column, uint64_t start, uint64_t count,
                                             const void *values, mm_error *err);
 /* create + write + close. */

@@ -17,30 +17,12 @@ typedef struct index_draft {
     uint64_t images_done, masks_done, rle_done; /* of the shards indexed so far */
 } index_draft;
 
-/* An empty offset column that grows shard by shard: how long it gets is known when the last one has been read. */
+/* An offset column, its first row 0, that grows shard by shard: how long it gets is known when the last one has been
+ * read. */
 static mm_status make_growing(hid_t group, const mm_h5_column *column, hid_t *dataset, mm_error *err)
 {
-    const hsize_t now = 1, most = H5S_UNLIMITED;
-    const uint64_t chunk_rows = 1u << 15;
-    hid_t type = H5I_INVALID_HID, list = H5I_INVALID_HID, space = H5I_INVALID_HID;
-    *dataset = H5I_INVALID_HID;
-    mm_status status = mm_h5_file_type(column->type, &type, err);
-    if (status == MM_OK)
-        status = mm_h5_column_properties(column, chunk_rows, &list, err);
-    if (status == MM_OK) {
-        space = H5Screate_simple(1, &now, &most);
-        if (space >= 0)
-            *dataset = H5Dcreate2(group, column->name, type, space, H5P_DEFAULT, list, H5P_DEFAULT);
-        if (*dataset < 0)
-            status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot make the column %s", column->name);
-    }
-    if (space >= 0)
-        (void)H5Sclose(space);
-    if (list >= 0)
-        (void)H5Pclose(list);
-    if (type >= 0)
-        (void)H5Tclose(type);
     const uint64_t zero = 0;
+    const mm_status status = mm_h5_column_create_growing(group, column, dataset, err);
     return status == MM_OK ? mm_h5_column_write(*dataset, column, 0, 1, &zero, err) : status;
 }
 
