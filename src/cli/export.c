@@ -72,6 +72,6 @@ mm_status mm_cli_export(int argc, char **argv, int *exit_status, mm_error *err)
         status = arguments.format->write(dataset, arguments.out, &written, err);
     mm_dataset_close(dataset);
     if (status == MM_OK)
-        printf("%" PRIu64 " file%s in %s\n", written, written == 1 ? "" : "s", arguments.out);
+        printf("%" PRIu64 " image%s in %s\n", written, written == 1 ? "" : "s", arguments.out);
     return status;
 }
