@@ -72,7 +72,7 @@ CASES = [
     Case("default-portrait-crops", "default", PORTRAIT, {"points_per_side": 16, "crop_n_layers": 1}, quick=True),
     Case("default-regions", "default", SMALL, {**MORE, "points_per_side": 16, "min_mask_region_area": 100}, quick=True),
     Case("default-tiny", "default", TINY, {"points_per_side": 16, "crop_n_layers": 1}, quick=True),
-    Case("default-large", "default", LARGE, {"points_per_side": 8}, points_per_batch=1),
+    Case("default-large", "default", LARGE, {**MORE, "points_per_side": 12}, points_per_batch=1),
     Case("mobile_sam-landscape", "mobile_sam", LANDSCAPE),
     Case("mobile_sam-portrait-crops", "mobile_sam", PORTRAIT, {"crop_n_layers": 1}),
     Case("mobile_sam-tiny", "mobile_sam", TINY),
