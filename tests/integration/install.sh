@@ -42,7 +42,7 @@ int main(void)
 }
 EOF
 flags=()
-if nm "$maskmill" | grep -q __asan_init; then
+if grep -q __asan_init "$maskmill"; then
   flags=(-fsanitize=address -fsanitize=undefined)
 fi
 read -r -a package <<<"$(pkg-config --cflags --libs maskmill)"
