@@ -30,7 +30,7 @@ class Tools:
 
     def __init__(self, args):
         self.maskmill, self.dump, self.work = args.maskmill, args.dump, Path(args.work)
-        self.kernels = ["--backend", args.backend, "--threads", str(args.threads)]  # always f32
+        self.kernels = ["--backend", args.backend, "--threads", str(args.threads)]
         self.work.mkdir(parents=True, exist_ok=True)
 
     def _run(self, command):
