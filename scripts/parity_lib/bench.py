@@ -6,7 +6,6 @@ importing or loading; maskmill as a whole process, from start to the written JSO
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -25,6 +24,15 @@ from segment_anything import SamAutomaticMaskGenerator
 PARAMS = {"points_per_side": 32, "stability_score_thresh": 0.6, "box_nms_thresh": 0.7}
 
 
+def peak_memory(pid):
+    """Bytes that the process has had resident at most, mapped weights included; 0 once it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+
+
 def maskmill(program, image, checkpoint, params, threads, out):
     """Seconds of the whole process, and its peak memory in bytes."""
     command = [program, "segment", str(image), "-c", "default", "-m", str(checkpoint), "--threads", str(threads), "-o", str(out)]
@@ -32,12 +40,14 @@ def maskmill(program, image, checkpoint, params, threads, out):
         command += ["--set", f"amg.{key}={value!r}"]
     begin = time.perf_counter()
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    peak = 0  # getrusage would also count what this Python held when it forked
+    while process.poll() is None:
+        peak = max(peak, peak_memory(process.pid))
+        time.sleep(0.05)
     seconds = time.perf_counter() - begin
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"bench: {' '.join(command)} failed with {process.returncode}")
-    return seconds, usage.ru_maxrss * 1024
+    return seconds, peak
 
 
 def threshold_for(program, image, checkpoint, work, share):

@@ -15,39 +15,66 @@ static size_t vectors_of(const mm_mask_decoder *decoder, const mm_decoder_state 
     return state->tokens * decoder->arch->decoder.num_heads;
 }
 
-static void begin_gathering(mm_decoder_state *state, size_t vectors, size_t width)
+static void begin_gathering(mm_decoder_state *state, size_t vectors, size_t floats)
 {
     for (size_t i = 0; i < vectors * state->prompts; i++) {
         state->maximum[i] = -FLT_MAX;
         state->sum[i] = 0;
     }
-    memset(state->gathered, 0, vectors * state->prompts * width * sizeof *state->gathered);
+    memset(state->gathered, 0, floats * sizeof *state->gathered);
 }
 
-/* One piece of the image in a token-to-image attention of prompt p: logits keys x fold_key, running softmax over the
- * cells, sums of the values. keys and values are [cells][width]. */
-static mm_status gather_piece(const mm_context *context, mm_decoder_state *state, size_t prompt, size_t vectors,
-                              size_t width, const float *keys, const float *values, size_t cells, mm_error *err)
+/* One piece of the image in a token-to-image attention of prompt p: logits[T][H][cells] = fold_key x keys, running
+ * softmax over the cells, sums of the values. `keys` carry the positions, `values` do not. */
+static mm_status gather_piece(const mm_mask_decoder *decoder, const mm_context *context, mm_decoder_state *state,
+                              size_t prompt, const float *keys, const float *values, size_t cells, mm_error *err)
 {
+    const size_t channels = decoder->arch->prompt_embed_dim, vectors = vectors_of(decoder, state);
     const size_t at = prompt * vectors;
-    mm_status status = mm_gemm(context->kernels, false, true, cells, vectors, width, 1, keys, width,
-                               state->fold_key + at * width, width, 0, state->piece_logits, vectors, err);
+    float *gathered = state->gathered + at * channels;
+    mm_status status = mm_gemm(context->kernels, false, true, vectors, cells, channels, 1,
+                               state->fold_key + at * channels, channels, keys, channels, 0, state->piece_logits, cells,
+                               err);
     if (status != MM_OK)
         return status;
-    context->ops->softmax_step_columns(state->piece_logits, cells, vectors, state->maximum + at, state->sum + at,
-                                       state->rescale + at);
-    context->ops->scale_rows(state->gathered + at * width, state->rescale + at, vectors, width, width);
-    return mm_gemm(context->kernels, true, false, vectors, width, cells, 1, state->piece_logits, vectors, values, width,
-                   1, state->gathered + at * width, width, err);
+    context->ops->softmax_step(state->piece_logits, vectors, cells, cells, state->maximum + at, state->sum + at,
+                               state->rescale + at);
+    context->ops->scale_rows(gathered, state->rescale + at, vectors, channels, channels);
+    return mm_gemm(context->kernels, false, false, vectors, channels, cells, 1, state->piece_logits, cells, values,
+                   channels, 1, gathered, channels, err);
 }
 
-/* piece_keys = keys + positional encoding */
+/* The same for all prompts of a batch at once on the shared projections: head h meets its own d channels only. Logits
+ * are [H][R][cells], and the sums go straight to their places of gathered[R][c]. */
+static mm_status gather_shared_piece(const mm_mask_decoder *decoder, const mm_context *context,
+                                     mm_decoder_state *state, const float *keys, const float *values, size_t cells,
+                                     mm_error *err)
+{
+    const size_t inner = decoder->arch->decoder.cross_dim, heads = decoder->arch->decoder.num_heads;
+    const size_t dim = inner / heads, rows = state->prompts * state->tokens;
+    mm_status status = MM_OK;
+    for (size_t h = 0; h < heads && status == MM_OK; h++) {
+        float *logits = state->piece_logits, *gathered = state->gathered + h * dim;
+        const size_t at = h * rows;
+        status = mm_gemm(context->kernels, false, true, rows, cells, dim, 1, state->fold_key + h * dim, inner,
+                         keys + h * dim, inner, 0, logits, cells, err);
+        if (status != MM_OK)
+            break;
+        context->ops->softmax_step(logits, rows, cells, cells, state->maximum + at, state->sum + at,
+                                   state->rescale + at);
+        context->ops->scale_rows(gathered, state->rescale + at, rows, dim, inner);
+        status = mm_gemm(context->kernels, false, false, rows, dim, cells, 1, logits, cells, values + h * dim, inner, 1,
+                         gathered, inner, err);
+    }
+    return status;
+}
+
+/* out = keys + positional encoding, of a piece */
 static void add_positions(const mm_mask_decoder *decoder, const mm_context *context, const float *keys, size_t first,
                           size_t cells, float *out)
 {
     const size_t channels = decoder->arch->prompt_embed_dim;
-    memcpy(out, keys, cells * channels * sizeof *out);
-    context->ops->add(out, decoder->prompts->dense_pe + first * channels, cells * channels);
+    context->ops->sum(keys, decoder->prompts->dense_pe + first * channels, out, cells * channels);
 }
 
 mm_status mm_decoder_gather(const mm_mask_decoder *decoder, const mm_context *context, const mm_image_side *side,
@@ -55,49 +82,66 @@ mm_status mm_decoder_gather(const mm_mask_decoder *decoder, const mm_context *co
 {
     const size_t cells = (size_t)decoder->arch->embedding_side * decoder->arch->embedding_side;
     const size_t channels = decoder->arch->prompt_embed_dim, inner = decoder->arch->decoder.cross_dim;
-    const size_t vectors = vectors_of(decoder, state), width = shared ? inner : channels;
-    begin_gathering(state, vectors, width);
+    const size_t vectors = vectors_of(decoder, state);
+    begin_gathering(state, vectors,
+                    shared ? state->prompts * state->tokens * inner : state->prompts * vectors * channels);
     for (size_t first = 0; first < cells; first += MM_DECODER_PIECE) {
         const size_t count = piece_length(cells, first);
-        for (size_t p = 0; p < state->prompts; p++) {
-            const float *keys = side->key + first * inner, *values = side->value + first * inner;
-            if (!shared) {
-                values = state->keys + (p * cells + first) * channels;
-                add_positions(decoder, context, values, first, count, state->piece_keys);
-                keys = state->piece_keys;
-            }
-            const mm_status status = gather_piece(context, state, p, vectors, width, keys, values, count, err);
-            if (status != MM_OK)
-                return status;
+        mm_status status = MM_OK;
+        if (shared)
+            status = gather_shared_piece(decoder, context, state, side->key + first * inner,
+                                         side->value + first * inner, count, err);
+        for (size_t p = 0; !shared && p < state->prompts && status == MM_OK; p++) {
+            const float *keys = state->keys + (p * cells + first) * channels;
+            add_positions(decoder, context, keys, first, count, state->piece_keys);
+            status = gather_piece(decoder, context, state, p, state->piece_keys, keys, count, err);
         }
+        if (status != MM_OK)
+            return status;
     }
     return MM_OK;
 }
 
-/* Image-to-token attention on one piece: keys = LN4(before + softmax(...) values). `features` are what fold_query
- * meets: the shared queries (width c), or keys + positions (width D). */
+/* Logits of an image-to-token attention on one piece, [T][H][cells]: from the shared queries head by head, or from
+ * piece_keys by the folded ones. */
+static mm_status token_logits(const mm_mask_decoder *decoder, const mm_context *context, mm_decoder_state *state,
+                              size_t prompt, const float *shared_query, size_t cells, mm_error *err)
+{
+    const size_t channels = decoder->arch->prompt_embed_dim, heads = decoder->arch->decoder.num_heads;
+    const size_t inner = decoder->arch->decoder.cross_dim, dim = inner / heads;
+    const size_t vectors = vectors_of(decoder, state);
+    if (!shared_query)
+        return mm_gemm(context->kernels, false, true, vectors, cells, channels, 1,
+                       state->fold_query + prompt * vectors * channels, channels, state->piece_keys, channels, 0,
+                       state->piece_logits, cells, err);
+    mm_status status = MM_OK;
+    for (size_t h = 0; h < heads && status == MM_OK; h++)
+        status = mm_gemm(context->kernels, false, true, state->tokens, cells, dim, 1,
+                         state->fold_query + prompt * state->tokens * inner + h * dim, inner, shared_query + h * dim,
+                         inner, 0, state->piece_logits + h * cells, heads * cells, err);
+    return status;
+}
+
+/* Image-to-token attention on one piece: keys = LN4(before + softmax(...) values); piece_keys = keys + positions. */
 static mm_status update_piece(const mm_mask_decoder *decoder, const mm_context *context, const mm_decoder_layer *layer,
-                              mm_decoder_state *state, size_t prompt, const float *features, size_t width,
-                              const float *before, size_t cells, float *keys, mm_error *err)
+                              mm_decoder_state *state, size_t prompt, const float *shared_query, const float *before,
+                              size_t first, size_t cells, float *keys, mm_error *err)
 {
     const size_t channels = decoder->arch->prompt_embed_dim, heads = decoder->arch->decoder.num_heads;
     const size_t vectors = vectors_of(decoder, state), at = prompt * vectors;
-    mm_status status = mm_gemm(context->kernels, false, true, cells, vectors, width, 1, features, width,
-                               state->fold_query + at * width, width, 0, state->piece_logits, vectors, err);
+    mm_status status = token_logits(decoder, context, state, prompt, shared_query, cells, err);
     if (status != MM_OK)
         return status;
-    if (width == channels)
-        context->ops->add_bias(state->piece_logits, state->fold_bias + at, cells, vectors);
-    context->ops->softmax_groups(state->piece_logits, cells, state->tokens, heads);
-    if (before != keys)
-        memcpy(keys, before, cells * channels * sizeof *keys);
-    status = mm_gemm(context->kernels, false, false, cells, channels, vectors, 1, state->piece_logits, vectors,
-                     state->fold_value + at * channels, channels, 1, keys, channels, err);
-    if (status != MM_OK)
-        return status;
-    context->ops->add_bias(keys, layer->image_to_token.out.bias, cells, channels);
-    context->ops->layer_norm(keys, layer->norm4.weight, layer->norm4.bias, layer->norm4.eps, keys, cells, channels);
-    return MM_OK;
+    /* The shared queries carry their bias already. */
+    context->ops->softmax_tokens(state->piece_logits, shared_query ? NULL : state->fold_bias + at, state->tokens, heads,
+                                 cells);
+    status = mm_gemm(context->kernels, true, false, cells, channels, vectors, 1, state->piece_logits, cells,
+                     state->fold_value + at * channels, channels, 0, state->piece_keys, channels, err);
+    if (status == MM_OK)
+        context->ops->residual_norm(state->piece_keys, before, layer->image_to_token.out.bias, layer->norm4.weight,
+                                    layer->norm4.bias, layer->norm4.eps, decoder->prompts->dense_pe + first * channels,
+                                    keys, state->piece_keys, cells, channels);
+    return status;
 }
 
 mm_status mm_decoder_image_pass(const mm_mask_decoder *decoder, const mm_context *context,
@@ -107,21 +151,18 @@ mm_status mm_decoder_image_pass(const mm_mask_decoder *decoder, const mm_context
     const size_t cells = (size_t)decoder->arch->embedding_side * decoder->arch->embedding_side;
     const size_t channels = decoder->arch->prompt_embed_dim, inner = decoder->arch->decoder.cross_dim;
     const size_t vectors = vectors_of(decoder, state);
-    begin_gathering(state, vectors, channels);
+    begin_gathering(state, vectors, state->prompts * vectors * channels);
     for (size_t p = 0; p < state->prompts; p++)
         for (size_t first = 0; first < cells; first += MM_DECODER_PIECE) {
             const size_t count = piece_length(cells, first);
             float *keys = state->keys + (p * cells + first) * channels;
-            const float *before = shared ? side->keys + first * channels : keys;
-            const float *features = shared ? side->query + first * inner : state->piece_keys;
             if (!shared)
                 add_positions(decoder, context, keys, first, count, state->piece_keys);
-            mm_status status = update_piece(decoder, context, layer, state, p, features, shared ? inner : channels,
-                                            before, count, keys, err);
-            if (status != MM_OK)
-                return status;
-            add_positions(decoder, context, keys, first, count, state->piece_keys);
-            status = gather_piece(context, state, p, vectors, channels, state->piece_keys, keys, count, err);
+            mm_status status = update_piece(decoder, context, layer, state, p,
+                                            shared ? side->query + first * inner : NULL,
+                                            shared ? side->keys + first * channels : keys, first, count, keys, err);
+            if (status == MM_OK)
+                status = gather_piece(decoder, context, state, p, state->piece_keys, keys, count, err);
             if (status != MM_OK)
                 return status;
         }

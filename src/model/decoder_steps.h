@@ -10,6 +10,8 @@ typedef struct mm_decoder_state {
     float *queries;         /* [R][D] */
     float *query_pe;        /* [R][D]: the tokens as they began */
     float *work[5];         /* [R][max(D, mlp_dim)] each */
+    /* Against the shared projections of mm_image_side the first two and `gathered` are [R][c] instead, and the softmax
+     * state is [H][R]. */
     float *fold_key;        /* [P][T][H][D]: what the image is multiplied by to give token-to-image logits */
     float *fold_query;      /* [P][T][H][D]: the same for image-to-token logits */
     float *fold_bias;       /* [P][T][H]: and their constant part */
@@ -18,7 +20,7 @@ typedef struct mm_decoder_state {
     float *maximum, *sum, *rescale; /* [P][T][H]: running softmax over the image */
     float *keys;                    /* [P][N][D]: each prompt's own image */
     float *piece_keys;              /* [piece][D]: keys + pe of a piece of the image */
-    float *piece_logits;            /* [piece][T][H] */
+    float *piece_logits;            /* [T][H][piece], or [R][piece] of one head */
     float *upscaled1, *upscaled2;   /* a few grid rows at 2x and 4x */
     float *rows;                    /* [K][...]: their logits */
     float *logits;                  /* [K][L][L] */

@@ -76,19 +76,16 @@ mm_status mm_decoder_self_attention(const mm_mask_decoder *decoder, const mm_con
     return MM_OK;
 }
 
-/* fold[row][h][width] from x[R][c]: head h's part of each row times `weight`'s rows of that head ([c][D]); or, when
- * shared, that part alone at its own place of a c-wide row of zeros. */
+/* fold[row][h][D] from x[R][c]: head h's part of each row times `weight`'s rows of that head ([c][D]); or, when shared,
+ * [row][c]: nothing is folded, head h meets the c-wide projections in its own channels. */
 static mm_status fold(const mm_mask_decoder *decoder, const mm_context *context, const float *weight, float scale,
                       bool shared, size_t rows, const float *x, float *out, mm_error *err)
 {
     const size_t inner = decoder->arch->decoder.cross_dim, heads = decoder->arch->decoder.num_heads;
     const size_t dim = inner / heads, channels = decoder->arch->prompt_embed_dim;
     if (shared) {
-        memset(out, 0, rows * heads * inner * sizeof *out);
-        for (size_t row = 0; row < rows; row++)
-            for (size_t h = 0; h < heads; h++)
-                for (size_t i = 0; i < dim; i++)
-                    out[(row * heads + h) * inner + h * dim + i] = scale * x[row * inner + h * dim + i];
+        for (size_t i = 0; i < rows * inner; i++)
+            out[i] = scale * x[i];
         return MM_OK;
     }
     mm_status status = MM_OK;
@@ -122,21 +119,21 @@ mm_status mm_decoder_unfold(const mm_mask_decoder *decoder, const mm_context *co
 {
     const size_t inner = decoder->arch->decoder.cross_dim, heads = decoder->arch->decoder.num_heads;
     const size_t dim = inner / heads, channels = decoder->arch->prompt_embed_dim, rows = row_count(state);
-    const size_t width = shared ? inner : channels;
     float *sums = state->gathered, *mixed = state->work[0], *projected = state->work[1];
     for (size_t i = 0; i < rows * heads; i++)
         state->rescale[i] = 1.0f / state->sum[i];
-    context->ops->scale_rows(sums, state->rescale, rows * heads, width, width);
     mm_status status = MM_OK;
-    for (size_t h = 0; h < heads && status == MM_OK; h++) {
-        if (shared)
-            for (size_t row = 0; row < rows; row++)
-                memcpy(mixed + row * inner + h * dim, sums + (row * heads + h) * width + h * dim, dim * sizeof *mixed);
+    if (!shared)
+        context->ops->scale_rows(sums, state->rescale, rows * heads, channels, channels);
+    else
+        memcpy(mixed, sums, rows * inner * sizeof *mixed);
+    for (size_t h = 0; h < heads && status == MM_OK; h++)
+        if (shared) /* softmax state is [H][R] there */
+            context->ops->scale_rows(mixed + h * dim, state->rescale + h * rows, rows, dim, inner);
         else
             status = mm_gemm(context->kernels, false, true, rows, dim, channels, 1, sums + h * channels,
                              heads * channels, attention->v.weight + h * dim * channels, channels, 0, mixed + h * dim,
                              inner, err);
-    }
     if (status != MM_OK)
         return status;
     /* The shared values carry their bias already. */
@@ -189,11 +186,10 @@ mm_status mm_decoder_fold_queries(const mm_mask_decoder *decoder, const mm_conte
                          err);
     if (status != MM_OK)
         return status;
-    /* The shared queries carry their bias already. */
-    for (size_t row = 0; row < rows; row++)
+    for (size_t row = 0; row < rows && !shared; row++)
         for (size_t h = 0; h < heads; h++) {
             float dot = 0;
-            for (size_t i = 0; i < dim && !shared; i++)
+            for (size_t i = 0; i < dim; i++)
                 dot += attention->q.bias[h * dim + i] * key[row * inner + h * dim + i];
             state->fold_bias[row * heads + h] = scale * dot;
         }

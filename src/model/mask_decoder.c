@@ -121,7 +121,7 @@ size_t mm_decoder_layout(const mm_mask_decoder *decoder, size_t prompts, size_t 
     state->rescale = take(m, &total, rows * heads);
     state->keys = take(m, &total, prompts * cells * channels);
     state->piece_keys = take(m, &total, MM_DECODER_PIECE * channels);
-    state->piece_logits = take(m, &total, MM_DECODER_PIECE * tokens * heads);
+    state->piece_logits = take(m, &total, MM_DECODER_PIECE * tokens * (heads > prompts ? heads : prompts));
     state->upscaled1 = take(m, &total, up_cells * channels);
     state->upscaled2 = take(m, &total, up_cells * 2 * channels);
     state->rows = take(m, &total, masks * 16 * up_cells);

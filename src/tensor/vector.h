@@ -17,20 +17,24 @@ typedef struct mm_vector {
     void (*bias_relu)(float *x, const float *bias, size_t rows, size_t n);
     /* x[n] += y[n] */
     void (*add)(float *x, const float *y, size_t n);
+    /* out[n] = x + y */
+    void (*sum)(const float *x, const float *y, float *out, size_t n);
     /* x[rows][columns] += row_term[rows] + column_term[columns] */
     void (*add_outer)(float *x, const float *row_term, const float *column_term, size_t rows, size_t columns);
     /* out[rows][n] = (x - mean) / sqrt(variance + eps) * weight + bias over each row; in place allowed */
     void (*layer_norm)(const float *x, const float *weight, const float *bias, float eps, float *out, size_t rows,
                        size_t n);
+    /* keys[rows][n] = norm of (y + residual + bias), as above; sum = keys + positions. sum may be y, keys residual. */
+    void (*residual_norm)(const float *y, const float *residual, const float *bias, const float *norm_weight,
+                          const float *norm_bias, float eps, const float *positions, float *keys, float *sum,
+                          size_t rows, size_t n);
     /* softmax over each row of x[rows][n], rows ld apart */
     void (*softmax)(float *x, size_t rows, size_t n, size_t ld);
     /* One step of softmax over a row that comes in pieces: x becomes exp(x - new maximum); maximum[rows] and sum[rows]
      * go on from piece to piece (start: -FLT_MAX and 0); scale[rows] is what earlier results must be multiplied by. */
     void (*softmax_step)(float *x, size_t rows, size_t n, size_t ld, float *maximum, float *sum, float *scale);
-    /* The same for softmax down the columns of x[rows][n]: maximum, sum and scale have n elements. */
-    void (*softmax_step_columns)(float *x, size_t rows, size_t n, float *maximum, float *sum, float *scale);
-    /* softmax over t of x[rows][t][h], for each h on its own */
-    void (*softmax_groups)(float *x, size_t rows, size_t t, size_t h);
+    /* x[t][h][n] += bias[t][h] (NULL: nothing), then softmax over t for each h and n on its own */
+    void (*softmax_tokens)(float *x, const float *bias, size_t t, size_t h, size_t n);
     /* x[rows][n] (rows ld apart) *= scale[rows] */
     void (*scale_rows)(float *x, const float *scale, size_t rows, size_t n, size_t ld);
     /* One output row of a depthwise 3x3 convolution, zero padding 1, channels last: out[ow][channels] from rows

@@ -29,9 +29,11 @@ static inline void store(float *p, lanes v)
     memcpy(p, &v, sizeof v);
 }
 
-/* The last n < LANES elements; what is missing reads as `fill`. */
+/* The last n <= LANES elements; what is missing reads as `fill`. */
 static inline lanes load_part(const float *p, size_t n, float fill)
 {
+    if (n == LANES)
+        return load(p);
     lanes v = {0};
     v += fill;
     memcpy(&v, p, n * sizeof *p);
@@ -40,6 +42,10 @@ static inline lanes load_part(const float *p, size_t n, float fill)
 
 static inline void store_part(float *p, lanes v, size_t n)
 {
+    if (n == LANES) {
+        store(p, v);
+        return;
+    }
     memcpy(p, &v, n * sizeof *p);
 }
 
@@ -133,6 +139,12 @@ static void add(float *x, const float *y, size_t n)
         x[i] += y[i];
 }
 
+static void sum(const float *x, const float *y, float *out, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = x[i] + y[i];
+}
+
 static void add_bias(float *x, const float *bias, size_t rows, size_t n)
 {
     for (size_t r = 0; r < rows; r++)
@@ -168,29 +180,44 @@ static void add_outer(float *x, const float *row_term, const float *column_term,
             x[c] += row_term[r] + column_term[c];
 }
 
+/* Mean of a row and 1 / sqrt(variance + eps). */
+static inline void moments(const float *x, size_t n, float eps, float *mean, float *inverse)
+{
+    lanes total = {0}, square = {0};
+    for (size_t i = 0; i < n; i += LANES)
+        total += load_part(x + i, n - i < LANES ? n - i : LANES, 0);
+    *mean = sum_lanes(total) / (float)n;
+    for (size_t i = 0; i < n; i += LANES) {
+        const lanes d = load_part(x + i, n - i < LANES ? n - i : LANES, *mean) - *mean;
+        square += d * d;
+    }
+    *inverse = 1.0f / sqrtf(sum_lanes(square) / (float)n + eps);
+}
+
 static void layer_norm(const float *x, const float *weight, const float *bias, float eps, float *out, size_t rows,
                        size_t n)
 {
     for (size_t r = 0; r < rows; r++, x += n, out += n) {
-        lanes total = {0};
-        size_t i = 0;
-        for (; i + LANES <= n; i += LANES)
-            total += load(x + i);
-        if (i < n)
-            total += load_part(x + i, n - i, 0);
-        const float mean = sum_lanes(total) / (float)n;
-        lanes square = {0};
-        for (i = 0; i + LANES <= n; i += LANES) {
-            const lanes d = load(x + i) - mean;
-            square += d * d;
-        }
-        if (i < n) {
-            const lanes d = load_part(x + i, n - i, mean) - mean;
-            square += d * d;
-        }
-        const float inverse = 1.0f / sqrtf(sum_lanes(square) / (float)n + eps);
-        for (i = 0; i < n; i++)
+        float mean, inverse;
+        moments(x, n, eps, &mean, &inverse);
+        for (size_t i = 0; i < n; i++)
             out[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
+    }
+}
+
+static void residual_norm(const float *y, const float *residual, const float *bias, const float *norm_weight,
+                          const float *norm_bias, float eps, const float *positions, float *keys, float *with_positions,
+                          size_t rows, size_t n)
+{
+    for (size_t r = 0; r < rows; r++, y += n, residual += n, positions += n, keys += n, with_positions += n) {
+        float mean, inverse;
+        for (size_t i = 0; i < n; i++)
+            keys[i] = y[i] + residual[i] + bias[i];
+        moments(keys, n, eps, &mean, &inverse);
+        for (size_t i = 0; i < n; i++) {
+            keys[i] = (keys[i] - mean) * inverse * norm_weight[i] + norm_bias[i];
+            with_positions[i] = keys[i] + positions[i];
+        }
     }
 }
 
@@ -247,88 +274,26 @@ static void softmax_step(float *x, size_t rows, size_t n, size_t ld, float *maxi
     }
 }
 
-static void softmax_step_columns(float *x, size_t rows, size_t n, float *maximum, float *sum, float *scale)
+static void softmax_tokens(float *x, const float *bias, size_t t, size_t h, size_t n)
 {
-    for (size_t c = 0; c < n; c += LANES) {
-        const size_t width = n - c < LANES ? n - c : LANES;
-        const bool whole = width == LANES;
-        const lanes before = whole ? load(maximum + c) : load_part(maximum + c, width, 0);
-        lanes top = before;
-        for (size_t r = 0; r < rows; r++) {
-            const float *p = x + r * n + c;
-            top = larger(whole ? load(p) : load_part(p, width, 0), top);
-        }
-        const lanes factor = exp_lanes(before - top);
-        /* A first piece comes after nothing: the clamp in exp_lanes must not let exp(-huge) through as non-zero. */
-        const lanes rescale = choose(before == -FLT_MAX, splat(0), factor);
-        lanes total = (whole ? load(sum + c) : load_part(sum + c, width, 0)) * rescale;
-        for (size_t r = 0; r < rows; r++) {
-            float *p = x + r * n + c;
-            const lanes e = exp_lanes((whole ? load(p) : load_part(p, width, 0)) - top);
-            total += e;
-            if (whole)
-                store(p, e);
-            else
-                store_part(p, e, width);
-        }
-        store_part(maximum + c, top, width);
-        store_part(sum + c, total, width);
-        store_part(scale + c, rescale, width);
-    }
-}
-
-/* softmax over t of `count` rows [t][h] at once, count * h <= LANES: the lanes hold one t of each row. With constant h
- * and count the copies become single loads and stores. */
-static inline void softmax_group(float *x, size_t t, size_t h, size_t count, size_t row)
-{
-    float part[LANES] = {0};
-    lanes top = splat(-FLT_MAX), total = {0};
-    for (size_t i = 0; i < t; i++) {
-        for (size_t r = 0; r < count; r++)
-            memcpy(part + r * h, x + r * row + i * h, h * sizeof *part);
-        top = larger(load(part), top);
-    }
-    for (size_t i = 0; i < t; i++) {
-        for (size_t r = 0; r < count; r++)
-            memcpy(part + r * h, x + r * row + i * h, h * sizeof *part);
-        const lanes e = exp_lanes(load(part) - top);
-        total += e;
-        store(part, e);
-        for (size_t r = 0; r < count; r++)
-            memcpy(x + r * row + i * h, part + r * h, h * sizeof *part);
-    }
-    store(part, 1.0f / total);
-    for (size_t i = 0; i < t; i++)
-        for (size_t r = 0; r < count; r++)
-            for (size_t c = 0; c < h; c++)
-                x[r * row + i * h + c] *= part[r * h + c];
-}
-
-static void softmax_groups(float *x, size_t rows, size_t t, size_t h)
-{
-    const size_t row = t * h;
-    size_t r = 0;
-    /* The head counts of the usual decoders fill all lanes. */
-    if (h == 8)
-        for (; r + 2 <= rows; r += 2)
-            softmax_group(x + r * row, t, 8, 2, row);
-    else if (h == 4)
-        for (; r + 4 <= rows; r += 4)
-            softmax_group(x + r * row, t, 4, 4, row);
-    for (; r < rows; r++)
-        for (size_t c = 0; c < h; c += LANES) {
-            /* A strip of columns of one row, brought together and taken apart again. */
-            const size_t width = h - c < LANES ? h - c : LANES;
+    for (size_t c = 0; c < h; c++)
+        for (size_t j = 0; j < n; j += LANES) {
+            const size_t width = n - j < LANES ? n - j : LANES;
+            float *column = x + c * n + j;
             lanes top = splat(-FLT_MAX), total = {0};
-            for (size_t i = 0; i < t; i++)
-                top = larger(load_part(x + r * row + i * h + c, width, 0), top);
             for (size_t i = 0; i < t; i++) {
-                const lanes e = exp_lanes(load_part(x + r * row + i * h + c, width, 0) - top);
-                total += e;
-                store_part(x + r * row + i * h + c, e, width);
+                const lanes v = load_part(column + i * h * n, width, 0) + (bias ? bias[i * h + c] : 0);
+                store_part(column + i * h * n, v, width);
+                top = larger(v, top);
             }
+            for (size_t i = 0; i < t; i++) {
+                const lanes e = exp_lanes(load_part(column + i * h * n, width, 0) - top);
+                total += e;
+                store_part(column + i * h * n, e, width);
+            }
+            const lanes scale = 1.0f / total;
             for (size_t i = 0; i < t; i++)
-                store_part(x + r * row + i * h + c, load_part(x + r * row + i * h + c, width, 0) / total, width);
+                store_part(column + i * h * n, load_part(column + i * h * n, width, 0) * scale, width);
         }
 }
 
@@ -372,12 +337,13 @@ const mm_vector MM_VECTOR_TABLE = {
     .bias_gelu = bias_gelu,
     .bias_relu = bias_relu,
     .add = add,
+    .sum = sum,
     .add_outer = add_outer,
     .layer_norm = layer_norm,
+    .residual_norm = residual_norm,
     .softmax = softmax,
     .softmax_step = softmax_step,
-    .softmax_step_columns = softmax_step_columns,
-    .softmax_groups = softmax_groups,
+    .softmax_tokens = softmax_tokens,
     .scale_rows = scale_rows,
     .depthwise3x3 = depthwise3x3,
 };

@@ -145,52 +145,27 @@ static void check_softmax(size_t rows, size_t n)
     free(state);
 }
 
-static void check_softmax_columns(size_t rows, size_t n)
+static void check_tokens(size_t t, size_t h, size_t n, bool with_bias)
 {
-    float *x = mm_floats(rows * n), *y = mm_floats(rows * n), *state = mm_floats(3 * n);
-    ck_assert(x && y && state);
-    fill(x, rows * n, 20, (uint32_t)(rows + n));
-    memcpy(y, x, rows * n * sizeof *x);
-    for (size_t c = 0; c < n; c++) {
-        state[c] = -3.402823466e38f;
-        state[n + c] = 0;
-    }
-    const size_t half = rows / 2;
-    ops->softmax_step_columns(y, half, n, state, state + n, state + 2 * n);
-    ops->softmax_step_columns(y + half * n, rows - half, n, state, state + n, state + 2 * n);
-    for (size_t c = 0; c < n; c++) {
-        double top = -1e30, sum = 0;
-        for (size_t r = 0; r < rows; r++)
-            top = fmax(top, (double)x[r * n + c]);
-        for (size_t r = 0; r < rows; r++)
-            sum += exp((double)x[r * n + c] - top);
-        for (size_t r = 0; r < rows; r++) {
-            const double got = (double)y[r * n + c] * (r < half ? (double)state[2 * n + c] : 1) / (double)state[n + c];
-            ck_assert_double_eq_tol(got, exp((double)x[r * n + c] - top) / sum, 1e-6);
-        }
-    }
-    free(x);
-    free(y);
-    free(state);
-}
-
-static void check_groups(size_t rows, size_t t, size_t h)
-{
-    float *x = mm_floats(rows * t * h), *y = mm_floats(rows * t * h);
-    ck_assert(x && y);
-    fill(x, rows * t * h, 5, 9);
-    memcpy(y, x, rows * t * h * sizeof *x);
-    ops->softmax_groups(y, rows, t, h);
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < h; c++) {
+    float *x = mm_floats(t * h * n), *y = mm_floats(t * h * n), *bias = mm_floats(t * h);
+    ck_assert(x && y && bias);
+    fill(x, t * h * n, 5, 9);
+    fill(bias, t * h, 3, 10);
+    memcpy(y, x, t * h * n * sizeof *x);
+    ops->softmax_tokens(y, with_bias ? bias : NULL, t, h, n);
+    for (size_t c = 0; c < h; c++)
+        for (size_t j = 0; j < n; j++) {
             double sum = 0;
             for (size_t i = 0; i < t; i++)
-                sum += exp((double)x[(r * t + i) * h + c]);
-            for (size_t i = 0; i < t; i++)
-                ck_assert_double_eq_tol(y[(r * t + i) * h + c], exp((double)x[(r * t + i) * h + c]) / sum, 1e-6);
+                sum += exp((double)x[(i * h + c) * n + j] + (with_bias ? (double)bias[i * h + c] : 0));
+            for (size_t i = 0; i < t; i++) {
+                const double v = (double)x[(i * h + c) * n + j] + (with_bias ? (double)bias[i * h + c] : 0);
+                ck_assert_double_eq_tol(y[(i * h + c) * n + j], exp(v) / sum, 1e-6);
+            }
         }
     free(x);
     free(y);
+    free(bias);
 }
 
 static void check_layer_norm(size_t rows, size_t n)
@@ -200,6 +175,22 @@ static void check_layer_norm(size_t rows, size_t n)
     fill(x, rows * n, 3, 4);
     fill(w, 2 * n, 1, 5);
     ops->layer_norm(x, w, w + n, 1e-6f, y, rows, n);
+    /* The fused norm of y + residual + bias, with its second output over y: equal to the norm of the sum. */
+    float *half = mm_floats(rows * n), *rest = mm_floats(rows * n), *keys = mm_floats(rows * n), *at = mm_floats(rows * n);
+    ck_assert(half && rest && keys && at);
+    fill(half, rows * n, 1, 6);
+    fill(at, rows * n, 1, 7);
+    for (size_t i = 0; i < rows * n; i++)
+        rest[i] = x[i] - half[i] - w[i % n];
+    ops->residual_norm(half, rest, w, w, w + n, 1e-6f, at, keys, half, rows, n);
+    for (size_t i = 0; i < rows * n; i++) {
+        ck_assert_float_eq_tol(keys[i], y[i], 1e-4f);
+        ck_assert_float_eq(half[i], keys[i] + at[i]);
+    }
+    free(half);
+    free(rest);
+    free(keys);
+    free(at);
     for (size_t r = 0; r < rows; r++) {
         double mean = 0, variance = 0;
         for (size_t i = 0; i < n; i++)
@@ -253,12 +244,9 @@ START_TEST(loops_equal_their_plain_twins)
         for (size_t n = 1; n < 40; n += 3)
             check_softmax(3, n);
         check_softmax(5, 196);
-        check_softmax_columns(9, 56);
-        check_softmax_columns(4, 5);
-        check_groups(6, 7, 8);
-        check_groups(5, 7, 8);
-        check_groups(4, 6, 4);
-        check_groups(3, 9, 20);
+        check_tokens(7, 8, 256, true);
+        check_tokens(7, 3, 37, true);
+        check_tokens(9, 2, 5, false);
         check_layer_norm(3, 256);
         check_layer_norm(2, 37);
         check_depthwise(5, 7, 19, 1);
@@ -271,6 +259,9 @@ START_TEST(loops_equal_their_plain_twins)
         ck_assert_float_eq(x[4], 4);
         ops->add_bias(x, y, 1, 5);
         ck_assert_float_eq(x[4], 5);
+        float both[5];
+        ops->sum(x, y, both, 5);
+        ck_assert_float_eq(both[4], 6);
         float grid[6] = {0}, down[2] = {10, 20}, across[3] = {1, 2, 3};
         ops->add_outer(grid, down, across, 2, 3);
         ck_assert_float_eq(grid[0], 11);
