@@ -1,6 +1,5 @@
-/* Written in vectors of four floats, the width that every x86-64 and ARM has: 0.8 ms for a mask that fills 1800 x 1200
- * pixels. Wider registers were measured (0.55 ms) and are not worth a second code path. Sums are written in the order
- * of the taps, so that every machine finds the same mask. */
+/* Written in vectors of four floats, the width that every x86-64 and ARM has; column_x86.c has the scan in wider ones. Sums
+ * are written in the order of the taps, so that every machine finds the same mask. */
 #include "amg/column.h"
 
 #include <string.h>

@@ -8,11 +8,13 @@
 
 #include "amg/column.h"
 #include "maskmill/amg.h"
+#include "tensor/vector.h"
 
 struct mm_upsampler {
     uint32_t low, width, height;
     uint32_t words;          /* of 64 rows, that hold a column */
     mm_taps *rows, *columns; /* [height], [width] */
+    mm_column_scanner scan_column;
 };
 
 mm_status mm_upsampler_new(const mm_frame *frame, mm_upsampler **upsampler, mm_error *err)
@@ -34,6 +36,7 @@ mm_status mm_upsampler_new(const mm_frame *frame, mm_upsampler **upsampler, mm_e
     u->width = frame->width;
     u->height = frame->height;
     u->words = (frame->height - 1) / MM_COLUMN_ROWS + 1;
+    u->scan_column = mm_column_scan_for(mm_vector_best());
     mm_status status =
         mm_taps_compose(frame->low_res, frame->image_size, frame->input_height, frame->height, &u->rows, err);
     if (!status)
@@ -220,7 +223,7 @@ static mm_status scan_columns(const mm_upsampler *u, workspace *w, float lowest,
         for (uint32_t k = 0; k < MM_MAX_TAPS; k++)
             columns[k] = w->resized + taps->index[k] * stride + y0;
         const mm_column_counts counts =
-            mm_column_scan(columns, taps, (size_t)(end - first) * MM_COLUMN_ROWS, -offset, offset, w->bits + first);
+            u->scan_column(columns, taps, (size_t)(end - first) * MM_COLUMN_ROWS, -offset, offset, w->bits + first);
         scan->above_low += counts.above_low;
         scan->above_high += counts.above_high;
         if (counts.above_zero > 0) {
