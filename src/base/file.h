@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "maskmill/status.h"
 
@@ -13,8 +14,18 @@
 MM_RESULT_USED mm_status mm_file_read(const char *path, uint64_t max_bytes, uint8_t **bytes, size_t *size,
                                       mm_error *err);
 
-/* Put a whole file in its place in one step: written to `path`.tmp, fsync, renamed, fsync of the folder. Readers see the
- * old file or the new one; nothing is left behind on failure. */
+/* A file that comes into its place in one step: written to `path`.tmp, fsync, renamed, fsync of the folder. Readers see
+ * the old file or the new one; nothing is left behind on failure. */
+typedef struct mm_file_draft {
+    FILE *stream; /* to be written to; its error flag is looked at in the end */
+    char *path, *temporary;
+} mm_file_draft;
+
+MM_RESULT_USED mm_status mm_file_begin(const char *path, mm_file_draft *draft, mm_error *err);
+/* Close and put in place; or, if `so_far` is a failure (already told in err), close and remove, and return it. */
+MM_RESULT_USED mm_status mm_file_finish(mm_file_draft *draft, mm_status so_far, mm_error *err);
+
+/* A draft that is `size` bytes from memory. */
 MM_RESULT_USED mm_status mm_file_commit(const char *path, const void *bytes, size_t size, mm_error *err);
 
 /* Whether there is something at `path` that is not a folder. */

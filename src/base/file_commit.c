@@ -9,20 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static mm_status write_all(int fd, const char *path, const uint8_t *bytes, size_t size, mm_error *err)
-{
-    const size_t most = 1U << 30; /* one write of Linux takes at most 2 GiB */
-    for (size_t done = 0; done < size;) {
-        const ssize_t put = write(fd, bytes + done, size - done < most ? size - done : most);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return mm_fail_errno(err, "cannot write %s (%zu bytes); make room or choose another folder", path, size);
-        done += (size_t)put;
-    }
-    return fsync(fd) == 0 ? MM_OK : mm_fail_errno(err, "cannot write %s; make room or choose another folder", path);
-}
-
 static mm_status sync_folder(const char *path, mm_error *err)
 {
     char *copy = strdup(path);
@@ -39,24 +25,51 @@ static mm_status sync_folder(const char *path, mm_error *err)
     return status;
 }
 
+mm_status mm_file_begin(const char *path, mm_file_draft *draft, mm_error *err)
+{
+    *draft = (mm_file_draft){0};
+    draft->path = strdup(path);
+    if (!draft->path || asprintf(&draft->temporary, "%s.tmp", path) < 0) {
+        free(draft->path);
+        *draft = (mm_file_draft){0};
+        return mm_fail_memory(err, "a path");
+    }
+    draft->stream = fopen(draft->temporary, "wbe");
+    if (draft->stream)
+        return MM_OK;
+    const mm_status status = mm_fail_errno(err, "cannot create %s", draft->temporary);
+    free(draft->path);
+    free(draft->temporary);
+    *draft = (mm_file_draft){0};
+    return status;
+}
+
+mm_status mm_file_finish(mm_file_draft *draft, mm_status so_far, mm_error *err)
+{
+    mm_status status = so_far;
+    if (status == MM_OK && (ferror(draft->stream) || fflush(draft->stream) != 0 || fsync(fileno(draft->stream)) != 0))
+        status = mm_fail_errno(err, "cannot write %s; make room or choose another folder", draft->path);
+    if (fclose(draft->stream) != 0 && status == MM_OK)
+        status = mm_fail_errno(err, "cannot write %s; make room or choose another folder", draft->path);
+    if (status == MM_OK && rename(draft->temporary, draft->path) != 0)
+        status = mm_fail_errno(err, "cannot rename %s to %s", draft->temporary, draft->path);
+    if (status != MM_OK)
+        (void)unlink(draft->temporary); /* the failure that counts is already told */
+    else
+        status = sync_folder(draft->path, err);
+    free(draft->path);
+    free(draft->temporary);
+    *draft = (mm_file_draft){0};
+    return status;
+}
+
 mm_status mm_file_commit(const char *path, const void *bytes, size_t size, mm_error *err)
 {
-    char *temporary = NULL;
-    if (asprintf(&temporary, "%s.tmp", path) < 0)
-        return mm_fail_memory(err, "a path");
-    const int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        const mm_status status = mm_fail_errno(err, "cannot create %s", temporary);
-        free(temporary);
-        return status;
-    }
-    mm_status status = write_all(fd, path, bytes, size, err);
-    if (close(fd) != 0 && status == MM_OK)
-        status = mm_fail_errno(err, "cannot write %s", path);
-    if (status == MM_OK && rename(temporary, path) != 0)
-        status = mm_fail_errno(err, "cannot rename %s", temporary);
+    mm_file_draft draft;
+    mm_status status = mm_file_begin(path, &draft, err);
     if (status != MM_OK)
-        (void)unlink(temporary); /* the failure that counts is already told */
-    free(temporary);
-    return status == MM_OK ? sync_folder(path, err) : status;
+        return status;
+    if (size && fwrite(bytes, 1, size, draft.stream) != size)
+        status = mm_fail_errno(err, "cannot write %s (%zu bytes); make room or choose another folder", path, size);
+    return mm_file_finish(&draft, status, err);
 }

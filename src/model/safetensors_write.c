@@ -1,14 +1,12 @@
 /* Writing safetensors: the tensors that an architecture uses, with the architecture as metadata. */
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "arch_internal.h"
+#include "base/file.h"
 #include "checkpoint_internal.h"
 #include "checkpoint_values.h"
 
@@ -119,46 +117,15 @@ static bool write_all(FILE *file, const plan *p, const char *header, uint64_t le
     return ok;
 }
 
-static mm_status sync_folder_of(const char *path, mm_error *err)
-{
-    char *copy = strdup(path);
-    if (!copy)
-        return mm_fail_memory(err, "a path");
-    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(copy);
-    mm_status status = MM_OK;
-    if (fd < 0 || fsync(fd) != 0)
-        status = mm_fail_errno(err, "cannot sync the folder of %s", path);
-    if (fd >= 0)
-        (void)close(fd); /* nothing was written through it */
-    return status;
-}
-
 static mm_status write_file(const plan *p, const char *header, size_t length, const char *path, mm_error *err)
 {
-    char *temporary;
-    if (asprintf(&temporary, "%s.tmp.%ld", path, (long)getpid()) < 0)
-        return mm_fail_memory(err, "a path");
-    const int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    FILE *file = fd >= 0 ? fdopen(fd, "wb") : NULL;
-    mm_status status = MM_OK;
-    if (!file) {
-        status = mm_fail_errno(err, "cannot create %s", temporary);
-        if (fd >= 0)
-            (void)close(fd); /* the failure is reported already */
-    } else {
-        const bool written = write_all(file, p, header, length) && fflush(file) == 0 && fsync(fileno(file)) == 0;
-        if (!written)
-            status = mm_fail_errno(err, "cannot write %s", temporary);
-        if (fclose(file) != 0 && status == MM_OK)
-            status = mm_fail_errno(err, "cannot write %s", temporary);
-        if (status == MM_OK && rename(temporary, path) != 0)
-            status = mm_fail_errno(err, "cannot rename %s to %s", temporary, path);
-        if (status != MM_OK)
-            (void)unlink(temporary); /* the failure is reported already */
-    }
-    free(temporary);
-    return status == MM_OK ? sync_folder_of(path, err) : status;
+    mm_file_draft draft;
+    mm_status status = mm_file_begin(path, &draft, err);
+    if (status != MM_OK)
+        return status;
+    if (!write_all(draft.stream, p, header, length))
+        status = mm_fail_errno(err, "cannot write %s; make room or choose another folder", path);
+    return mm_file_finish(&draft, status, err);
 }
 
 mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, const mm_arch *arch, bool bf16, const char *out_path,

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "shard/export_name.h"
 #include "shard/json.h"
 
@@ -150,32 +151,20 @@ mm_status mm_dataset_export_coco(const mm_dataset *dataset, const char *folder, 
     mm_status status = make_folder(folder, err);
     if (status != MM_OK)
         return status;
-    char *path = NULL, *temporary = NULL;
+    char *path = NULL;
     if (asprintf(&path, "%s/instances.json", folder) < 0)
         return mm_fail_memory(err, "a path");
-    if (asprintf(&temporary, "%s.tmp", path) < 0) {
-        free(path);
-        return mm_fail_memory(err, "a path");
-    }
-    FILE *out = fopen(temporary, "we");
-    if (!out) {
-        status = mm_fail_errno(err, "cannot create %s", temporary);
-    } else {
-        (void)fputs("{\"info\": {\"description\": \"maskmill " MM_VERSION "\"},\n\"images\": [", out);
-        status = print_coco_part(dataset, out, COCO_IMAGES, written, err);
-        (void)fputs("],\n\"annotations\": [", out);
-        if (status == MM_OK)
-            status = print_coco_part(dataset, out, COCO_ANNOTATIONS, written, err);
-        (void)fputs("],\n\"categories\": [{\"id\": 1, \"name\": \"object\", \"supercategory\": \"\"}]}\n", out);
-        const mm_status finished = finish(out, temporary, status == MM_OK ? err : NULL);
-        if (status == MM_OK)
-            status = finished;
-        else
-            (void)unlink(temporary); /* the error that counts is told */
-        if (status == MM_OK && rename(temporary, path) != 0)
-            status = mm_fail_errno(err, "cannot rename %s to %s", temporary, path);
-    }
-    free(temporary);
+    mm_file_draft draft;
+    status = mm_file_begin(path, &draft, err);
     free(path);
-    return status;
+    if (status != MM_OK)
+        return status;
+    (void)fputs("{\"info\": {\"description\": \"maskmill " MM_VERSION "\"},\n\"images\": [", draft.stream);
+    status = print_coco_part(dataset, draft.stream, COCO_IMAGES, written, err);
+    (void)fputs("],\n\"annotations\": [", draft.stream);
+    if (status == MM_OK)
+        status = print_coco_part(dataset, draft.stream, COCO_ANNOTATIONS, written, err);
+    (void)fputs("],\n\"categories\": [{\"id\": 1, \"name\": \"object\", \"supercategory\": \"\"}]}\n",
+                draft.stream); /* the stream remembers a failed write */
+    return mm_file_finish(&draft, status, err);
 }

@@ -1,6 +1,7 @@
 #include "check_main.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -65,6 +66,53 @@ START_TEST(endless_and_unreadable_files_are_refused)
 }
 END_TEST
 
+static void assert_holds(const char *name, const char *text)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    ck_assert_int_eq(mm_file_read(name, 0, &bytes, &size, NULL), MM_OK);
+    ck_assert_str_eq((const char *)bytes, text);
+    free(bytes);
+}
+
+START_TEST(a_draft_takes_its_place_whole_or_not_at_all)
+{
+    char folder[] = "/tmp/maskmill-test-XXXXXX", target[64], temporary[80];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    (void)snprintf(target, sizeof target, "%s/file", folder);
+    (void)snprintf(temporary, sizeof temporary, "%s.tmp", target);
+    ck_assert_int_eq(mm_file_commit(target, "old", 3, NULL), MM_OK);
+    assert_holds(target, "old");
+
+    /* Until it is finished readers see the old file; a failure on the way leaves that. */
+    mm_error err = {0};
+    mm_file_draft draft;
+    ck_assert_int_eq(mm_file_begin(target, &draft, &err), MM_OK);
+    ck_assert_int_ge(fputs("new", draft.stream), 0);
+    ck_assert_int_eq(fflush(draft.stream), 0);
+    assert_holds(target, "old");
+    ck_assert_int_eq(mm_file_finish(&draft, MM_ERR_FORMAT, &err), MM_ERR_FORMAT);
+    assert_holds(target, "old");
+    ck_assert_int_ne(access(temporary, F_OK), 0);
+
+    ck_assert_int_eq(mm_file_begin(target, &draft, &err), MM_OK);
+    ck_assert_int_ge(fputs("new", draft.stream), 0);
+    ck_assert_int_eq(mm_file_finish(&draft, MM_OK, &err), MM_OK);
+    assert_holds(target, "new");
+    ck_assert_int_ne(access(temporary, F_OK), 0);
+
+    /* What cannot be put there is not left elsewhere: the target is a folder. */
+    ck_assert_int_eq(unlink(target), 0);
+    ck_assert_int_eq(mkdir(target, 0777), 0);
+    ck_assert_int_eq(mm_file_commit(target, "new", 3, &err), MM_ERR_IO);
+    ck_assert_ptr_nonnull(strstr(err.text, "cannot rename"));
+    ck_assert_int_ne(access(temporary, F_OK), 0);
+    ck_assert_int_eq(rmdir(target), 0);
+    ck_assert_int_eq(rmdir(folder), 0);
+    ck_assert_int_eq(mm_file_commit(target, "new", 3, &err), MM_ERR_IO); /* its folder is gone */
+}
+END_TEST
+
 START_TEST(shipped_files_are_found_in_the_source_tree)
 {
     char found[4096], small[8];
@@ -83,6 +131,7 @@ int main(void)
     tcase_add_unchecked_fixture(tests, make_file, remove_file);
     tcase_add_test(tests, whole_files_of_every_size_around_the_buffer);
     tcase_add_test(tests, endless_and_unreadable_files_are_refused);
+    tcase_add_test(tests, a_draft_takes_its_place_whole_or_not_at_all);
     tcase_add_test(tests, shipped_files_are_found_in_the_source_tree);
     suite_add_tcase(suite, tests);
     return mm_check_main(suite);
