@@ -23,8 +23,6 @@ MM_RESULT_USED mm_status mm_model_open(const char *path, const mm_model_options 
                                        mm_error *err);
 void mm_model_close(mm_model *model);
 const mm_arch *mm_model_arch(const mm_model *model);
-/* What mm_model_open made of the options: no AUTO is left. */
-const mm_kernels *mm_model_kernels(const mm_model *model);
 
 MM_RESULT_USED mm_status mm_embedding_new(const mm_model *model, mm_embedding **embedding, mm_error *err);
 void mm_embedding_free(mm_embedding *embedding);

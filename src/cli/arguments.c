@@ -91,6 +91,22 @@ error_t mm_cli_positional(int key, char *word, struct argp_state *state, const c
     return 0;
 }
 
+error_t mm_cli_corpus(int key, struct argp_state *state, const char ***sources, size_t *count)
+{
+    switch (key) {
+    case ARGP_KEY_ARGS:
+        *sources = (const char **)(state->argv + state->next);
+        *count = (size_t)(state->argc - state->next);
+        return 0;
+    case ARGP_KEY_END:
+        if (*count == 0)
+            return mm_cli_refuse(state, "needs a corpus: a folder, a .tar, a list of paths, or a manifest");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
 bool mm_cli_numbers(const char *text, double *numbers, size_t least, size_t most, size_t *count)
 {
     size_t found = 0;

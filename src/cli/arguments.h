@@ -13,8 +13,9 @@ typedef struct mm_cli_input {
     mm_error *err;
 } mm_cli_input;
 
-/* Parse the words behind `name` (argv[skip] is the last word of the command's own name). `input` begins with
- * an mm_cli_input, which is filled in, and goes to argp's parser. With --help among the words the help is printed, *help set, and nothing parsed. */
+/* Parse the words behind `name` (argv[skip] is the last word of the command's own name). `input` begins with an
+ * mm_cli_input, which is filled in, and goes to argp's parser. With --help among the words the help is printed, *help
+ * set, and nothing parsed. */
 MM_RESULT_USED mm_status mm_cli_parse(const struct argp *argp, const char *name, int skip, int argc, char **argv,
                                       mm_cli_input *input, bool *help, mm_error *err);
 
@@ -28,6 +29,9 @@ error_t mm_cli_keep_once(struct argp_state *state, const char **slot, char *word
  * ARGP_KEY_END; `what` names the words for the message. */
 error_t mm_cli_positional(int key, char *word, struct argp_state *state, const char **slots, size_t count,
                           const char *what);
+
+/* The parser of a corpus, all positional words at once. Handles ARGP_KEY_ARGS and ARGP_KEY_END. */
+error_t mm_cli_corpus(int key, struct argp_state *state, const char ***sources, size_t *count);
 
 /* Numbers with commas between, at least `least` and at most `most`; *count says how many there were. False if the
  * text is anything else. */

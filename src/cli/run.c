@@ -36,16 +36,16 @@ static error_t parse(int key, char *word, struct argp_state *state)
     case KEY_OVERWRITE:
         arguments->overwrite = true;
         return 0;
-    case ARGP_KEY_ARGS: /* all positional words at once */
-        arguments->sources = (const char **)(state->argv + state->next);
-        arguments->source_count = (size_t)(state->argc - state->next);
-        return 0;
-    case ARGP_KEY_END:
-        if (arguments->source_count == 0)
-            return mm_cli_refuse(state, "needs a corpus: a folder, a .tar, a list of paths, or a manifest");
+    case ARGP_KEY_ARGS:
+        return mm_cli_corpus(key, state, &arguments->sources, &arguments->source_count);
+    case ARGP_KEY_END: {
+        const error_t refused = mm_cli_corpus(key, state, &arguments->sources, &arguments->source_count);
+        if (refused)
+            return refused;
         if (!arguments->out)
             return mm_cli_refuse(state, "needs -o FOLDER, where the dataset goes");
         return 0;
+    }
     default:
         return ARGP_ERR_UNKNOWN;
     }

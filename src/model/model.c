@@ -109,11 +109,6 @@ const mm_arch *mm_model_arch(const mm_model *model)
     return &model->arch;
 }
 
-const mm_kernels *mm_model_kernels(const mm_model *model)
-{
-    return &model->kernels;
-}
-
 static mm_status allocate(mm_embedding *embedding, mm_error *err)
 {
     const mm_model *model = embedding->model;

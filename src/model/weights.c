@@ -58,16 +58,6 @@ const float *mm_weights_get(mm_weights *weights, uint64_t elements, const char *
     return get_named(weights, elements, name);
 }
 
-float *mm_weights_copy(mm_weights *weights, uint64_t elements, const char *name_format, ...)
-{
-    char name[NAME_SIZE];
-    va_list arguments;
-    va_start(arguments, name_format);
-    format_name(name, name_format, arguments);
-    va_end(arguments);
-    return copy_named(weights, elements, name);
-}
-
 static const float *get_suffixed(mm_weights *weights, uint64_t elements, const char *prefix, const char *suffix)
 {
     char name[NAME_SIZE + 32];

@@ -18,8 +18,6 @@ typedef struct mm_weights {
 
 /* The tensor with that name, which must have `elements` elements. */
 const float *mm_weights_get(mm_weights *weights, uint64_t elements, const char *name_format, ...) MM_PRINTF(3, 4);
-/* As above, but always a private copy that the caller may change. */
-float *mm_weights_copy(mm_weights *weights, uint64_t elements, const char *name_format, ...) MM_PRINTF(3, 4);
 /* Uninitialised floats of the arena for derived weights. */
 float *mm_weights_new(mm_weights *weights, uint64_t elements);
 
