@@ -8,28 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "golden_file.h"
 #include "maskmill/amg.h"
-
-#define MAX_COUNTS 65536
-
-static inline FILE *open_golden(const char *name)
-{
-    char path[1024];
-    snprintf(path, sizeof path, "%s/amg/%s", MM_TEST_DATA, name);
-    FILE *file = fopen(path, "r");
-    ck_assert_msg(file != NULL, "%s", path);
-    return file;
-}
-
-static inline void assert_counts_are(const mm_rle *rle, const char *expected)
-{
-    uint8_t *counts;
-    size_t size;
-    ck_assert_int_eq(mm_rle_to_counts(rle, &counts, &size, NULL), MM_OK);
-    ck_assert_uint_eq(size, strlen(expected));
-    ck_assert_mem_eq(counts, expected, size);
-    free(counts);
-}
 
 /* Bilinear patches between random integers. */
 static inline void fill_field(float *logits, uint32_t low, uint32_t cells, uint32_t seed, double amplitude, double bias)

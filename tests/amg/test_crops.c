@@ -5,7 +5,7 @@
 
 START_TEST(windows_are_the_reference_s)
 {
-    FILE *file = open_golden("crops.txt");
+    FILE *file = open_golden("amg/crops.txt");
     uint32_t width, height, layers;
     size_t expected, count, cases = 0;
     double ratio;
@@ -29,7 +29,7 @@ END_TEST
 
 START_TEST(grid_coordinates_are_numpy_s)
 {
-    FILE *file = open_golden("grids.txt");
+    FILE *file = open_golden("amg/grids.txt");
     uint32_t n, cases = 0;
     for (; fscanf(file, "%u", &n) == 1; cases++) {
         for (uint32_t i = 0; i < n; i++) {

@@ -81,7 +81,7 @@ static void assert_funnel_narrows(const mm_funnel *f)
 
 static void compare_with_reference(int threads)
 {
-    FILE *file = open_golden("pipeline.txt");
+    FILE *file = open_golden("amg/pipeline.txt");
     static char name[64], counts[MAX_COUNTS];
     uint32_t width, height;
     fake_model model = {.threads = threads};

@@ -9,7 +9,7 @@
 
 START_TEST(masks_counts_and_boxes_are_torch_s)
 {
-    FILE *file = open_golden("upsampling.txt");
+    FILE *file = open_golden("amg/upsampling.txt");
     static char counts[MAX_COUNTS];
     mm_frame frame;
     uint32_t cells, seed;
@@ -139,7 +139,7 @@ END_TEST
 
 START_TEST(positions_are_torch_s_to_the_last_bit)
 {
-    FILE *file = open_golden("positions.txt");
+    FILE *file = open_golden("amg/positions.txt");
     uint32_t before, after, i;
     size_t count, cases = 0;
     for (; fscanf(file, "%u %u %zu", &before, &after, &count) == 3; cases++) {

@@ -4,7 +4,7 @@
 
 START_TEST(small_regions_go_as_in_the_reference)
 {
-    FILE *file = open_golden("small_regions.txt");
+    FILE *file = open_golden("mask/small_regions.txt");
     static char before[MAX_COUNTS], after[MAX_COUNTS];
     uint32_t height, width, min_area, largest, found;
     int changed, cases = 0;

@@ -34,7 +34,7 @@ static void assert_whole(const mm_rle *rle)
 
 static void for_each_golden(void (*visit)(uint32_t height, uint32_t width, const char *counts))
 {
-    FILE *file = open_golden("small_regions.txt");
+    FILE *file = open_golden("mask/small_regions.txt");
     static char before[MAX_COUNTS], after[MAX_COUNTS];
     uint32_t height, width, min_area, largest;
     int changed;

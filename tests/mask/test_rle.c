@@ -38,7 +38,7 @@ static uint8_t *bits_of(const golden *g)
 
 START_TEST(encoding_decoding_and_measures_match_pycocotools_and_opencv)
 {
-    FILE *file = open_golden("rle.txt");
+    FILE *file = open_golden("mask/rle.txt");
     static golden g;
     int cases = 0;
     for (; read_golden(file, &g); cases++) {
@@ -76,7 +76,7 @@ END_TEST
 
 START_TEST(placing_equals_copying_pixels)
 {
-    FILE *file = open_golden("rle.txt");
+    FILE *file = open_golden("mask/rle.txt");
     static golden g;
     while (read_golden(file, &g)) {
         const uint32_t margins[][4] = {{0, 0, 0, 0}, {3, 0, 5, 0}, {0, 4, 0, 0}, {0, 0, 0, 6}, {2, 1, 0, 3}};
