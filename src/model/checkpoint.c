@@ -187,6 +187,12 @@ void mm_checkpoint_close(mm_checkpoint *checkpoint)
     free(checkpoint);
 }
 
+void mm_checkpoint_release_pages(const mm_checkpoint *checkpoint)
+{
+    /* Advice: where it is not taken, nothing is wrong. The pages come back from the file when they are read. */
+    (void)madvise((void *)checkpoint->map, checkpoint->map_size, MADV_DONTNEED);
+}
+
 size_t mm_checkpoint_count(const mm_checkpoint *checkpoint)
 {
     return checkpoint->count;

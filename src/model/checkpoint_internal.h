@@ -26,6 +26,9 @@ bool mm_shape_elements(const uint64_t *shape, uint32_t dims, uint64_t *elements)
 /* Memory that lives as long as the checkpoint; NULL if there is none. */
 void *mm_checkpoint_alloc(mm_checkpoint *checkpoint, size_t size);
 
+/* Give back the memory of the mapped file; it may still be read. */
+void mm_checkpoint_release_pages(const mm_checkpoint *checkpoint);
+
 /* A name must be printable, not empty, not overlong; checked before it appears in any other message. */
 MM_RESULT_USED mm_status mm_checkpoint_check_name(const char *name, size_t length, mm_error *err);
 

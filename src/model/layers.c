@@ -3,17 +3,49 @@
 #include <omp.h>
 #include <string.h>
 
-/* Rows that one thread takes at a time: enough for the products to be efficient, few enough for the cache. */
-enum { PIECE = 256 };
+enum { PIECE = MM_LAYER_PIECE };
 
 static size_t at_least_one(size_t n)
 {
     return n ? n : 1;
 }
 
+static void multiply_bf16(const mm_context *context, const mm_linear *linear, const mm_bf16 *x, size_t rows,
+                          const float *bias, mm_epilogue epilogue, void *y)
+{
+    const mm_bf16_product product = {.a = x, .lda = (linear->in + 1) / 2 * 2, .rows = rows, .b = linear->packed,
+                                     .bias = bias, .epilogue = epilogue, .out = y, .ldout = linear->out};
+    context->bf16->product(&product);
+}
+
+/* From f32 to f32 by way of bf16. Within a parallel region every thread converts its own rows. */
+static void convert_and_multiply(const mm_context *context, const mm_linear *linear, const float *x, size_t rows,
+                                 float *y)
+{
+    const size_t in = linear->in, row = (in + 1) / 2 * 2, pieces = (rows + PIECE - 1) / PIECE;
+    const int mine = omp_get_thread_num();
+    const bool inside = omp_in_parallel();
+#pragma omp parallel for num_threads((int)context->kernels->threads) if (!inside)
+    for (size_t p = 0; p < pieces; p++) {
+        const size_t first = p * PIECE, count = rows - first < PIECE ? rows - first : PIECE;
+        mm_bf16 *converted = context->converted[inside ? mine : omp_get_thread_num()];
+        if (row == in)
+            context->bf16->convert(x + first * in, converted, count * in);
+        for (size_t r = 0; r < count && row != in; r++) {
+            context->bf16->convert(x + (first + r) * in, converted + r * row, in);
+            converted[r * row + in] = 0;
+        }
+        multiply_bf16(context, linear, converted, count, NULL, MM_TO_F32, y + first * linear->out);
+    }
+}
+
 mm_status mm_layer_product(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, float *y,
                            mm_error *err)
 {
+    if (linear->packed.values) {
+        convert_and_multiply(context, linear, x, rows, y);
+        return MM_OK;
+    }
     return mm_gemm(context->kernels, false, true, rows, linear->out, linear->in, 1, x, linear->in, linear->weight,
                    linear->in, 0, y, linear->out, err);
 }
@@ -39,9 +71,44 @@ void mm_layer_norm(const mm_context *context, const mm_norm *norm, const float *
     }
 }
 
+void mm_layer_norm_linear_bf16(const mm_context *context, const mm_norm *norm, const mm_linear *linear, const float *x,
+                               size_t rows, mm_bf16 *y)
+{
+    const size_t channels = linear->in, pieces = (rows + PIECE - 1) / PIECE;
+#pragma omp parallel for num_threads((int)context->kernels->threads)
+    for (size_t p = 0; p < pieces; p++) {
+        const size_t first = p * PIECE, count = rows - first < PIECE ? rows - first : PIECE;
+        mm_bf16 *normed = context->converted[omp_get_thread_num()];
+        context->bf16->norm(x + first * channels, norm->weight, norm->bias, norm->eps, normed, count, channels);
+        multiply_bf16(context, linear, normed, count, linear->bias, MM_TO_BF16, y + first * linear->out);
+    }
+}
+
+void mm_layer_add_linear_bf16(const mm_context *context, const mm_linear *linear, const mm_bf16 *x, size_t rows,
+                              float *y)
+{
+    const size_t pieces = (rows + PIECE - 1) / PIECE;
+#pragma omp parallel for num_threads((int)context->kernels->threads)
+    for (size_t p = 0; p < pieces; p++) {
+        const size_t first = p * PIECE, count = rows - first < PIECE ? rows - first : PIECE;
+        multiply_bf16(context, linear, x + first * linear->in, count, linear->bias, MM_ADD_TO_F32,
+                      y + first * linear->out);
+    }
+}
+
 size_t mm_layer_mlp_scratch(size_t channels, size_t hidden)
 {
     return PIECE * (channels + hidden);
+}
+
+/* One piece of rows in bf16; normed and inner take half of the f32 scratch. */
+static void mlp_piece_bf16(const mm_context *context, const mm_norm *norm, const mm_linear *fc1, const mm_linear *fc2,
+                           float *x, size_t rows, float *scratch)
+{
+    mm_bf16 *normed = (mm_bf16 *)scratch, *inner = normed + PIECE * fc1->in;
+    context->bf16->norm(x, norm->weight, norm->bias, norm->eps, normed, rows, fc1->in);
+    multiply_bf16(context, fc1, normed, rows, fc1->bias, MM_GELU_TO_BF16, inner);
+    multiply_bf16(context, fc2, inner, rows, fc2->bias, MM_ADD_TO_F32, x);
 }
 
 mm_status mm_layer_mlp(const mm_context *context, const mm_norm *norm, const mm_linear *fc1, const mm_linear *fc2,
@@ -54,6 +121,10 @@ mm_status mm_layer_mlp(const mm_context *context, const mm_norm *norm, const mm_
         const size_t first = p * PIECE, count = rows - first < PIECE ? rows - first : PIECE;
         float *piece = x + first * channels;
         float *normed = context->scratch[omp_get_thread_num()], *inner = normed + PIECE * channels;
+        if (fc1->packed.values) {
+            mlp_piece_bf16(context, norm, fc1, fc2, piece, count, normed);
+            continue;
+        }
         mm_error own = {0};
         context->ops->layer_norm(piece, norm->weight, norm->bias, norm->eps, normed, count, channels);
         mm_status status = mm_layer_product(context, fc1, normed, count, inner, &own);
@@ -128,10 +199,11 @@ mm_status mm_layer_conv3x3(const mm_context *context, const mm_linear *linear, c
 mm_neck mm_neck_load(mm_weights *weights, size_t in, size_t out)
 {
     mm_neck neck;
-    neck.conv1 = mm_weights_linear(weights, in, out, false, "image_encoder.neck.0");
+    neck.conv1 = mm_weights_layer(weights, in, out, false, "image_encoder.neck.0");
     neck.norm1 = mm_weights_norm(weights, out, 1e-6f, "image_encoder.neck.1");
     neck.conv2 = mm_weights_linear(weights, out * 9, out, false, "image_encoder.neck.2");
     neck.conv2.weight = mm_weights_channels_last(weights, neck.conv2.weight, out, out);
+    mm_weights_pack(weights, &neck.conv2);
     neck.norm2 = mm_weights_norm(weights, out, 1e-6f, "image_encoder.neck.3");
     return neck;
 }

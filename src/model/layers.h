@@ -10,8 +10,14 @@
 typedef struct mm_context {
     const mm_kernels *kernels;
     const mm_vector *ops;
-    float *const *scratch; /* [kernels->threads] blocks of the size the model asked for */
+    const mm_bf16_ops *bf16; /* NULL: all products are f32 */
+    float *const *scratch;   /* [kernels->threads] blocks of the size the model asked for */
+    /* [kernels->threads] blocks of MM_LAYER_PIECE rows of the widest packed layer's inputs; NULL without bf16 */
+    mm_bf16 *const *converted;
 } mm_context;
+
+/* Rows that one thread takes at a time: enough for the products to be efficient, few enough for the cache. */
+enum { MM_LAYER_PIECE = 256 };
 
 /* y[rows][out] = x[rows][in] W^T; the bias is left to the caller, who mostly fuses it with what comes next. */
 MM_RESULT_USED mm_status mm_layer_product(const mm_context *context, const mm_linear *linear, const float *x,
@@ -24,6 +30,13 @@ MM_RESULT_USED mm_status mm_layer_linear(const mm_context *context, const mm_lin
 MM_RESULT_USED mm_status mm_layer_mlp(const mm_context *context, const mm_norm *norm, const mm_linear *fc1,
                                       const mm_linear *fc2, float *x, size_t rows, mm_error *err);
 size_t mm_layer_mlp_scratch(size_t channels, size_t hidden);
+
+/* For packed layers: y = bf16(W norm(x) + b), rows shared among the threads. */
+void mm_layer_norm_linear_bf16(const mm_context *context, const mm_norm *norm, const mm_linear *linear, const float *x,
+                               size_t rows, mm_bf16 *y);
+/* For packed layers: y += W x + b, rows shared among the threads. */
+void mm_layer_add_linear_bf16(const mm_context *context, const mm_linear *linear, const mm_bf16 *x, size_t rows,
+                              float *y);
 
 /* out = norm(x), rows shared among the threads. */
 void mm_layer_norm(const mm_context *context, const mm_norm *norm, const float *x, size_t rows, size_t channels,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/checkpoint_internal.h"
 #include "model/mask_decoder.h"
 #include "model/tiny_vit.h"
 #include "model/vit.h"
@@ -23,6 +24,7 @@ struct mm_model {
     } encoder;
     mm_prompt_encoder prompts;
     mm_mask_decoder decoder;
+    size_t widest; /* see mm_weights */
 };
 
 struct mm_embedding {
@@ -32,13 +34,23 @@ struct mm_embedding {
     mm_image_side side;
     float *memory;          /* the encoder's activations */
     float **scratch;        /* [threads]: the encoder's; the decoder has its own */
+    mm_bf16 **converted;    /* [threads]: see mm_context; NULL in f32 */
     float **decoder_memory; /* [threads], grown when a prompt has more tokens */
     size_t decoder_tokens;  /* tokens that decoder_memory is good for */
 };
 
-static mm_context context_of(const mm_model *model, float *const *scratch)
+static bool in_bf16(const mm_model *model)
 {
-    return (mm_context){.kernels = &model->kernels, .ops = mm_vector_get(&model->kernels), .scratch = scratch};
+    return model->kernels.precision == MM_PRECISION_BF16;
+}
+
+static mm_context context_of(const mm_model *model, float *const *scratch, mm_bf16 *const *converted)
+{
+    return (mm_context){.kernels = &model->kernels,
+                        .ops = mm_vector_get(&model->kernels),
+                        .bf16 = in_bf16(model) ? mm_bf16_get() : NULL,
+                        .scratch = scratch,
+                        .converted = converted};
 }
 
 /* Limits of this implementation that a recognised architecture could exceed. */
@@ -69,13 +81,18 @@ static mm_status load(mm_model *model, const char *path, const mm_model_options 
         status = check_limits(&model->arch, err);
     if (status != MM_OK)
         return status;
-    mm_weights weights = {.checkpoint = model->checkpoint, .arena = &model->arena, .err = err};
+    mm_weights weights = {
+        .checkpoint = model->checkpoint, .arena = &model->arena, .err = err, .bf16 = in_bf16(model)};
     if (model->arch.family == MM_FAMILY_VIT)
         mm_vit_load(&model->encoder.vit, &model->arch, &weights);
     else
         mm_tiny_vit_load(&model->encoder.tiny, &model->arch, &weights);
     mm_prompt_encoder_load(&model->prompts, &model->arch, &weights);
     mm_mask_decoder_load(&model->decoder, &model->arch, &model->prompts, &weights);
+    model->widest = weights.widest;
+    /* What was packed is not read again. */
+    if (in_bf16(model))
+        mm_checkpoint_release_pages(model->checkpoint);
     return weights.status;
 }
 
@@ -122,9 +139,14 @@ static mm_status allocate(mm_embedding *embedding, mm_error *err)
     memory = memory > cells * channels ? memory : cells * channels;
     embedding->scratch = calloc(threads, sizeof *embedding->scratch);
     embedding->decoder_memory = calloc(threads, sizeof *embedding->decoder_memory);
-    bool good = embedding->scratch && embedding->decoder_memory;
-    for (size_t t = 0; t < threads && good; t++)
+    embedding->converted = calloc(threads, sizeof *embedding->converted);
+    bool good = embedding->scratch && embedding->decoder_memory && embedding->converted;
+    for (size_t t = 0; t < threads && good; t++) {
         good = (embedding->scratch[t] = mm_arena_floats(&embedding->arena, scratch)) != NULL;
+        if (good && in_bf16(model))
+            good = (embedding->converted[t] = (mm_bf16 *)mm_arena_floats(
+                        &embedding->arena, MM_LAYER_PIECE * (model->widest + 1) / 2)) != NULL;
+    }
     mm_image_side *side = &embedding->side;
     good = good && (embedding->memory = mm_arena_floats(&embedding->arena, memory)) &&
            (side->embedding = mm_arena_floats(&embedding->arena, cells * channels)) &&
@@ -159,6 +181,7 @@ void mm_embedding_free(mm_embedding *embedding)
         free(embedding->decoder_memory[t]);
     free(embedding->decoder_memory);
     free(embedding->scratch);
+    free(embedding->converted);
     mm_arena_free(&embedding->arena);
     free(embedding);
 }
@@ -188,7 +211,7 @@ mm_status mm_model_encode(const mm_model *model, mm_image_view image, mm_embeddi
     mm_status status = mm_image_resize_bilinear(image, frame.input_width, frame.input_height, &resized, err);
     if (status != MM_OK)
         return status;
-    const mm_context context = context_of(model, embedding->scratch);
+    const mm_context context = context_of(model, embedding->scratch, embedding->converted);
     if (model->arch.family == MM_FAMILY_VIT)
         status = mm_vit_encode(&model->encoder.vit, &context, mm_image_whole(&resized), embedding->memory,
                                embedding->side.embedding, err);
@@ -282,7 +305,7 @@ mm_status mm_model_decode(const mm_model *model, mm_embedding *embedding, const 
         if (stopped)
             continue;
         float *memory = embedding->decoder_memory[omp_get_thread_num()];
-        const mm_context context = context_of(model, NULL);
+        const mm_context context = context_of(model, NULL, NULL);
         mm_error own = {0};
         const mm_status status = mm_decoder_run(&model->decoder, &context, &embedding->side, &embedding->frame,
                                                 &batches[b], sink, memory, &own);

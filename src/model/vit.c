@@ -20,54 +20,60 @@ static const float *reversed(mm_weights *weights, const float *table, size_t row
     return copy;
 }
 
-static void load_block(mm_vit_block *block, const mm_arch *arch, uint32_t index, mm_weights *weights)
-{
-    const size_t channels = arch->vit.embed_dim, hidden = arch->vit.mlp_dim, dim = channels / arch->vit.num_heads;
-    const char *prefix = "image_encoder.blocks";
-    block->norm1 = mm_weights_norm(weights, channels, 1e-6f, "%s.%u.norm1", prefix, index);
-    block->qkv = mm_weights_linear(weights, channels, 3 * channels, arch->vit.qkv_bias, "%s.%u.attn.qkv", prefix, index);
-    block->proj = mm_weights_linear(weights, channels, channels, true, "%s.%u.attn.proj", prefix, index);
-    block->norm2 = mm_weights_norm(weights, channels, 1e-6f, "%s.%u.norm2", prefix, index);
-    block->fc1 = mm_weights_linear(weights, channels, hidden, true, "%s.%u.mlp.lin1", prefix, index);
-    block->fc2 = mm_weights_linear(weights, hidden, channels, true, "%s.%u.mlp.lin2", prefix, index);
-    block->global = arch->vit.global_attention[index] || !arch->vit.window_size;
-    block->rel_h = block->rel_w = NULL;
-    if (arch->vit.rel_pos) {
-        const size_t side = block->global ? arch->embedding_side : arch->vit.window_size, rows = 2 * side - 1;
-        block->rel_h = reversed(
-            weights, mm_weights_get(weights, (uint64_t)rows * dim, "%s.%u.attn.rel_pos_h", prefix, index), rows, dim);
-        block->rel_w = reversed(
-            weights, mm_weights_get(weights, (uint64_t)rows * dim, "%s.%u.attn.rel_pos_w", prefix, index), rows, dim);
-    }
-}
-
-void mm_vit_load(mm_vit *vit, const mm_arch *arch, mm_weights *weights)
-{
-    const size_t channels = arch->vit.embed_dim, patch = arch->vit.patch_size, side = arch->embedding_side;
-    vit->arch = arch;
-    vit->patch_embed = mm_weights_linear(weights, 3 * patch * patch, channels, true, "image_encoder.patch_embed.proj");
-    vit->pos_embed = arch->vit.abs_pos ? mm_weights_get(weights, side * side * channels, "image_encoder.pos_embed") : NULL;
-    for (uint32_t i = 0; i < arch->vit.depth; i++)
-        load_block(&vit->blocks[i], arch, i, weights);
-    vit->neck = mm_neck_load(weights, channels, arch->prompt_embed_dim);
-}
-
-static mm_attention attention_of(const mm_vit_block *block, const mm_arch *arch)
+/* Of a block that looks at the whole grid, or within windows. */
+static mm_attention attention_shape(const mm_arch *arch, bool global)
 {
     const size_t channels = arch->vit.embed_dim, dim = channels / arch->vit.num_heads;
     return (mm_attention){.side = arch->embedding_side,
-                          .window = block->global ? arch->embedding_side : arch->vit.window_size,
+                          .window = global ? arch->embedding_side : arch->vit.window_size,
                           .heads = arch->vit.num_heads,
                           .dim = dim,
                           .row = 3 * channels,
                           .head_step = dim,
                           .key = channels,
                           .value = 2 * channels,
-                          .scale = (float)(1.0 / sqrt((double)dim)),
-                          /* Padding comes after the norm: a padded token is zero, its projections the bias. */
-                          .outside = block->qkv.bias,
-                          .rel_h = block->rel_h,
-                          .rel_w = block->rel_w};
+                          .scale = (float)(1.0 / sqrt((double)dim))};
+}
+
+static bool is_global(const mm_arch *arch, uint32_t index)
+{
+    return arch->vit.global_attention[index] || !arch->vit.window_size;
+}
+
+static void load_block(mm_vit_block *block, const mm_arch *arch, uint32_t index, mm_weights *weights)
+{
+    const size_t channels = arch->vit.embed_dim, hidden = arch->vit.mlp_dim;
+    const char *prefix = "image_encoder.blocks";
+    block->norm1 = mm_weights_norm(weights, channels, 1e-6f, "%s.%u.norm1", prefix, index);
+    block->qkv = mm_weights_layer(weights, channels, 3 * channels, arch->vit.qkv_bias, "%s.%u.attn.qkv", prefix, index);
+    block->proj = mm_weights_layer(weights, channels, channels, true, "%s.%u.attn.proj", prefix, index);
+    block->norm2 = mm_weights_norm(weights, channels, 1e-6f, "%s.%u.norm2", prefix, index);
+    block->fc1 = mm_weights_layer(weights, channels, hidden, true, "%s.%u.mlp.lin1", prefix, index);
+    block->fc2 = mm_weights_layer(weights, hidden, channels, true, "%s.%u.mlp.lin2", prefix, index);
+    mm_attention *attention = &block->attention;
+    *attention = attention_shape(arch, is_global(arch, index));
+    /* Padding comes after the norm: a padded token is zero, its projections the bias. */
+    attention->outside = block->qkv.bias;
+    if (arch->vit.rel_pos) {
+        const size_t rows = 2 * attention->window - 1, dim = attention->dim;
+        attention->rel_h = reversed(
+            weights, mm_weights_get(weights, (uint64_t)rows * dim, "%s.%u.attn.rel_pos_h", prefix, index), rows, dim);
+        attention->rel_w = reversed(
+            weights, mm_weights_get(weights, (uint64_t)rows * dim, "%s.%u.attn.rel_pos_w", prefix, index), rows, dim);
+    }
+    if (weights->bf16)
+        block->attention_bf16 = mm_attention_bf16_load(weights, attention);
+}
+
+void mm_vit_load(mm_vit *vit, const mm_arch *arch, mm_weights *weights)
+{
+    const size_t channels = arch->vit.embed_dim, patch = arch->vit.patch_size, side = arch->embedding_side;
+    vit->arch = arch;
+    vit->patch_embed = mm_weights_layer(weights, 3 * patch * patch, channels, true, "image_encoder.patch_embed.proj");
+    vit->pos_embed = arch->vit.abs_pos ? mm_weights_get(weights, side * side * channels, "image_encoder.pos_embed") : NULL;
+    for (uint32_t i = 0; i < arch->vit.depth; i++)
+        load_block(&vit->blocks[i], arch, i, weights);
+    vit->neck = mm_neck_load(weights, channels, arch->prompt_embed_dim);
 }
 
 size_t mm_vit_memory(const mm_arch *arch)
@@ -84,9 +90,9 @@ size_t mm_vit_scratch(const mm_arch *arch)
     scratch = largest(scratch, (size_t)arch->embedding_side * 3 * patch * patch);
     scratch = largest(scratch, mm_layer_conv3x3_scratch(arch->prompt_embed_dim, arch->embedding_side));
     for (int global = 0; global <= 1; global++) {
-        const mm_vit_block block = {.global = global || !arch->vit.window_size};
-        const mm_attention attention = attention_of(&block, arch);
+        const mm_attention attention = attention_shape(arch, global || !arch->vit.window_size);
         scratch = largest(scratch, mm_attention_scratch(&attention));
+        scratch = largest(scratch, mm_attention_bf16_scratch(&attention));
     }
     return scratch;
 }
@@ -131,12 +137,18 @@ static mm_status run_block(const mm_vit *vit, const mm_vit_block *block, const m
 {
     const size_t cells = (size_t)vit->arch->embedding_side * vit->arch->embedding_side;
     const size_t channels = vit->arch->vit.embed_dim;
+    if (context->bf16) {
+        mm_bf16 *mixed = (mm_bf16 *)normed, *half_qkv = (mm_bf16 *)qkv;
+        mm_layer_norm_linear_bf16(context, &block->norm1, &block->qkv, tokens, cells, half_qkv);
+        mm_attention_bf16_run(context, &block->attention_bf16, half_qkv, mixed);
+        mm_layer_add_linear_bf16(context, &block->proj, mixed, cells, tokens);
+        return mm_layer_mlp(context, &block->norm2, &block->fc1, &block->fc2, tokens, cells, err);
+    }
     mm_layer_norm(context, &block->norm1, tokens, cells, channels, normed);
     mm_status status = mm_layer_linear(context, &block->qkv, normed, cells, qkv, err);
     if (status != MM_OK)
         return status;
-    const mm_attention attention = attention_of(block, vit->arch);
-    status = mm_attention_run(context, &attention, qkv, normed, err);
+    status = mm_attention_run(context, &block->attention, qkv, normed, err);
     if (status != MM_OK)
         return status;
     /* beta = 1 adds the residual. */

@@ -3,13 +3,13 @@
 #define MM_MODEL_VIT_H
 
 #include "maskmill/image.h"
-#include "model/attention.h"
+#include "model/attention_bf16.h"
 
 typedef struct mm_vit_block {
     mm_norm norm1, norm2;
     mm_linear qkv, proj, fc1, fc2;
-    const float *rel_h, *rel_w; /* reversed, as mm_attention has them; NULL without relative positions */
-    bool global;
+    mm_attention attention;
+    mm_attention_bf16 attention_bf16; /* where the model computes in bf16 */
 } mm_vit_block;
 
 typedef struct mm_vit {

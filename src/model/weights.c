@@ -79,6 +79,49 @@ mm_linear mm_weights_linear(mm_weights *weights, size_t in, size_t out, bool bia
                        .out = out};
 }
 
+mm_bf16 *mm_weights_new_bf16(mm_weights *weights, uint64_t elements)
+{
+    return (mm_bf16 *)mm_weights_new(weights, (elements + 1) / 2);
+}
+
+static void pack(mm_weights *weights, mm_linear *linear, const float *weight)
+{
+    const size_t count = mm_packed_count(linear->out, linear->in);
+    mm_bf16 *values = mm_weights_new_bf16(weights, count);
+    if (!values || !weight)
+        return;
+    mm_pack_weight(weight, linear->in, linear->out, linear->in, values);
+    linear->packed = (mm_packed){.n = linear->out, .k = linear->in, .values = values};
+    if (weights->widest < linear->in)
+        weights->widest = linear->in;
+}
+
+void mm_weights_pack(mm_weights *weights, mm_linear *linear)
+{
+    if (weights->bf16)
+        pack(weights, linear, linear->weight);
+}
+
+mm_linear mm_weights_layer(mm_weights *weights, size_t in, size_t out, bool bias, const char *prefix_format, ...)
+{
+    char prefix[NAME_SIZE];
+    va_list arguments;
+    va_start(arguments, prefix_format);
+    format_name(prefix, prefix_format, arguments);
+    va_end(arguments);
+    if (!weights->bf16)
+        return mm_weights_linear(weights, in, out, bias, "%s", prefix);
+    mm_linear linear = {.bias = bias ? get_suffixed(weights, out, prefix, "bias") : NULL, .in = in, .out = out};
+    /* What has to be converted to f32 on the way lives in an arena of its own, so that it does not stay. */
+    mm_arena passing = {0}, *const arena = weights->arena;
+    weights->arena = &passing;
+    const float *weight = get_suffixed(weights, (uint64_t)in * out, prefix, "weight");
+    weights->arena = arena;
+    pack(weights, &linear, weight);
+    mm_arena_free(&passing);
+    return linear;
+}
+
 mm_norm mm_weights_norm(mm_weights *weights, size_t channels, float eps, const char *prefix_format, ...)
 {
     char prefix[NAME_SIZE];

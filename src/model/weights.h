@@ -7,12 +7,15 @@
 #define MM_MODEL_WEIGHTS_H
 
 #include "maskmill/checkpoint.h"
+#include "tensor/bf16.h"
 #include "tensor/memory.h"
 
 typedef struct mm_weights {
     const mm_checkpoint *checkpoint;
     mm_arena *arena;
     mm_error *err;
+    bool bf16;        /* mm_weights_layer and mm_weights_pack make bf16 weights */
+    size_t widest;    /* inputs of the widest packed layer so far */
     mm_status status; /* the first failure */
 } mm_weights;
 
@@ -21,15 +24,25 @@ const float *mm_weights_get(mm_weights *weights, uint64_t elements, const char *
 /* Uninitialised floats of the arena for derived weights. */
 float *mm_weights_new(mm_weights *weights, uint64_t elements);
 
-/* y = W x + b, as torch.nn.Linear has it: weight[out][in], bias[out]. */
+mm_bf16 *mm_weights_new_bf16(mm_weights *weights, uint64_t elements);
+
+/* y = W x + b, as torch.nn.Linear has it: weight[out][in], bias[out]. A layer that computes in bf16 has its weights
+ * packed instead, and `weight` may be NULL. */
 typedef struct mm_linear {
     const float *weight, *bias;
+    mm_packed packed; /* values NULL: f32 */
     size_t in, out;
 } mm_linear;
 
 /* prefix.weight and, if `bias`, prefix.bias. */
 mm_linear mm_weights_linear(mm_weights *weights, size_t in, size_t out, bool bias, const char *prefix_format, ...)
     MM_PRINTF(5, 6);
+
+/* The same for the large layers of an encoder: packed where the model computes in bf16, and then no f32 copy stays. */
+mm_linear mm_weights_layer(mm_weights *weights, size_t in, size_t out, bool bias, const char *prefix_format, ...)
+    MM_PRINTF(5, 6);
+/* Pack a layer made of other tensors, where the model computes in bf16; otherwise nothing happens. */
+void mm_weights_pack(mm_weights *weights, mm_linear *linear);
 
 typedef struct mm_norm {
     const float *weight, *bias;

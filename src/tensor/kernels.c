@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tensor/bf16.h"
 #include "tensor/gemm.h"
 #include "tensor/memory.h"
 #include "tensor/vector.h"
@@ -24,10 +25,13 @@ mm_status mm_kernels_resolve(mm_kernels *kernels, mm_error *err)
         kernels->backend = have_dnnl() ? MM_BACKEND_DNNL : MM_BACKEND_BLAS;
     if (kernels->backend == MM_BACKEND_DNNL && !have_dnnl())
         return mm_fail(err, MM_ERR_UNSUPPORTED, "backend dnnl is not in this build; use --backend blas");
+    /* bf16 goes with AVX-512: a set that asks for other instructions is f32. */
+    const bool bf16 = mm_bf16_get() && (kernels->isa == MM_ISA_AUTO || kernels->isa == MM_ISA_AVX512);
     if (kernels->precision == MM_PRECISION_AUTO)
-        kernels->precision = MM_PRECISION_F32;
-    if (kernels->precision != MM_PRECISION_F32)
-        return mm_fail(err, MM_ERR_UNSUPPORTED, "this version computes in f32 only; use --precision f32 or auto");
+        kernels->precision = bf16 ? MM_PRECISION_BF16 : MM_PRECISION_F32;
+    if (kernels->precision == MM_PRECISION_BF16 && !bf16)
+        return mm_fail(err, MM_ERR_UNSUPPORTED,
+                       "this CPU has no bf16 instructions (AVX512-BF16); use --precision f32 or auto");
     if (kernels->isa == MM_ISA_AUTO)
         kernels->isa = mm_vector_best();
     if (!mm_vector_supports(kernels->isa))

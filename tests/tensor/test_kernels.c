@@ -6,6 +6,7 @@
 
 #include "maskmill/tensor.h"
 #include "tensor/memory.h"
+#include "tensor/bf16.h"
 #include "tensor/vector.h"
 
 static float noise(uint32_t *seed)
@@ -59,8 +60,14 @@ END_TEST
 START_TEST(what_is_not_there_is_refused)
 {
     mm_error err = {0};
-    mm_kernels kernels = {.precision = MM_PRECISION_BF16};
+    /* bf16 goes with AVX512-BF16, and never with other instructions than AVX-512. */
+    mm_kernels kernels = {.precision = MM_PRECISION_BF16, .isa = MM_ISA_PORTABLE};
     ck_assert_int_eq(mm_kernels_resolve(&kernels, &err), MM_ERR_UNSUPPORTED);
+    kernels = (mm_kernels){.precision = MM_PRECISION_BF16};
+    ck_assert_int_eq(mm_kernels_resolve(&kernels, &err), mm_bf16_get() ? MM_OK : MM_ERR_UNSUPPORTED);
+    kernels = (mm_kernels){.isa = MM_ISA_PORTABLE};
+    ck_assert_int_eq(mm_kernels_resolve(&kernels, &err), MM_OK);
+    ck_assert_int_eq(kernels.precision, MM_PRECISION_F32);
     kernels = (mm_kernels){.threads = 5000};
     ck_assert_int_eq(mm_kernels_resolve(&kernels, &err), MM_ERR_USAGE);
     ck_assert(mm_floats(SIZE_MAX / 2) == NULL);
