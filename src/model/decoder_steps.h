@@ -34,6 +34,13 @@ enum { MM_DECODER_PIECE = 256 };
 size_t mm_decoder_layout(const mm_mask_decoder *decoder, size_t prompts, size_t tokens, float *memory,
                          mm_decoder_state *state);
 
+/* Rounds `floats` up to cache lines, adds them to *total, and moves *memory on unless it is NULL. Returns where it was. */
+float *mm_decoder_take(float **memory, size_t *total, size_t floats);
+
+/* queries and query_pe: IoU token, mask tokens, prompt tokens. */
+void mm_decoder_begin_tokens(const mm_mask_decoder *decoder, const mm_frame *frame, const mm_prompt_batch *batch,
+                             mm_decoder_state *state);
+
 /* queries = LN1(self attention), with residual and positions except in the first layer. */
 MM_RESULT_USED mm_status mm_decoder_self_attention(const mm_mask_decoder *decoder, const mm_context *context,
                                                    size_t layer, mm_decoder_state *state, mm_error *err);
@@ -45,6 +52,17 @@ MM_RESULT_USED mm_status mm_decoder_fold_keys(const mm_mask_decoder *decoder, co
 MM_RESULT_USED mm_status mm_decoder_unfold(const mm_mask_decoder *decoder, const mm_context *context,
                                            const mm_decoder_attention *attention, const mm_norm *norm, bool shared,
                                            mm_decoder_state *state, mm_error *err);
+/* queries = LN(queries + out(mixed[R][c])); mixed is state->work[0]. */
+MM_RESULT_USED mm_status mm_decoder_add_attention(const mm_context *context, const mm_decoder_attention *attention,
+                                                  const mm_norm *norm, size_t channels, mm_decoder_state *state,
+                                                  mm_error *err);
+/* out = queries + query_pe */
+void mm_decoder_add_positions(const mm_context *context, const mm_decoder_state *state, size_t channels, float *out);
+/* 1 / sqrt(d): what logits of token-image attentions are multiplied by. */
+float mm_decoder_logit_scale(const mm_arch *arch);
+/* state->iou[P][K] from the IoU token of each prompt. */
+MM_RESULT_USED mm_status mm_decoder_predict_iou(const mm_mask_decoder *decoder, const mm_context *context,
+                                                mm_decoder_state *state, mm_error *err);
 /* queries = LN3(queries + MLP(queries)). */
 MM_RESULT_USED mm_status mm_decoder_mlp(const mm_context *context, const mm_decoder_layer *layer, size_t channels,
                                         mm_decoder_state *state, mm_error *err);

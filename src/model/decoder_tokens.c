@@ -9,8 +9,7 @@ static size_t row_count(const mm_decoder_state *state)
     return state->prompts * state->tokens;
 }
 
-/* out = queries + query_pe */
-static void add_positions(const mm_context *context, const mm_decoder_state *state, size_t channels, float *out)
+void mm_decoder_add_positions(const mm_context *context, const mm_decoder_state *state, size_t channels, float *out)
 {
     const size_t floats = row_count(state) * channels;
     memcpy(out, state->queries, floats * sizeof *out);
@@ -53,7 +52,7 @@ mm_status mm_decoder_self_attention(const mm_mask_decoder *decoder, const mm_con
     float *with_positions = state->work[4];
     const float *source = state->queries;
     if (layer) {
-        add_positions(context, state, channels, with_positions);
+        mm_decoder_add_positions(context, state, channels, with_positions);
         source = with_positions;
     }
     mm_status status = mm_layer_linear(context, &weights->self.q, source, rows, q, err);
@@ -95,7 +94,7 @@ static mm_status fold(const mm_mask_decoder *decoder, const mm_context *context,
     return status;
 }
 
-static float logit_scale(const mm_arch *arch)
+float mm_decoder_logit_scale(const mm_arch *arch)
 {
     return (float)(1.0 / sqrt((double)arch->decoder.cross_dim / arch->decoder.num_heads));
 }
@@ -105,12 +104,25 @@ mm_status mm_decoder_fold_keys(const mm_mask_decoder *decoder, const mm_context 
                                mm_error *err)
 {
     const size_t rows = row_count(state);
-    add_positions(context, state, decoder->arch->prompt_embed_dim, state->work[0]);
+    mm_decoder_add_positions(context, state, decoder->arch->prompt_embed_dim, state->work[0]);
     const mm_status status = mm_layer_linear(context, &attention->q, state->work[0], rows, state->work[1], err);
     if (status != MM_OK)
         return status;
-    return fold(decoder, context, attention->k.weight, logit_scale(decoder->arch), shared, rows, state->work[1],
+    return fold(decoder, context, attention->k.weight, mm_decoder_logit_scale(decoder->arch), shared, rows, state->work[1],
                 state->fold_key, err);
+}
+
+mm_status mm_decoder_add_attention(const mm_context *context, const mm_decoder_attention *attention, const mm_norm *norm,
+                                   size_t channels, mm_decoder_state *state, mm_error *err)
+{
+    const size_t rows = row_count(state);
+    float *projected = state->work[1];
+    const mm_status status = mm_layer_linear(context, &attention->out, state->work[0], rows, projected, err);
+    if (status != MM_OK)
+        return status;
+    context->ops->add(projected, state->queries, rows * channels);
+    context->ops->layer_norm(projected, norm->weight, norm->bias, norm->eps, state->queries, rows, channels);
+    return MM_OK;
 }
 
 mm_status mm_decoder_unfold(const mm_mask_decoder *decoder, const mm_context *context,
@@ -119,7 +131,7 @@ mm_status mm_decoder_unfold(const mm_mask_decoder *decoder, const mm_context *co
 {
     const size_t inner = decoder->arch->decoder.cross_dim, heads = decoder->arch->decoder.num_heads;
     const size_t dim = inner / heads, channels = decoder->arch->prompt_embed_dim, rows = row_count(state);
-    float *sums = state->gathered, *mixed = state->work[0], *projected = state->work[1];
+    float *sums = state->gathered, *mixed = state->work[0];
     for (size_t i = 0; i < rows * heads; i++)
         state->rescale[i] = 1.0f / state->sum[i];
     mm_status status = MM_OK;
@@ -139,12 +151,7 @@ mm_status mm_decoder_unfold(const mm_mask_decoder *decoder, const mm_context *co
     /* The shared values carry their bias already. */
     if (!shared)
         context->ops->add_bias(mixed, attention->v.bias, rows, inner);
-    status = mm_layer_linear(context, &attention->out, mixed, rows, projected, err);
-    if (status != MM_OK)
-        return status;
-    context->ops->add(projected, state->queries, rows * channels);
-    context->ops->layer_norm(projected, norm->weight, norm->bias, norm->eps, state->queries, rows, channels);
-    return MM_OK;
+    return mm_decoder_add_attention(context, attention, norm, channels, state, err);
 }
 
 mm_status mm_decoder_mlp(const mm_context *context, const mm_decoder_layer *layer, size_t channels,
@@ -171,9 +178,9 @@ mm_status mm_decoder_fold_queries(const mm_mask_decoder *decoder, const mm_conte
 {
     const size_t inner = decoder->arch->decoder.cross_dim, heads = decoder->arch->decoder.num_heads;
     const size_t dim = inner / heads, channels = decoder->arch->prompt_embed_dim, rows = row_count(state);
-    const float scale = logit_scale(decoder->arch);
+    const float scale = mm_decoder_logit_scale(decoder->arch);
     float *key = state->work[1], *value = state->work[2];
-    add_positions(context, state, channels, state->work[0]);
+    mm_decoder_add_positions(context, state, channels, state->work[0]);
     mm_status status = mm_layer_linear(context, &attention->k, state->work[0], rows, key, err);
     if (status == MM_OK)
         status = mm_layer_linear(context, &attention->v, state->queries, rows, value, err);

@@ -80,7 +80,24 @@ void mm_mask_decoder_load(mm_mask_decoder *decoder, const mm_arch *arch, const m
     decoder->upscale2 = load_upscaling(weights, channels / 4, channels / 8, "mask_decoder.output_upscaling.3");
 }
 
-static float *take(float **memory, size_t *total, size_t floats)
+void mm_mask_decoder_pack(mm_mask_decoder *decoder, mm_weights *weights)
+{
+    for (uint32_t i = 0; i < decoder->arch->decoder.depth; i++) {
+        mm_decoder_layer *layer = &decoder->layers[i];
+        mm_linear *const linears[] = {&layer->self.q, &layer->self.k, &layer->self.v, &layer->self.out,
+                                      &layer->token_to_image.q, &layer->token_to_image.out, &layer->image_to_token.k,
+                                      &layer->image_to_token.v, &layer->mlp1, &layer->mlp2};
+        for (size_t k = 0; k < sizeof linears / sizeof linears[0]; k++)
+            mm_weights_pack(weights, linears[k]);
+    }
+    mm_weights_pack(weights, &decoder->final.q);
+    mm_weights_pack(weights, &decoder->final.out);
+    for (uint32_t k = 0; k < decoder->arch->decoder.mask_tokens; k++)
+        for (uint32_t i = 0; i < decoder->arch->decoder.hyper_depth; i++)
+            mm_weights_pack(weights, &decoder->hyper[k][i]);
+}
+
+float *mm_decoder_take(float **memory, size_t *total, size_t floats)
 {
     /* Blocks begin on cache lines. */
     const size_t rounded = (floats + 15) / 16 * 16;
@@ -107,26 +124,26 @@ size_t mm_decoder_layout(const mm_mask_decoder *decoder, size_t prompts, size_t 
     float **m = &memory;
     state->prompts = prompts;
     state->tokens = tokens;
-    state->queries = take(m, &total, rows * channels);
-    state->query_pe = take(m, &total, rows * channels);
+    state->queries = mm_decoder_take(m, &total, rows * channels);
+    state->query_pe = mm_decoder_take(m, &total, rows * channels);
     for (int i = 0; i < 5; i++)
-        state->work[i] = take(m, &total, work);
-    state->fold_key = take(m, &total, rows * heads * channels);
-    state->fold_query = take(m, &total, rows * heads * channels);
-    state->fold_bias = take(m, &total, rows * heads);
-    state->fold_value = take(m, &total, rows * heads * channels);
-    state->gathered = take(m, &total, rows * heads * channels);
-    state->maximum = take(m, &total, rows * heads);
-    state->sum = take(m, &total, rows * heads);
-    state->rescale = take(m, &total, rows * heads);
-    state->keys = take(m, &total, prompts * cells * channels);
-    state->piece_keys = take(m, &total, MM_DECODER_PIECE * channels);
-    state->piece_logits = take(m, &total, MM_DECODER_PIECE * tokens * (heads > prompts ? heads : prompts));
-    state->upscaled1 = take(m, &total, up_cells * channels);
-    state->upscaled2 = take(m, &total, up_cells * 2 * channels);
-    state->rows = take(m, &total, masks * 16 * up_cells);
-    state->logits = take(m, &total, masks * 16 * cells);
-    state->iou = take(m, &total, prompts * masks);
+        state->work[i] = mm_decoder_take(m, &total, work);
+    state->fold_key = mm_decoder_take(m, &total, rows * heads * channels);
+    state->fold_query = mm_decoder_take(m, &total, rows * heads * channels);
+    state->fold_bias = mm_decoder_take(m, &total, rows * heads);
+    state->fold_value = mm_decoder_take(m, &total, rows * heads * channels);
+    state->gathered = mm_decoder_take(m, &total, rows * heads * channels);
+    state->maximum = mm_decoder_take(m, &total, rows * heads);
+    state->sum = mm_decoder_take(m, &total, rows * heads);
+    state->rescale = mm_decoder_take(m, &total, rows * heads);
+    state->keys = mm_decoder_take(m, &total, prompts * cells * channels);
+    state->piece_keys = mm_decoder_take(m, &total, MM_DECODER_PIECE * channels);
+    state->piece_logits = mm_decoder_take(m, &total, MM_DECODER_PIECE * tokens * (heads > prompts ? heads : prompts));
+    state->upscaled1 = mm_decoder_take(m, &total, up_cells * channels);
+    state->upscaled2 = mm_decoder_take(m, &total, up_cells * 2 * channels);
+    state->rows = mm_decoder_take(m, &total, masks * 16 * up_cells);
+    state->logits = mm_decoder_take(m, &total, masks * 16 * cells);
+    state->iou = mm_decoder_take(m, &total, prompts * masks);
     return total;
 }
 
@@ -136,9 +153,8 @@ size_t mm_decoder_scratch(const mm_mask_decoder *decoder, size_t tokens)
     return mm_decoder_layout(decoder, MM_DECODER_BATCH, tokens, NULL, &state);
 }
 
-/* queries and query_pe: IoU token, mask tokens, prompt tokens. */
-static void begin_tokens(const mm_mask_decoder *decoder, const mm_frame *frame, const mm_prompt_batch *batch,
-                         mm_decoder_state *state)
+void mm_decoder_begin_tokens(const mm_mask_decoder *decoder, const mm_frame *frame, const mm_prompt_batch *batch,
+                             mm_decoder_state *state)
 {
     const size_t channels = decoder->arch->prompt_embed_dim, masks = decoder->arch->decoder.mask_tokens;
     for (size_t p = 0; p < batch->count; p++) {
@@ -202,8 +218,8 @@ static mm_status transform(const mm_mask_decoder *decoder, const mm_context *con
     return mm_decoder_unfold(decoder, context, &decoder->final, &decoder->norm_final, false, state, err);
 }
 
-static mm_status predict_iou(const mm_mask_decoder *decoder, const mm_context *context, mm_decoder_state *state,
-                             mm_error *err)
+mm_status mm_decoder_predict_iou(const mm_mask_decoder *decoder, const mm_context *context, mm_decoder_state *state,
+                                 mm_error *err)
 {
     const size_t channels = decoder->arch->prompt_embed_dim;
     for (size_t p = 0; p < state->prompts; p++)
@@ -222,14 +238,14 @@ mm_status mm_decoder_run(const mm_mask_decoder *decoder, const mm_context *conte
     mm_decoder_state state;
     /* The size was asked for by mm_decoder_scratch. */
     (void)mm_decoder_layout(decoder, batch->count, batch->tokens, scratch, &state);
-    begin_tokens(decoder, frame, batch, &state);
+    mm_decoder_begin_tokens(decoder, frame, batch, &state);
     mm_status status = MM_OK;
     if (!shared)
         status = begin_image(decoder, context, side, batch->prompts[0].mask_input, &state, err);
     if (status == MM_OK)
         status = transform(decoder, context, side, shared, &state, err);
     if (status == MM_OK)
-        status = predict_iou(decoder, context, &state, err);
+        status = mm_decoder_predict_iou(decoder, context, &state, err);
     for (size_t p = 0; p < batch->count && status == MM_OK; p++) {
         const uint32_t all = (1u << masks) - 1;
         const uint32_t wanted = sink->select(sink->user, batch->first + p, state.iou + p * masks) & all;

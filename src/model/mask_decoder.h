@@ -29,6 +29,8 @@ typedef struct mm_decoder_layer {
 #define MM_DECODER_MAX_DEPTH 16
 #define MM_DECODER_MAX_HEAD_LAYERS 8
 
+typedef struct mm_fused_weights mm_fused_weights; /* decoder_fused.h */
+
 typedef struct mm_mask_decoder {
     const mm_arch *arch;
     const mm_prompt_encoder *prompts;
@@ -41,11 +43,15 @@ typedef struct mm_mask_decoder {
     /* The two transposed 2x2 convolutions as products: out = 4 * channels, sub-pixel (dy, dx) major. */
     mm_linear upscale1, upscale2;
     mm_norm upscale_norm;
+    const mm_fused_weights *fused; /* what the bf16 decoder has besides; NULL: this one is f32 */
 } mm_mask_decoder;
 
 /* Failures stick in `weights`. */
 void mm_mask_decoder_load(mm_mask_decoder *decoder, const mm_arch *arch, const mm_prompt_encoder *prompts,
                           mm_weights *weights);
+
+/* In bf16, the layers of the token side that the fused decoder computes so; the heads of predicted IoU stay f32. */
+void mm_mask_decoder_pack(mm_mask_decoder *decoder, mm_weights *weights);
 
 /* One image as the first layer sees it; made once, shared by all prompts without a mask input. */
 typedef struct mm_image_side {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "model/checkpoint_internal.h"
-#include "model/mask_decoder.h"
+#include "model/decoder_fused.h"
 #include "model/tiny_vit.h"
 #include "model/vit.h"
 
@@ -24,6 +24,7 @@ struct mm_model {
     } encoder;
     mm_prompt_encoder prompts;
     mm_mask_decoder decoder;
+    mm_fused_weights fused; /* where decoder.fused points, in bf16 */
     size_t widest; /* see mm_weights */
 };
 
@@ -32,11 +33,12 @@ struct mm_embedding {
     mm_arena arena;
     mm_frame frame;
     mm_image_side side;
+    mm_fused_image fused;   /* where the decoder is fused */
     float *memory;          /* the encoder's activations */
     float **scratch;        /* [threads]: the encoder's; the decoder has its own */
     mm_bf16 **converted;    /* [threads]: see mm_context; NULL in f32 */
-    float **decoder_memory; /* [threads], grown when a prompt has more tokens */
-    size_t decoder_tokens;  /* tokens that decoder_memory is good for */
+    float **decoder_memory; /* [threads], grown when prompts need more */
+    size_t decoder_floats;  /* the size of each block of decoder_memory */
 };
 
 static bool in_bf16(const mm_model *model)
@@ -89,6 +91,11 @@ static mm_status load(mm_model *model, const char *path, const mm_model_options 
         mm_tiny_vit_load(&model->encoder.tiny, &model->arch, &weights);
     mm_prompt_encoder_load(&model->prompts, &model->arch, &weights);
     mm_mask_decoder_load(&model->decoder, &model->arch, &model->prompts, &weights);
+    if (in_bf16(model) && mm_fused_supports(&model->arch)) {
+        mm_mask_decoder_pack(&model->decoder, &weights);
+        mm_fused_load(&model->fused, &model->decoder, &model->kernels, &weights);
+        model->decoder.fused = &model->fused;
+    }
     model->widest = weights.widest;
     /* What was packed is not read again. */
     if (in_bf16(model))
@@ -153,7 +160,8 @@ static mm_status allocate(mm_embedding *embedding, mm_error *err)
            (side->keys = mm_arena_floats(&embedding->arena, cells * channels)) &&
            (side->key = mm_arena_floats(&embedding->arena, cells * inner)) &&
            (side->value = mm_arena_floats(&embedding->arena, cells * inner)) &&
-           (side->query = mm_arena_floats(&embedding->arena, cells * inner));
+           (side->query = mm_arena_floats(&embedding->arena, cells * inner)) &&
+           (!model->decoder.fused || mm_fused_image_new(&embedding->fused, arch, &embedding->arena));
     return good ? MM_OK : mm_fail_memory(err, "an image's embedding");
 }
 
@@ -222,7 +230,10 @@ mm_status mm_model_encode(const mm_model *model, mm_image_view image, mm_embeddi
     if (status != MM_OK)
         return status;
     embedding->frame = frame;
-    return mm_image_side_prepare(&model->decoder, &context, &embedding->side, embedding->memory, err);
+    status = mm_image_side_prepare(&model->decoder, &context, &embedding->side, embedding->memory, err);
+    if (status == MM_OK && model->decoder.fused)
+        status = mm_fused_image_prepare(&model->decoder, &context, &embedding->side, &embedding->fused, err);
+    return status;
 }
 
 mm_frame mm_embedding_frame(const mm_embedding *embedding)
@@ -239,35 +250,48 @@ void mm_embedding_copy(const mm_embedding *embedding, float *out)
             out[c * cells + n] = embedding->side.embedding[n * channels + c];
 }
 
-/* The prompts from `first` on that can go through the decoder together. */
-static mm_prompt_batch next_batch(const mm_arch *arch, const mm_prompt *prompts, size_t first, size_t count)
+static bool is_fused(const mm_model *model, const mm_prompt_batch *batch)
 {
+    return model->decoder.fused && !batch->prompts[0].mask_input && batch->tokens <= MM_FUSED_MAX_TOKENS;
+}
+
+/* The prompts from `first` on that can go through the decoder together. */
+static mm_prompt_batch next_batch(const mm_model *model, const mm_prompt *prompts, size_t first, size_t count)
+{
+    const mm_arch *arch = &model->arch;
     const size_t output_tokens = 1 + (size_t)arch->decoder.mask_tokens;
     mm_prompt_batch batch = {.prompts = prompts + first,
                              .first = first,
                              .count = 1,
                              .tokens = output_tokens + mm_prompt_tokens(&prompts[first])};
-    while (batch.count < MM_DECODER_BATCH && first + batch.count < count && !prompts[first].mask_input &&
+    const size_t most = is_fused(model, &batch) ? MM_FUSED_BATCH : MM_DECODER_BATCH;
+    while (batch.count < most && first + batch.count < count && !prompts[first].mask_input &&
            !prompts[first + batch.count].mask_input &&
            output_tokens + mm_prompt_tokens(&prompts[first + batch.count]) == batch.tokens)
         batch.count++;
     return batch;
 }
 
-/* Decoder memory for prompts of up to `tokens` tokens on every thread. */
-static mm_status grow(const mm_model *model, mm_embedding *embedding, size_t tokens, mm_error *err)
+static size_t decoder_memory(const mm_model *model, const mm_prompt_batch *batch)
 {
-    if (tokens <= embedding->decoder_tokens)
+    return is_fused(model, batch) ? mm_fused_scratch(&model->decoder, batch->tokens)
+                                  : mm_decoder_scratch(&model->decoder, batch->tokens);
+}
+
+/* Decoder memory of `floats` floats on every thread. */
+static mm_status grow(const mm_model *model, mm_embedding *embedding, size_t floats, mm_error *err)
+{
+    if (floats <= embedding->decoder_floats)
         return MM_OK;
     for (size_t t = 0; t < model->kernels.threads; t++) {
         free(embedding->decoder_memory[t]);
-        embedding->decoder_memory[t] = mm_floats(mm_decoder_scratch(&model->decoder, tokens));
+        embedding->decoder_memory[t] = mm_floats(floats);
         if (!embedding->decoder_memory[t]) {
-            embedding->decoder_tokens = 0;
+            embedding->decoder_floats = 0;
             return mm_fail_memory(err, "decoding prompts");
         }
     }
-    embedding->decoder_tokens = tokens;
+    embedding->decoder_floats = floats;
     return MM_OK;
 }
 
@@ -281,17 +305,18 @@ mm_status mm_model_decode(const mm_model *model, mm_embedding *embedding, const 
     mm_prompt_batch *batches = malloc(count * sizeof *batches);
     if (!batches)
         return mm_fail_memory(err, "a list of prompts");
-    size_t batch_count = 0, tokens = 0;
+    size_t batch_count = 0, floats = 0;
     mm_status result = MM_OK;
     for (size_t i = 0; i < count && result == MM_OK; i += batches[batch_count++].count) {
-        batches[batch_count] = next_batch(&model->arch, prompts, i, count);
-        tokens = tokens > batches[batch_count].tokens ? tokens : batches[batch_count].tokens;
+        batches[batch_count] = next_batch(model, prompts, i, count);
+        const size_t needed = decoder_memory(model, &batches[batch_count]);
+        floats = floats > needed ? floats : needed;
         if (prompts[i].point_count > MAX_POINTS)
             result = mm_fail(err, MM_ERR_LIMIT, "prompt %zu has %zu points; at most %d are possible", i,
                              prompts[i].point_count, MAX_POINTS);
     }
     if (result == MM_OK)
-        result = grow(model, embedding, tokens, err);
+        result = grow(model, embedding, floats, err);
     if (result != MM_OK) {
         free(batches);
         return result;
@@ -305,10 +330,13 @@ mm_status mm_model_decode(const mm_model *model, mm_embedding *embedding, const 
         if (stopped)
             continue;
         float *memory = embedding->decoder_memory[omp_get_thread_num()];
-        const mm_context context = context_of(model, NULL, NULL);
+        const mm_context context = context_of(model, NULL, embedding->converted);
         mm_error own = {0};
-        const mm_status status = mm_decoder_run(&model->decoder, &context, &embedding->side, &embedding->frame,
-                                                &batches[b], sink, memory, &own);
+        const mm_status status =
+            is_fused(model, &batches[b])
+                ? mm_fused_run(&model->decoder, &context, &embedding->fused, &embedding->frame, &batches[b], sink, memory, &own)
+                : mm_decoder_run(&model->decoder, &context, &embedding->side, &embedding->frame, &batches[b], sink,
+                                 memory, &own);
         if (status == MM_OK)
             continue;
 #pragma omp critical(mm_decode_failure)

@@ -1,0 +1,567 @@
+/* The passes of the fused decoder over a prompt's image, 64 cells at a time: softmaxes, quadratic forms and sums from the
+ * shared planes and the weights of the layers before, all in the L1 and L2 caches. decoder_fused.h has the formulas.
+ *
+ * Rows (vectors j of a prompt) are worked on in blocks of one head; a block and 32 cells are a register tile. */
+#include "model/decoder_fused.h"
+
+#ifdef __AVX512BF16__
+
+#include <string.h>
+
+#include "tensor/bf16_avx512.h"
+
+enum { CELLS = MM_FUSED_CELLS, HALF = MM_FUSED_HALF, ROWS = 8 };
+
+/* A logit without weight; far from infinity, since differences of two must be numbers. */
+static const float nothing = -1e30f;
+
+typedef struct tile {
+    __m512 sums[ROWS][2];
+} tile;
+
+/* sums += a b: `rows` rows of pairs `a_row` apart, against `steps` rows of 32 columns of pairs `b_row` apart. */
+MM_INLINE void multiply_add(size_t rows, const mm_pair *a, size_t a_row, const mm_pair *b, size_t b_row, size_t steps,
+                            tile *t)
+{
+    for (size_t s = 0; s < steps; s++) {
+        const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b + s * b_row);
+        const __m512bh b1 = (__m512bh)_mm512_loadu_si512(b + s * b_row + 16);
+        for (size_t r = 0; r < rows; r++) {
+            const __m512bh x = (__m512bh)_mm512_set1_epi32((int)a[r * a_row + s]);
+            t->sums[r][0] = _mm512_dpbf16_ps(t->sums[r][0], x, b0);
+            t->sums[r][1] = _mm512_dpbf16_ps(t->sums[r][1], x, b1);
+        }
+    }
+}
+
+MM_INLINE void clear(size_t rows, tile *t)
+{
+    for (size_t r = 0; r < rows; r++)
+        t->sums[r][0] = t->sums[r][1] = _mm512_setzero_ps();
+}
+
+MM_INLINE void scale(size_t rows, const float *by, tile *t)
+{
+    const __m512 by0 = _mm512_loadu_ps(by), by1 = _mm512_loadu_ps(by + 16);
+    for (size_t r = 0; r < rows; r++) {
+        t->sums[r][0] = _mm512_mul_ps(t->sums[r][0], by0);
+        t->sums[r][1] = _mm512_mul_ps(t->sums[r][1], by1);
+    }
+}
+
+/* sums of row r + addend[r] */
+MM_INLINE void add_constant(size_t rows, const float *addend, tile *t)
+{
+    for (size_t r = 0; r < rows; r++) {
+        const __m512 x = _mm512_set1_ps(addend[r]);
+        t->sums[r][0] = _mm512_add_ps(t->sums[r][0], x);
+        t->sums[r][1] = _mm512_add_ps(t->sums[r][1], x);
+    }
+}
+
+MM_INLINE void store(size_t rows, const tile *t, float *out, size_t row)
+{
+    for (size_t r = 0; r < rows; r++) {
+        _mm512_storeu_ps(out + r * row, t->sums[r][0]);
+        _mm512_storeu_ps(out + r * row + 16, t->sums[r][1]);
+    }
+}
+
+/* What a step of one half works on: everything of the 32 cells from `cell` on. */
+typedef struct step {
+    const mm_fused_sizes *sizes;
+    const mm_fused_weights *weights;
+    const mm_fused_image *image;
+    mm_fused_prompt *prompt;
+    size_t cell;
+    mm_pair *a1, *a2; /* [pairs][32] */
+    float *exact;     /* [2 * pairs][32]: image-to-token logits, then weights, in f32 */
+    float *logits;    /* [J][CELLS], at this half's column */
+    float norm[HALF]; /* |x|^2 in the making */
+} step;
+
+static const mm_pair *plane_at(const step *s, const mm_pair *plane, size_t head)
+{
+    return plane + s->cell * s->sizes->inner / 2 + head * s->sizes->dim / 2 * HALF;
+}
+
+/* The rows of all heads in blocks of at most ROWS that do not cross a head: body(rows, head, j). */
+#define FOR_BLOCKS(s, body)                                                                                            \
+    for (size_t head = 0; head < (s)->sizes->heads; head++)                                                            \
+        for (size_t t = 0; t < (s)->sizes->tokens;) {                                                                  \
+            const size_t left = (s)->sizes->tokens - t, j = head * (s)->sizes->tokens + t;                             \
+            if (left >= 8) {                                                                                           \
+                body(8, s, head, j);                                                                                   \
+                t += 8;                                                                                                \
+            } else if (left == 7) {                                                                                    \
+                body(7, s, head, j);                                                                                   \
+                t += 7;                                                                                                \
+            } else if (left >= 4) {                                                                                    \
+                body(4, s, head, j);                                                                                   \
+                t += 4;                                                                                                \
+            } else {                                                                                                   \
+                body(1, s, head, j);                                                                                   \
+                t += 1;                                                                                                \
+            }                                                                                                          \
+        }
+
+/* x_j . plane of the head */
+MM_INLINE void meet_plane(size_t rows, const step *s, size_t head, size_t j, const mm_pair *x, const mm_pair *plane,
+                          tile *t)
+{
+    const size_t half_dim = s->sizes->dim / 2;
+    multiply_add(rows, x + j * half_dim, half_dim, plane_at(s, plane, head), HALF, half_dim, t);
+}
+
+/* row j of a matrix . a */
+MM_INLINE void meet_weights(size_t rows, const step *s, size_t j, const mm_pair *matrix, const mm_pair *a, tile *t)
+{
+    const size_t pairs = s->sizes->pairs;
+    multiply_add(rows, matrix + j * pairs, pairs, a, HALF, pairs, t);
+}
+
+/* Token-to-image logits of layer 1. */
+MM_INLINE void image_logits1(size_t rows, const step *s, size_t head, size_t j)
+{
+    tile t;
+    clear(rows, &t);
+    meet_plane(rows, s, head, j, s->prompt->query1, s->image->key1, &t);
+    store(rows, &t, s->logits + j * CELLS, CELLS);
+}
+
+/* Image-to-token logits of layer 1. */
+MM_INLINE void token_logits1(size_t rows, const step *s, size_t head, size_t j)
+{
+    tile t;
+    clear(rows, &t);
+    meet_plane(rows, s, head, j, s->prompt->key1, s->image->query1, &t);
+    store(rows, &t, s->exact + j * HALF, HALF);
+}
+
+/* Of layer 2: k . Wq keys_1 = r_1 (k . Wq G_1 u + row . a_1) + k . (Wq (pe + B_1) + bq) */
+MM_INLINE void token_logits2(size_t rows, const step *s, size_t head, size_t j)
+{
+    tile t;
+    clear(rows, &t);
+    meet_plane(rows, s, head, j, s->prompt->key2, s->image->query2, &t);
+    meet_weights(rows, s, j, s->prompt->query2_1, s->a1, &t);
+    scale(rows, s->prompt->inverse1 + s->cell, &t);
+    meet_plane(rows, s, head, j, s->prompt->key2, s->weights->query2_pe, &t);
+    store(rows, &t, s->exact + j * HALF, HALF);
+}
+
+/* Token-to-image logits of layer 2: the same with q and Wk. B_1's part is the same for all cells, and cancels. */
+MM_INLINE void image_logits2(size_t rows, const step *s, size_t head, size_t j)
+{
+    tile t;
+    clear(rows, &t);
+    meet_plane(rows, s, head, j, s->prompt->query2, s->image->key2, &t);
+    meet_weights(rows, s, j, s->prompt->key2_1, s->a1, &t);
+    scale(rows, s->prompt->inverse1 + s->cell, &t);
+    meet_plane(rows, s, head, j, s->prompt->query2, s->weights->key2_pe, &t);
+    store(rows, &t, s->logits + j * CELLS, CELLS);
+}
+
+/* Of the final attention: q . Wk keys_2 = r_2 (r_1 (q . Wk G_2 u' + row . a_1) + q . Wk G_2 c + row . a_2) + q . Wk pe */
+MM_INLINE void image_logits3(size_t rows, const step *s, size_t head, size_t j)
+{
+    tile t;
+    clear(rows, &t);
+    meet_plane(rows, s, head, j, s->prompt->query3, s->image->key3, &t);
+    meet_weights(rows, s, j, s->prompt->key3_1, s->a1, &t);
+    scale(rows, s->prompt->inverse1 + s->cell, &t);
+    add_constant(rows, s->prompt->key3_c + j, &t);
+    meet_weights(rows, s, j, s->prompt->key3_2, s->a2, &t);
+    scale(rows, s->prompt->inverse2 + s->cell, &t);
+    meet_plane(rows, s, head, j, s->prompt->query3, s->weights->key3_pe, &t);
+    store(rows, &t, s->logits + j * CELLS, CELLS);
+}
+
+/* norm += sum over the rows of a_j times what the tile holds for j; a_j in f32 at `a` [rows][32] */
+MM_INLINE void add_to_norm(size_t rows, step *s, const float *a, const tile *t)
+{
+    __m512 n0 = _mm512_loadu_ps(s->norm), n1 = _mm512_loadu_ps(s->norm + 16);
+    for (size_t r = 0; r < rows; r++) {
+        n0 = _mm512_fmadd_ps(_mm512_loadu_ps(a + r * HALF), t->sums[r][0], n0);
+        n1 = _mm512_fmadd_ps(_mm512_loadu_ps(a + r * HALF + 16), t->sums[r][1], n1);
+    }
+    _mm512_storeu_ps(s->norm, n0);
+    _mm512_storeu_ps(s->norm + 16, n1);
+}
+
+/* |x_1|^2 - |u|^2 = sum_j a_1j (2 A_1' u . v_1j + row . a_1) */
+MM_INLINE void norm1(size_t rows, step *s, size_t head, size_t j)
+{
+    tile t;
+    clear(rows, &t);
+    meet_plane(rows, s, head, j, s->prompt->value1, s->image->norm1, &t);
+    meet_weights(rows, s, j, s->prompt->norm_11, s->a1, &t);
+    add_to_norm(rows, s, s->exact + j * HALF, &t);
+}
+
+/* Of |x_2|^2 the part with a_1: sum_j a_1j (r_1^2 (2 X_1' u' . v_1j + row . a_1) + r_1 2 X_1' c . v_1j) */
+MM_INLINE void norm2_first(size_t rows, step *s, size_t head, size_t j)
+{
+    tile t;
+    clear(rows, &t);
+    meet_plane(rows, s, head, j, s->prompt->value1, s->image->norm11, &t);
+    meet_weights(rows, s, j, s->prompt->norm1_11, s->a1, &t);
+    scale(rows, s->prompt->inverse1 + s->cell, &t);
+    add_constant(rows, s->prompt->c_1 + j, &t);
+    scale(rows, s->prompt->inverse1 + s->cell, &t);
+    add_to_norm(rows, s, s->exact + j * HALF, &t);
+}
+
+/* And with a_2: sum_j a_2j (r_1 (2 Wo_2' u' . v_2j + row . a_1) + 2 A_2' c . v_2j + row . a_2) */
+MM_INLINE void norm2_second(size_t rows, step *s, size_t head, size_t j)
+{
+    tile t;
+    clear(rows, &t);
+    meet_plane(rows, s, head, j, s->prompt->value2, s->image->norm12, &t);
+    meet_weights(rows, s, j, s->prompt->norm1_12, s->a1, &t);
+    scale(rows, s->prompt->inverse1 + s->cell, &t);
+    add_constant(rows, s->prompt->c_2 + j, &t);
+    meet_weights(rows, s, j, s->prompt->norm_22, s->a2, &t);
+    add_to_norm(rows, s, s->exact + j * HALF, &t);
+}
+
+/* Softmax over the tokens of each head, in `exact`; a prompt has few, and cells are side by side. Logits come times log2(e). */
+static void softmax_tokens(const step *s)
+{
+    const size_t tokens = s->sizes->tokens;
+    for (size_t head = 0; head < s->sizes->heads; head++)
+        for (size_t half = 0; half < HALF; half += 16) {
+            float *x = s->exact + head * tokens * HALF + half;
+            __m512 top = _mm512_loadu_ps(x), total = _mm512_setzero_ps();
+            for (size_t t = 1; t < tokens; t++)
+                top = _mm512_max_ps(top, _mm512_loadu_ps(x + t * HALF));
+            for (size_t t = 0; t < tokens; t++) {
+                const __m512 e = mm_exp2(_mm512_sub_ps(_mm512_loadu_ps(x + t * HALF), top));
+                total = _mm512_add_ps(total, e);
+                _mm512_storeu_ps(x + t * HALF, e);
+            }
+            total = _mm512_div_ps(_mm512_set1_ps(1), total);
+            for (size_t t = 0; t < tokens; t++)
+                _mm512_storeu_ps(x + t * HALF, _mm512_mul_ps(_mm512_loadu_ps(x + t * HALF), total));
+        }
+}
+
+MM_INLINE __m512i interleave(__m512 even, __m512 odd)
+{
+    const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
+    const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
+    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+}
+
+/* Rounded to pairs; `exact` takes over what was rounded, so that all that is made of a weight agrees. */
+static void pack_weights(const step *s, mm_pair *pairs)
+{
+    for (size_t p = 0; p < s->sizes->pairs; p++)
+        for (size_t i = 0; i < HALF; i += 16) {
+            float *even = s->exact + 2 * p * HALF + i, *odd = even + HALF;
+            const __m512i both = interleave(_mm512_loadu_ps(even), _mm512_loadu_ps(odd));
+            _mm512_storeu_si512(pairs + p * HALF + i, both);
+            _mm512_storeu_ps(even, (__m512)_mm512_slli_epi32(both, 16));
+            _mm512_storeu_ps(odd, (__m512)_mm512_and_si512(both, _mm512_set1_epi32((int)0xffff0000)));
+        }
+}
+
+static void unpack_weights(const step *s, const mm_pair *pairs)
+{
+    for (size_t p = 0; p < s->sizes->pairs; p++)
+        for (size_t i = 0; i < HALF; i += 16) {
+            const __m512i both = _mm512_loadu_si512(pairs + p * HALF + i);
+            _mm512_storeu_ps(s->exact + 2 * p * HALF + i, (__m512)_mm512_slli_epi32(both, 16));
+            _mm512_storeu_ps(s->exact + (2 * p + 1) * HALF + i,
+                             (__m512)_mm512_and_si512(both, _mm512_set1_epi32((int)0xffff0000)));
+        }
+}
+
+/* 1 / sqrt(norm / D + eps) */
+static void invert_norm(const step *s, float eps, float *inverse)
+{
+    for (size_t i = 0; i < HALF; i += 16) {
+        const __m512 norm = _mm512_max_ps(_mm512_loadu_ps(s->norm + i), _mm512_setzero_ps());
+        const __m512 variance =
+            _mm512_fmadd_ps(norm, _mm512_set1_ps(1.0f / (float)s->sizes->channels), _mm512_set1_ps(eps));
+        _mm512_storeu_ps(inverse + i, _mm512_div_ps(_mm512_set1_ps(1), _mm512_sqrt_ps(variance)));
+    }
+}
+
+/* What a running softmax over the cells has summed up for vector j, brought to a new maximum. */
+static void rescale(const mm_fused_sizes *sizes, const mm_fused_gathering *g, size_t j, float by)
+{
+    const __m512 factor = _mm512_set1_ps(by);
+    float *const parts[] = {g->sum + 16 * j, g->share + 16 * j, g->values + sizes->dim * j, g->outer1 + sizes->wide * j,
+                            g->outer2 + sizes->wide * j};
+    const size_t lengths[] = {16, 16, sizes->dim, sizes->wide, sizes->wide};
+    for (size_t part = 0; part < 5; part++)
+        for (size_t i = 0; i < lengths[part]; i += 16)
+            _mm512_storeu_ps(parts[part] + i, _mm512_mul_ps(_mm512_loadu_ps(parts[part] + i), factor));
+}
+
+MM_INLINE __mmask16 lanes_before(size_t count, size_t first)
+{
+    return count >= first + 16 ? 0xffff : count <= first ? 0 : (__mmask16)(0xffffu >> (16 - (count - first)));
+}
+
+/* One step of the softmax over the cells, logits times log2(e): out1 = bf16(w r1 r2), out2 = bf16(w r2), [J][CELLS]; where r1
+ * or r2 is NULL it counts as 1, and without r2 there is no out2. */
+static void weigh(const mm_fused_sizes *sizes, const mm_fused_gathering *g, const float *logits, size_t cells,
+                  const float *r1, const float *r2, mm_bf16 *out1, mm_bf16 *out2)
+{
+    for (size_t j = 0; j < sizes->vectors; j++) {
+        __m512 x[CELLS / 16];
+        for (size_t i = 0; i < CELLS / 16; i++)
+            x[i] = _mm512_mask_loadu_ps(_mm512_set1_ps(nothing), lanes_before(cells, 16 * i), logits + j * CELLS + 16 * i);
+        const float top = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(x[0], x[1]), _mm512_max_ps(x[2], x[3])));
+        if (top > g->maximum[j]) {
+            rescale(sizes, g, j, _mm512_cvtss_f32(mm_exp2(_mm512_set1_ps(g->maximum[j] - top))));
+            g->maximum[j] = top;
+        }
+        const __m512 base = _mm512_set1_ps(g->maximum[j]);
+        __m512 sum = _mm512_loadu_ps(g->sum + 16 * j), share = _mm512_loadu_ps(g->share + 16 * j);
+        for (size_t i = 0; i < CELLS / 16; i++) {
+            __m512 e = mm_exp2(_mm512_sub_ps(x[i], base));
+            sum = _mm512_add_ps(sum, e);
+            if (r2) {
+                e = _mm512_mul_ps(e, _mm512_loadu_ps(r2 + 16 * i));
+                share = _mm512_add_ps(share, e);
+                mm_store_bf16(out2 + j * CELLS + 16 * i, e);
+            }
+            if (r1)
+                e = _mm512_mul_ps(e, _mm512_loadu_ps(r1 + 16 * i));
+            mm_store_bf16(out1 + j * CELLS + 16 * i, e);
+        }
+        _mm512_storeu_ps(g->sum + 16 * j, sum);
+        _mm512_storeu_ps(g->share + 16 * j, share);
+    }
+}
+
+/* Rows r of 16 lanes to lanes of 16 rows. */
+static void transpose(__m512i x[16])
+{
+    __m512i t[16];
+    for (size_t i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(x[i], x[i + 1]);
+    }
+    for (size_t i = 0; i < 16; i += 4) {
+        x[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+        x[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+        x[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+        x[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+    }
+    /* x[4 a + b] now holds in 128-bit lane l column 4 l + b of rows 4 a .. 4 a + 3. */
+    for (size_t b = 0; b < 4; b++) {
+        const __m512i low01 = _mm512_shuffle_i32x4(x[b], x[4 + b], 0x44), high01 = _mm512_shuffle_i32x4(x[b], x[4 + b], 0xee);
+        const __m512i low23 = _mm512_shuffle_i32x4(x[8 + b], x[12 + b], 0x44);
+        const __m512i high23 = _mm512_shuffle_i32x4(x[8 + b], x[12 + b], 0xee);
+        t[b] = _mm512_shuffle_i32x4(low01, low23, 0x88);
+        t[4 + b] = _mm512_shuffle_i32x4(low01, low23, 0xdd);
+        t[8 + b] = _mm512_shuffle_i32x4(high01, high23, 0x88);
+        t[12 + b] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
+    }
+    memcpy(x, t, sizeof t);
+}
+
+/* Weights as pairs of neighbouring vectors, [2][pairs][32], to pairs of neighbouring cells, turned[CELLS / 2][wide]. */
+static void turn(const mm_fused_sizes *sizes, const mm_pair *weights, mm_pair *turned)
+{
+    static const uint16_t first_half[32] = {0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39,
+                                            8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+    const __m512i low = _mm512_loadu_si512(first_half);
+    const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+    for (size_t group = 0; group < sizes->wide / 32; group++)
+        for (size_t cell = 0; cell < CELLS; cell += 16) {
+            __m512i x[16];
+            const mm_pair *from = weights + (cell / HALF * sizes->pairs + 16 * group) * HALF + cell % HALF;
+            for (size_t p = 0; p < 16; p++)
+                x[p] = 16 * group + p < sizes->pairs ? _mm512_loadu_si512(from + p * HALF) : _mm512_setzero_si512();
+            transpose(x);
+            for (size_t i = 0; i < 16; i += 2) {
+                mm_pair *to = turned + (cell + i) / 2 * sizes->wide + 32 * group;
+                _mm512_storeu_si512(to, _mm512_permutex2var_epi16(x[i], low, x[i + 1]));
+                _mm512_storeu_si512(to + 16, _mm512_permutex2var_epi16(x[i], high, x[i + 1]));
+            }
+        }
+}
+
+/* What a step sums over its cells. */
+typedef struct summing {
+    const mm_fused_sizes *sizes;
+    const mm_pair *weights; /* [J][CELLS / 2] */
+    const mm_pair *values;  /* [CELLS / 2][c], or turned[CELLS / 2][wide] */
+    float *sums;            /* [J][d], or [J][wide] */
+} summing;
+
+/* sums[j][d] += weights x values of the head */
+MM_INLINE void add_values(size_t rows, const summing *s, size_t head, size_t j)
+{
+    const size_t dim = s->sizes->dim, inner = s->sizes->inner;
+    for (size_t d = 0; d < dim; d += 16) {
+        __m512 sums[ROWS];
+        for (size_t r = 0; r < rows; r++)
+            sums[r] = _mm512_loadu_ps(s->sums + (j + r) * dim + d);
+        for (size_t k = 0; k < CELLS / 2; k++) {
+            const __m512bh v = (__m512bh)_mm512_loadu_si512(s->values + k * inner + head * dim + d);
+            for (size_t r = 0; r < rows; r++)
+                sums[r] = _mm512_dpbf16_ps(sums[r], (__m512bh)_mm512_set1_epi32((int)s->weights[(j + r) * CELLS / 2 + k]), v);
+        }
+        for (size_t r = 0; r < rows; r++)
+            _mm512_storeu_ps(s->sums + (j + r) * dim + d, sums[r]);
+    }
+}
+
+/* sums[j][wide] += weights x turned */
+MM_INLINE void add_outer(size_t rows, const summing *s, size_t head, size_t j)
+{
+    const size_t wide = s->sizes->wide;
+    (void)head;
+    for (size_t column = 0; column < wide; column += 32) {
+        float *at = s->sums + j * wide + column;
+        tile t;
+        for (size_t r = 0; r < rows; r++) {
+            t.sums[r][0] = _mm512_loadu_ps(at + r * wide);
+            t.sums[r][1] = _mm512_loadu_ps(at + r * wide + 16);
+        }
+        multiply_add(rows, s->weights + j * CELLS / 2, CELLS / 2, s->values + column, wide, CELLS / 2, &t);
+        store(rows, &t, at, wide);
+    }
+}
+
+static void sum_values(const mm_fused_sizes *sizes, const mm_bf16 *weights, const mm_pair *values, size_t first, float *sums)
+{
+    const summing s = {sizes, (const mm_pair *)weights, values + first * sizes->inner / 2, sums};
+    FOR_BLOCKS(&s, add_values)
+}
+
+static void sum_outer(const mm_fused_sizes *sizes, const mm_bf16 *weights, const mm_pair *turned, float *sums)
+{
+    const summing s = {sizes, (const mm_pair *)weights, turned, sums};
+    FOR_BLOCKS(&s, add_outer)
+}
+
+void mm_fused_begin_gathering(const mm_fused_sizes *sizes, mm_fused_gathering *g)
+{
+    for (size_t j = 0; j < sizes->vectors; j++)
+        g->maximum[j] = nothing;
+    memset(g->sum, 0, 16 * sizes->vectors * sizeof *g->sum);
+    memset(g->share, 0, 16 * sizes->vectors * sizeof *g->share);
+    memset(g->values, 0, sizes->dim * sizes->vectors * sizeof *g->values);
+    memset(g->outer1, 0, sizes->wide * sizes->vectors * sizeof *g->outer1);
+    memset(g->outer2, 0, sizes->wide * sizes->vectors * sizeof *g->outer2);
+}
+
+/* The parts of a pass's working memory. */
+typedef struct workspace {
+    float *exact, *logits;
+    mm_bf16 *out1, *out2;
+    mm_pair *turned;
+} workspace;
+
+static workspace lay_out(const mm_fused_sizes *sizes, float *work)
+{
+    workspace w = {.exact = work};
+    w.logits = w.exact + 2 * sizes->pairs * HALF;
+    w.out1 = (mm_bf16 *)(w.logits + sizes->vectors * CELLS);
+    w.out2 = w.out1 + sizes->vectors * CELLS;
+    w.turned = (mm_pair *)(w.out2 + sizes->vectors * CELLS);
+    return w;
+}
+
+size_t mm_fused_pass_work(const mm_fused_sizes *sizes)
+{
+    return 2 * sizes->pairs * HALF + 2 * sizes->vectors * CELLS + CELLS / 2 * sizes->wide;
+}
+
+static step begin_half(const mm_fused_sizes *sizes, const mm_fused_weights *weights, const mm_fused_image *image,
+                       mm_fused_prompt *prompt, size_t cell, size_t half, const workspace *w)
+{
+    const size_t at = cell / HALF * sizes->pairs * HALF;
+    /* What pads the vectors to pairs. */
+    if (sizes->vectors < 2 * sizes->pairs)
+        memset(w->exact + sizes->vectors * HALF, 0, HALF * sizeof *w->exact);
+    return (step){.sizes = sizes, .weights = weights, .image = image, .prompt = prompt, .cell = cell,
+                  .a1 = prompt->weights1 + at, .a2 = prompt->weights2 + at, .exact = w->exact,
+                  .logits = w->logits + half};
+}
+
+static size_t cells_left(const mm_fused_sizes *sizes, size_t first)
+{
+    return sizes->cells - first < CELLS ? sizes->cells - first : CELLS;
+}
+
+void mm_fused_pass1(const mm_fused_sizes *sizes, const mm_fused_image *image, mm_fused_prompt *prompt, size_t first,
+                    float *work)
+{
+    const workspace w = lay_out(sizes, work);
+    for (size_t half = 0; half < CELLS; half += HALF) {
+        const step s = begin_half(sizes, NULL, image, prompt, first + half, half, &w);
+        FOR_BLOCKS(&s, image_logits1)
+    }
+    weigh(sizes, &prompt->gathering, w.logits, cells_left(sizes, first), NULL, NULL, w.out1, NULL);
+    sum_values(sizes, w.out1, image->value1, first, prompt->gathering.values);
+}
+
+void mm_fused_pass2(const mm_fused_sizes *sizes, const mm_fused_weights *weights, const mm_fused_image *image,
+                    mm_fused_prompt *prompt, size_t first, float *work)
+{
+    const workspace w = lay_out(sizes, work);
+    mm_fused_gathering *g = &prompt->gathering;
+    for (size_t half = 0; half < CELLS; half += HALF) {
+        const size_t cell = first + half;
+        step s = begin_half(sizes, weights, image, prompt, cell, half, &w);
+        FOR_BLOCKS(&s, token_logits1)
+        softmax_tokens(&s);
+        pack_weights(&s, s.a1);
+        memcpy(s.norm, image->u_norm + cell, sizeof s.norm);
+        FOR_BLOCKS(&s, norm1)
+        invert_norm(&s, sizes->eps1, prompt->inverse1 + cell);
+        FOR_BLOCKS(&s, image_logits2)
+    }
+    weigh(sizes, g, w.logits, cells_left(sizes, first), prompt->inverse1 + first, NULL, w.out1, NULL);
+    sum_values(sizes, w.out1, image->value2, first, g->values);
+    turn(sizes, prompt->weights1 + first * sizes->pairs, w.turned);
+    sum_outer(sizes, w.out1, w.turned, g->outer1);
+}
+
+/* |x_2|^2 without the sums over j: r_1^2 |u'|^2 + r_1 2 u' . c + |c|^2 */
+static void begin_norm2(step *s)
+{
+    const __m512 c_norm = _mm512_set1_ps(s->weights->c_norm);
+    for (size_t i = 0; i < HALF; i += 16) {
+        const __m512 r = _mm512_loadu_ps(s->prompt->inverse1 + s->cell + i);
+        const __m512 inner = _mm512_fmadd_ps(r, _mm512_loadu_ps(s->image->u1_norm + s->cell + i),
+                                             _mm512_loadu_ps(s->image->u1_c + s->cell + i));
+        _mm512_storeu_ps(s->norm + i, _mm512_fmadd_ps(r, inner, c_norm));
+    }
+}
+
+void mm_fused_pass3(const mm_fused_sizes *sizes, const mm_fused_weights *weights, const mm_fused_image *image,
+                    mm_fused_prompt *prompt, size_t first, float *work)
+{
+    const workspace w = lay_out(sizes, work);
+    mm_fused_gathering *g = &prompt->gathering;
+    for (size_t half = 0; half < CELLS; half += HALF) {
+        const size_t cell = first + half;
+        step s = begin_half(sizes, weights, image, prompt, cell, half, &w);
+        begin_norm2(&s);
+        unpack_weights(&s, s.a1);
+        FOR_BLOCKS(&s, norm2_first)
+        FOR_BLOCKS(&s, token_logits2)
+        softmax_tokens(&s);
+        pack_weights(&s, s.a2);
+        FOR_BLOCKS(&s, norm2_second)
+        invert_norm(&s, sizes->eps2, prompt->inverse2 + cell);
+        FOR_BLOCKS(&s, image_logits3)
+    }
+    weigh(sizes, g, w.logits, cells_left(sizes, first), prompt->inverse1 + first, prompt->inverse2 + first, w.out1, w.out2);
+    sum_values(sizes, w.out1, image->value3, first, g->values);
+    turn(sizes, prompt->weights1 + first * sizes->pairs, w.turned);
+    sum_outer(sizes, w.out1, w.turned, g->outer1);
+    turn(sizes, prompt->weights2 + first * sizes->pairs, w.turned);
+    sum_outer(sizes, w.out2, w.turned, g->outer2);
+}
+
+#endif
