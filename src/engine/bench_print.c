@@ -61,9 +61,9 @@ mm_status mm_bench_print_text(const mm_bench *bench, FILE *out, mm_error *err)
                   bench->peak_gflops);
     (void)fprintf(out, "image    %ux%u%s, %" PRIu64 " window%s\n", bench->width, bench->height,
                   bench->drawn ? ", drawn" : "", bench->crops, bench->crops == 1 ? "" : "s");
-    (void)fprintf(out, "prompts  %" PRIu64 ", of which %" PRIu64 " (%.1f %%) keep %" PRIu64 " masks at pred_iou_thresh %.9g\n",
-                  bench->prompts, bench->prompts_kept,
-                  100 * ratio((double)bench->prompts_kept, (double)bench->prompts), bench->masks_scanned,
+    (void)fprintf(out, "prompts  %" PRIu64 ", of which %" PRIu64 " (%.1f %%) keep ", bench->prompts, bench->prompts_kept,
+                  100 * ratio((double)bench->prompts_kept, (double)bench->prompts));
+    (void)fprintf(out, "%" PRIu64 " masks at pred_iou_thresh %.9g\n", bench->masks_scanned,
                   (double)bench->pred_iou_thresh);
     (void)fprintf(out, "masks    %" PRIu64 " in the end\n\n", bench->masks);
     (void)fprintf(out, "  %-24s%10s%10s%10s%10s%10s%10s\n", "seconds", "median", "least", "most", "share", "GFLOP/s",
