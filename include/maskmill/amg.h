@@ -55,9 +55,16 @@ typedef struct mm_annotations {
     mm_annotation *items;   /* in the reference's output order */
     size_t count;
     mm_funnel funnel;
-    /* Where the time went, of the wall clock: decoding is what the decoder takes beyond the upsampling of its masks.
-     * Never stored in a shard. */
-    double seconds_encode, seconds_decode, seconds_masks;
+    uint64_t crops;        /* windows, each encoded once */
+    uint64_t prompts;      /* of all windows */
+    uint64_t prompts_kept; /* those with a mask that passed step 4 */
+    /* Where the time went, of the wall clock, summed over crops. Never stored in a shard. */
+    double seconds_frame;       /* reducing the image to the frame */
+    double seconds_encode;      /* resizing to the model's input, encoding, preparing the decoder */
+    double seconds_decode;      /* what the decoder takes beyond the scanning of its masks */
+    double seconds_masks;       /* logits to RLE, steps 5 and 6 */
+    double seconds_filter;      /* max_area_fraction, steps 7 to 9 */
+    mm_model_times model_times; /* what encoding and decoding were spent on, as the model tells it */
 } mm_annotations;
 
 /* The caller frees *annotations with mm_annotations_free. `embedding` is working memory. MM_ERR_USAGE for parameters
@@ -67,6 +74,15 @@ typedef struct mm_annotations {
 MM_RESULT_USED mm_status mm_amg_generate(const mm_model *model, mm_embedding *embedding, const mm_amg_params *params,
                                          mm_image_view image, mm_annotations *annotations, mm_error *err);
 void mm_annotations_free(mm_annotations *annotations);
+
+/* The best predicted IoU of each prompt of the grids, window by window, over its multimask outputs (-infinity if they
+ * are NaN): what pred_iou_thresh is compared with. No mask is made. The caller frees *best. */
+MM_RESULT_USED mm_status mm_amg_best_ious(const mm_model *model, mm_embedding *embedding, const mm_amg_params *params,
+                                          mm_image_view image, float **best, size_t *count, mm_error *err);
+
+/* The pred_iou_thresh at which round(share * count) prompts keep at least one mask, fewer where prompts are equal there.
+ * share is 0 to 1; best[] may come back in another order. Above 0, where the filter would be off, but for all prompts. */
+float mm_amg_keep_threshold(float *best, size_t count, double share);
 
 /* One step each, in order; the public ones are those that tests and `segment` with prompts need as well. */
 

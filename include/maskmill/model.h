@@ -69,4 +69,16 @@ typedef struct mm_mask_sink {
 MM_RESULT_USED mm_status mm_model_decode(const mm_model *model, mm_embedding *embedding, const mm_prompt *prompts,
                                          size_t count, const mm_mask_sink *sink, mm_error *err);
 
+/* Where the time since the last mm_model_encode began went, in seconds of the wall clock. The decoder's two are summed
+ * over its threads and divided by their number, which is the wall clock as far as all of them were busy; the sink's
+ * callbacks are in neither. */
+typedef struct mm_model_times {
+    double resize, encoder;
+    double image_side; /* the decoder's, before any prompt */
+    double to_iou;     /* prompts up to their predicted IoU */
+    double upscale;    /* from there to the logits of the masks that were selected */
+} mm_model_times;
+
+mm_model_times mm_embedding_times(const mm_embedding *embedding);
+
 #endif

@@ -44,7 +44,9 @@ static mm_status prepare_frame(generation *g, mm_error *err)
     g->frame = g->image;
     if (a->width == g->image.width && a->height == g->image.height)
         return MM_OK;
+    const double start = omp_get_wtime();
     mm_status status = mm_image_resize_bilinear(g->image, a->width, a->height, &g->resized, err);
+    a->seconds_frame = omp_get_wtime() - start;
     if (!status)
         g->frame = mm_image_whole(&g->resized);
     return status;
@@ -70,10 +72,25 @@ static mm_status new_upsampler(mm_frame encoded, const mm_crop *crop, mm_upsampl
     return mm_upsampler_new(&encoded, upsampler, err);
 }
 
+/* max_area_fraction, steps 7 and 8 of one crop; what is left is in the frame. */
+static mm_status filter_crop(const generation *g, mm_candidates *list, mm_error *err)
+{
+    const mm_amg_params *params = g->params;
+    mm_annotations *a = g->annotations;
+    mm_amg_filter_area(list, params->max_area_fraction, a->width, a->height);
+    a->funnel.after_area += list->count;
+    mm_amg_filter_edge(list, a->width, a->height);
+    a->funnel.after_edge += list->count;
+    mm_status status = mm_amg_nms_crop(list, params->box_nms_thresh, err);
+    if (status)
+        return status;
+    a->funnel.after_crop_nms += list->count;
+    return mm_amg_uncrop(list, a->width, a->height, err);
+}
+
 static mm_status process_crop(generation *g, const mm_crop *crop, mm_candidates *out, mm_error *err)
 {
     const mm_predictor *predictor = g->predictor;
-    const mm_amg_params *params = g->params;
     mm_annotations *a = g->annotations;
     const mm_image_view view = view_of_crop(g, crop);
     mm_frame encoded;
@@ -87,24 +104,22 @@ static mm_status process_crop(generation *g, const mm_crop *crop, mm_candidates 
     status = new_upsampler(encoded, crop, &upsampler, err);
     if (status)
         return status;
-    mm_prediction prediction = {.predictor = predictor, .params = params, .upsampler = upsampler, .crop = crop,
+    mm_prediction prediction = {.predictor = predictor, .params = g->params, .upsampler = upsampler, .crop = crop,
                                 .encoded_width = view.width, .encoded_height = view.height, .funnel = &a->funnel};
     status = mm_amg_predict(&prediction, out, err);
+    a->crops++;
+    a->prompts += prediction.prompts;
+    a->prompts_kept += prediction.prompts_kept;
     a->seconds_decode += prediction.seconds_decode;
     a->seconds_masks += prediction.seconds_masks;
     mm_upsampler_free(upsampler);
     if (status)
         return status;
 
-    mm_amg_filter_area(out, params->max_area_fraction, a->width, a->height);
-    a->funnel.after_area += out->count;
-    mm_amg_filter_edge(out, a->width, a->height);
-    a->funnel.after_edge += out->count;
-    status = mm_amg_nms_crop(out, params->box_nms_thresh, err);
-    if (status)
-        return status;
-    a->funnel.after_crop_nms += out->count;
-    return mm_amg_uncrop(out, a->width, a->height, err);
+    const double filtering = omp_get_wtime();
+    status = filter_crop(g, out, err);
+    a->seconds_filter += omp_get_wtime() - filtering;
+    return status;
 }
 
 static mm_status process_crops(generation *g, mm_candidates *all, mm_error *err)
@@ -129,7 +144,7 @@ static mm_status process_crops(generation *g, mm_candidates *all, mm_error *err)
     if (!status)
         status = mm_amg_clean(all, params, err);
     g->annotations->funnel.kept = all->count;
-    g->annotations->seconds_masks += omp_get_wtime() - start;
+    g->annotations->seconds_filter += omp_get_wtime() - start;
     return status;
 }
 

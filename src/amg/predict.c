@@ -25,6 +25,7 @@ typedef struct prompts {
     scratch *unused;
     size_t scratch_count;
     double scan_seconds; /* summed over threads */
+    size_t kept;         /* prompts that keep a mask at step 4 */
 } prompts;
 
 static scratch *borrow_scratch(prompts *p)
@@ -65,6 +66,8 @@ static uint32_t select_masks(void *user, size_t prompt, const float *predicted_i
         s->candidate.predicted_iou = iou;
         wanted |= UINT32_C(1) << (output + 1);
     }
+#pragma omp atomic
+    p->kept += wanted != 0;
     return wanted;
 }
 
@@ -202,6 +205,8 @@ mm_status mm_amg_predict(mm_prediction *prediction, mm_candidates *out, mm_error
     const double seconds = omp_get_wtime() - start;
     prediction->seconds_masks = p.scratch_count ? p.scan_seconds / (double)p.scratch_count : 0;
     prediction->seconds_decode = seconds - prediction->seconds_masks;
+    prediction->prompts = g.count;
+    prediction->prompts_kept = p.kept;
     if (!status)
         status = collect(&p, &g, out, err);
     free_prompts(&p, g.count);

@@ -16,6 +16,10 @@ typedef struct mm_predictor {
 MM_RESULT_USED mm_status mm_amg_run(const mm_predictor *predictor, const mm_amg_params *params, mm_image_view image,
                                     mm_annotations *annotations, mm_error *err);
 
+/* mm_amg_best_ious with any predictor. */
+MM_RESULT_USED mm_status mm_amg_listen(const mm_predictor *predictor, const mm_amg_params *params, mm_image_view image,
+                                       float **best, size_t *count, mm_error *err);
+
 /* A mask on its way. Box, point and rle are in the crop until mm_amg_uncrop, in the frame after it. */
 typedef struct mm_candidate {
     mm_rle rle;
@@ -62,6 +66,7 @@ typedef struct mm_prediction {
     const mm_crop *crop;
     uint32_t encoded_width, encoded_height;
     mm_funnel *funnel;
+    size_t prompts, prompts_kept;         /* out */
     double seconds_decode, seconds_masks; /* out */
 } mm_prediction;
 MM_RESULT_USED mm_status mm_amg_predict(mm_prediction *prediction, mm_candidates *out, mm_error *err);

@@ -37,7 +37,7 @@ error_t mm_cli_corpus(int key, struct argp_state *state, const char ***sources, 
  * text is anything else. */
 bool mm_cli_numbers(const char *text, double *numbers, size_t least, size_t most, size_t *count);
 
-/* What `run` and `segment` share: -c -m --model-config --set --threads --precision --backend -q. */
+/* What `run`, `segment` and `bench` share: -c -m --model-config --set --threads --precision --backend -q. */
 typedef struct mm_cli_model_options {
     mm_cli_input base;
     const char *config, *model, *model_config;

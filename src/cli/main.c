@@ -19,6 +19,7 @@ static const struct {
     {"verify", mm_cli_verify, "check a dataset, every mask of it"},
     {"export", mm_cli_export, "write a dataset as JSON: one file an image (SA-1B) or one file (COCO)"},
     {"model", mm_cli_model, "what a checkpoint holds; convert it; list models"},
+    {"bench", mm_cli_bench, "measure one image on this machine: seconds by stage, rates, memory"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -69,9 +69,9 @@ static mm_status annotate(run *r, uint64_t image_id, mm_record *record, mm_error
     mm_image_free(&image);
     if (status != MM_OK)
         return status;
-    r->stage_seconds[MM_STAGE_ENCODE] += annotations.seconds_encode;
+    r->stage_seconds[MM_STAGE_ENCODE] += annotations.seconds_frame + annotations.seconds_encode;
     r->stage_seconds[MM_STAGE_DECODE] += annotations.seconds_decode;
-    r->stage_seconds[MM_STAGE_MASKS] += annotations.seconds_masks;
+    r->stage_seconds[MM_STAGE_MASKS] += annotations.seconds_masks + annotations.seconds_filter;
     status = mm_record_from_annotations(image_id, &annotations, record, err);
     mm_annotations_free(&annotations);
     return status;

@@ -1,6 +1,7 @@
 /* The fused decoder: tokens by the steps that both decoders share, the image by three passes. */
 #include "model/decoder_fused.h"
 
+#include <omp.h>
 #include <string.h>
 
 #ifdef __x86_64__
@@ -368,18 +369,23 @@ static void upscale(const mm_mask_decoder *decoder, const mm_fused_image *image,
 }
 
 static mm_status hand_out(const mm_mask_decoder *decoder, const mm_context *context, const mm_fused_image *image,
-                          const mm_prompt_batch *batch, const mm_mask_sink *sink, fused_state *state, mm_error *err)
+                          const mm_prompt_batch *batch, const mm_mask_sink *sink, fused_state *state,
+                          mm_model_times *times, mm_error *err)
 {
     const size_t masks = decoder->arch->decoder.mask_tokens, plane = 16 * state->sizes.cells;
     const uint32_t all = (1u << masks) - 1;
     uint32_t wanted[MM_FUSED_BATCH], any = 0;
     for (size_t p = 0; p < batch->count; p++)
         any |= wanted[p] = sink->select(sink->user, batch->first + p, state->tokens.iou + p * masks) & all;
+    double start = omp_get_wtime();
     mm_status status = make_hyper(decoder, context, any, state, err);
+    times->upscale += omp_get_wtime() - start;
     for (size_t p = 0; p < batch->count && status == MM_OK; p++) {
         if (!wanted[p])
             continue;
+        start = omp_get_wtime();
         upscale(decoder, image, p, wanted[p], state);
+        times->upscale += omp_get_wtime() - start;
         size_t at = 0;
         for (uint32_t k = 0; k < masks && status == MM_OK; k++)
             if (wanted[p] >> k & 1u)
@@ -390,8 +396,9 @@ static mm_status hand_out(const mm_mask_decoder *decoder, const mm_context *cont
 
 mm_status mm_fused_run(const mm_mask_decoder *decoder, const mm_context *context, const mm_fused_image *image,
                        const mm_frame *frame, const mm_prompt_batch *batch, const mm_mask_sink *sink, float *scratch,
-                       mm_error *err)
+                       mm_model_times *times, mm_error *err)
 {
+    const double start = omp_get_wtime();
     fused_state state;
     /* The size was asked for by mm_fused_scratch. */
     (void)lay_out(decoder, batch->count, batch->tokens, scratch, &state);
@@ -407,7 +414,8 @@ mm_status mm_fused_run(const mm_mask_decoder *decoder, const mm_context *context
         status = final_look(decoder, context, image, &state, err);
     if (status == MM_OK)
         status = mm_decoder_predict_iou(decoder, context, &state.tokens, err);
-    return status == MM_OK ? hand_out(decoder, context, image, batch, sink, &state, err) : status;
+    times->to_iou += omp_get_wtime() - start;
+    return status == MM_OK ? hand_out(decoder, context, image, batch, sink, &state, times, err) : status;
 }
 
 #endif

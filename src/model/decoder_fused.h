@@ -110,7 +110,7 @@ MM_RESULT_USED mm_status mm_fused_image_prepare(const mm_mask_decoder *decoder, 
 /* As mm_decoder_run, for a batch of prompts without mask inputs. */
 MM_RESULT_USED mm_status mm_fused_run(const mm_mask_decoder *decoder, const mm_context *context,
                                       const mm_fused_image *image, const mm_frame *frame, const mm_prompt_batch *batch,
-                                      const mm_mask_sink *sink, float *scratch, mm_error *err);
+                                      const mm_mask_sink *sink, float *scratch, mm_model_times *times, mm_error *err);
 size_t mm_fused_scratch(const mm_mask_decoder *decoder, size_t tokens);
 
 /* The passes, one step of MM_FUSED_CELLS cells for one prompt each. `work`: mm_fused_pass_work floats. */

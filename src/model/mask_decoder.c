@@ -1,5 +1,6 @@
 #include "model/mask_decoder.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -230,8 +231,9 @@ mm_status mm_decoder_predict_iou(const mm_mask_decoder *decoder, const mm_contex
 
 mm_status mm_decoder_run(const mm_mask_decoder *decoder, const mm_context *context, const mm_image_side *side,
                          const mm_frame *frame, const mm_prompt_batch *batch, const mm_mask_sink *sink, float *scratch,
-                         mm_error *err)
+                         mm_model_times *times, mm_error *err)
 {
+    const double start = omp_get_wtime();
     const size_t masks = decoder->arch->decoder.mask_tokens;
     const size_t plane = 16 * (size_t)decoder->arch->embedding_side * decoder->arch->embedding_side;
     const bool shared = !batch->prompts[0].mask_input;
@@ -246,12 +248,15 @@ mm_status mm_decoder_run(const mm_mask_decoder *decoder, const mm_context *conte
         status = transform(decoder, context, side, shared, &state, err);
     if (status == MM_OK)
         status = mm_decoder_predict_iou(decoder, context, &state, err);
+    times->to_iou += omp_get_wtime() - start;
     for (size_t p = 0; p < batch->count && status == MM_OK; p++) {
         const uint32_t all = (1u << masks) - 1;
         const uint32_t wanted = sink->select(sink->user, batch->first + p, state.iou + p * masks) & all;
         if (!wanted)
             continue;
+        const double selected = omp_get_wtime();
         status = mm_decoder_upscale(decoder, context, p, wanted, &state, err);
+        times->upscale += omp_get_wtime() - selected;
         for (uint32_t k = 0; k < masks && status == MM_OK; k++)
             if (wanted >> k & 1u)
                 status = sink->take(sink->user, batch->first + p, k, state.logits + k * plane, err);

@@ -78,10 +78,10 @@ typedef struct mm_prompt_batch {
 enum { MM_DECODER_BATCH = 4 };
 
 /* Decode a batch on the calling thread and hand the results to the sink. `scratch` holds
- * mm_decoder_scratch(decoder, tokens) floats. */
+ * mm_decoder_scratch(decoder, tokens) floats. The time taken is added to times->to_iou and times->upscale. */
 MM_RESULT_USED mm_status mm_decoder_run(const mm_mask_decoder *decoder, const mm_context *context,
                                         const mm_image_side *side, const mm_frame *frame, const mm_prompt_batch *batch,
-                                        const mm_mask_sink *sink, float *scratch, mm_error *err);
+                                        const mm_mask_sink *sink, float *scratch, mm_model_times *times, mm_error *err);
 size_t mm_decoder_scratch(const mm_mask_decoder *decoder, size_t tokens);
 
 #endif

@@ -32,6 +32,7 @@ struct mm_embedding {
     const mm_model *model;
     mm_arena arena;
     mm_frame frame;
+    mm_model_times times;
     mm_image_side side;
     mm_fused_image fused;   /* where the decoder is fused */
     float *memory;          /* the encoder's activations */
@@ -215,10 +216,14 @@ mm_status mm_model_encode(const mm_model *model, mm_image_view image, mm_embeddi
     if (!frame.input_width || !frame.input_height)
         return mm_fail(err, MM_ERR_UNSUPPORTED, "%ux%u pixels are too thin for a model input of %u", image.width,
                        image.height, model->arch.image_size);
+    mm_model_times *times = &embedding->times;
+    const double start = omp_get_wtime();
     mm_image resized = {0};
     mm_status status = mm_image_resize_bilinear(image, frame.input_width, frame.input_height, &resized, err);
     if (status != MM_OK)
         return status;
+    const double encoding = omp_get_wtime();
+    *times = (mm_model_times){.resize = encoding - start};
     const mm_context context = context_of(model, embedding->scratch, embedding->converted);
     if (model->arch.family == MM_FAMILY_VIT)
         status = mm_vit_encode(&model->encoder.vit, &context, mm_image_whole(&resized), embedding->memory,
@@ -229,11 +234,19 @@ mm_status mm_model_encode(const mm_model *model, mm_image_view image, mm_embeddi
     mm_image_free(&resized);
     if (status != MM_OK)
         return status;
+    const double encoded = omp_get_wtime();
+    times->encoder = encoded - encoding;
     embedding->frame = frame;
     status = mm_image_side_prepare(&model->decoder, &context, &embedding->side, embedding->memory, err);
     if (status == MM_OK && model->decoder.fused)
         status = mm_fused_image_prepare(&model->decoder, &context, &embedding->side, &embedding->fused, err);
+    times->image_side = omp_get_wtime() - encoded;
     return status;
+}
+
+mm_model_times mm_embedding_times(const mm_embedding *embedding)
+{
+    return embedding->times;
 }
 
 mm_frame mm_embedding_frame(const mm_embedding *embedding)
@@ -322,7 +335,9 @@ mm_status mm_model_decode(const mm_model *model, mm_embedding *embedding, const 
         return result;
     }
     bool stop = false;
-#pragma omp parallel for num_threads((int)model->kernels.threads) schedule(dynamic)
+    const int threads = (int)(batch_count < model->kernels.threads ? batch_count : model->kernels.threads);
+    double to_iou = 0, upscale = 0; /* summed over threads */
+#pragma omp parallel for num_threads(threads) schedule(dynamic) reduction(+ : to_iou, upscale)
     for (size_t b = 0; b < batch_count; b++) {
         bool stopped;
 #pragma omp atomic read
@@ -331,12 +346,16 @@ mm_status mm_model_decode(const mm_model *model, mm_embedding *embedding, const 
             continue;
         float *memory = embedding->decoder_memory[omp_get_thread_num()];
         const mm_context context = context_of(model, NULL, embedding->converted);
+        mm_model_times taken = {0};
         mm_error own = {0};
         const mm_status status =
             is_fused(model, &batches[b])
-                ? mm_fused_run(&model->decoder, &context, &embedding->fused, &embedding->frame, &batches[b], sink, memory, &own)
+                ? mm_fused_run(&model->decoder, &context, &embedding->fused, &embedding->frame, &batches[b], sink, memory,
+                               &taken, &own)
                 : mm_decoder_run(&model->decoder, &context, &embedding->side, &embedding->frame, &batches[b], sink,
-                                 memory, &own);
+                                 memory, &taken, &own);
+        to_iou += taken.to_iou;
+        upscale += taken.upscale;
         if (status == MM_OK)
             continue;
 #pragma omp critical(mm_decode_failure)
@@ -345,5 +364,7 @@ mm_status mm_model_decode(const mm_model *model, mm_embedding *embedding, const 
         stop = true;
     }
     free(batches);
+    embedding->times.to_iou += to_iou / threads;
+    embedding->times.upscale += upscale / threads;
     return result;
 }

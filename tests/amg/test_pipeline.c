@@ -261,6 +261,44 @@ START_TEST(failures_are_handed_on_and_leave_nothing)
 }
 END_TEST
 
+/* The threshold for a share of the prompts, over all crops, keeps that share, but for scores that are equal there: the
+ * fake's are whole 1024ths. */
+START_TEST(a_share_of_the_prompts_keeps_a_mask)
+{
+    static const double shares[] = {0, 0.25, 0.4, 1};
+    mm_amg_params p = mm_amg_defaults();
+    p.points_per_side = 6;
+    p.crop_n_layers = 1;
+    mm_image image;
+    ck_assert_int_eq(mm_image_new(160, 120, &image, NULL), MM_OK);
+    memset(image.pixels, 0, 160 * 120 * 3);
+    for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
+        fake_model model = {.salt = 9, .threads = 2};
+        const mm_predictor predictor = {&model, 4, fake_set_image, fake_decode};
+        float *best;
+        size_t count;
+        ck_assert_int_eq(mm_amg_listen(&predictor, &p, mm_image_whole(&image), &best, &count, NULL), MM_OK);
+        ck_assert_uint_eq(count, 5 * 36);
+        p.pred_iou_thresh = mm_amg_keep_threshold(best, count, shares[i]);
+        size_t above = 0;
+        for (size_t b = 0; b < count; b++)
+            above += !(p.pred_iou_thresh > 0) || best[b] > p.pred_iou_thresh;
+        free(best);
+        const size_t wanted = (size_t)(shares[i] * (double)count + 0.5);
+        ck_assert(above <= wanted && above + 3 >= wanted);
+        model = (fake_model){.salt = 9, .threads = 2};
+        mm_annotations found;
+        ck_assert_int_eq(run(&model, &p, 160, 120, &found, NULL), MM_OK);
+        ck_assert_uint_eq(found.crops, 5);
+        ck_assert_uint_eq(found.prompts, count);
+        ck_assert_uint_eq(found.prompts_kept, above);
+        ck_assert(found.funnel.after_iou >= found.prompts_kept);
+        mm_annotations_free(&found);
+    }
+    mm_image_free(&image);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("amg/pipeline");
@@ -272,6 +310,7 @@ int main(void)
     tcase_add_test(tests, masks_of_nearly_the_whole_frame_are_dropped);
     tcase_add_test(tests, masks_of_small_pieces_only_are_dropped_when_asked);
     tcase_add_test(tests, failures_are_handed_on_and_leave_nothing);
+    tcase_add_test(tests, a_share_of_the_prompts_keeps_a_mask);
     suite_add_tcase(suite, tests);
     return mm_check_main(suite);
 }

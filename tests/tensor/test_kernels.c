@@ -57,6 +57,16 @@ START_TEST(a_threaded_product_equals_a_single_one)
 }
 END_TEST
 
+START_TEST(a_peak_is_a_rate)
+{
+    mm_kernels kernels = {.threads = 1};
+    double gflops = 0;
+    ck_assert_int_eq(mm_kernels_resolve(&kernels, NULL), MM_OK);
+    ck_assert_int_eq(mm_kernels_peak(&kernels, &gflops, NULL), MM_OK);
+    ck_assert(isfinite(gflops) && gflops > 0);
+}
+END_TEST
+
 START_TEST(what_is_not_there_is_refused)
 {
     mm_error err = {0};
@@ -282,6 +292,7 @@ int main(void)
     Suite *suite = suite_create("tensor/kernels");
     TCase *tests = tcase_create("kernels");
     tcase_set_timeout(tests, 60);
+    tcase_add_test(tests, a_peak_is_a_rate);
     tcase_add_test(tests, both_backends_pass_the_self_check);
     tcase_add_test(tests, a_threaded_product_equals_a_single_one);
     tcase_add_test(tests, what_is_not_there_is_refused);
