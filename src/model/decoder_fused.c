@@ -13,6 +13,7 @@ mm_fused_sizes mm_fused_sizes_of(const mm_mask_decoder *decoder, size_t tokens)
     const mm_arch *arch = decoder->arch;
     const size_t cells = (size_t)arch->embedding_side * arch->embedding_side;
     mm_fused_sizes sizes = {.tokens = tokens,
+                            .outputs = 1 + (size_t)arch->decoder.mask_tokens,
                             .heads = arch->decoder.num_heads,
                             .inner = arch->decoder.cross_dim,
                             .channels = arch->prompt_embed_dim,
@@ -151,7 +152,14 @@ static mm_status project(const mm_context *context, const mm_linear *linear, boo
 static void make_matrix(const fused_state *state, const float *x, const float *y, const float *constant, mm_pair *matrix)
 {
     mm_fused_expand(&state->sizes, y, constant, state->sizes.inner, state->expanded);
-    mm_fused_matrix(&state->sizes, x, state->expanded, state->matrix_work, matrix);
+    mm_fused_matrix(&state->sizes, x, state->expanded, false, state->matrix_work, matrix);
+}
+
+/* The triangle of v . constant . v */
+static void make_triangle(const fused_state *state, const float *v, const float *constant, mm_pair *matrix)
+{
+    mm_fused_expand(&state->sizes, v, constant, state->sizes.inner, state->expanded);
+    mm_fused_matrix(&state->sizes, v, state->expanded, true, state->matrix_work, matrix);
 }
 
 static float reduce(const float parts[16])
@@ -169,14 +177,15 @@ static void add_outer(const fused_state *state, const float *outer, const float 
     mm_fused_add_outer(&state->sizes, outer, state->expanded, state->mixed);
 }
 
-/* Rows of work[0][R][c] of one prompt from state->mixed and a constant bias (NULL: none). */
-static void place_mixed(fused_state *state, size_t prompt, const float *bias)
+/* Rows of work[0][R][c] of one prompt from state->mixed and a constant bias (NULL: none); zeros for tokens that did not
+ * look. */
+static void place_mixed(fused_state *state, size_t prompt, size_t tokens, const float *bias)
 {
     const mm_fused_sizes *sizes = &state->sizes;
     const mm_fused_gathering *g = &state->prompts[prompt].gathering;
     float *rows = state->tokens.work[0] + prompt * sizes->tokens * sizes->inner;
     for (size_t j = 0; j < sizes->vectors; j++) {
-        const float scale = 1 / reduce(g->sum + 16 * j);
+        const float scale = j % sizes->tokens < tokens ? 1 / reduce(g->sum + 16 * j) : 0;
         const size_t head = j / sizes->tokens * sizes->dim;
         float *to = rows + j % sizes->tokens * sizes->inner + head;
         for (size_t i = 0; i < sizes->dim; i++)
@@ -213,7 +222,7 @@ static mm_status first_look(const mm_mask_decoder *decoder, const mm_context *co
             mm_fused_pass1(sizes, image, &state->prompts[p], first, state->pass_work);
     for (size_t p = 0; p < state->tokens.prompts; p++) {
         begin_mixed(state, p);
-        place_mixed(state, p, NULL); /* the shared values carry their bias */
+        place_mixed(state, p, sizes->tokens, NULL); /* the shared values carry their bias */
     }
     return MM_OK;
 }
@@ -265,7 +274,7 @@ static mm_status second_look(const mm_mask_decoder *decoder, const mm_context *c
         take_vectors(state, p, state->tokens.work[3], scale, prompt->scaled_query);
         mm_fused_vectors(sizes, prompt->scaled_query, prompt->query2);
         make_matrix(state, prompt->scaled_query, value, fused->key2_1, prompt->key2_1);
-        make_matrix(state, value, value, fused->norm_11, prompt->norm_11);
+        make_triangle(state, value, fused->norm_11, prompt->norm_11);
         mm_fused_begin_gathering(sizes, &prompt->gathering);
     }
     for (size_t first = 0; first < sizes->padded; first += MM_FUSED_CELLS)
@@ -274,7 +283,7 @@ static mm_status second_look(const mm_mask_decoder *decoder, const mm_context *c
     for (size_t p = 0; p < state->tokens.prompts; p++) {
         begin_mixed(state, p);
         add_outer(state, state->prompts[p].gathering.outer1, state->prompts[p].value1_f32, fused->value2_1);
-        place_mixed(state, p, fused->value2_bias);
+        place_mixed(state, p, sizes->tokens, fused->value2_bias);
     }
     return MM_OK;
 }
@@ -291,9 +300,9 @@ static mm_status final_look(const mm_mask_decoder *decoder, const mm_context *co
         mm_fused_prompt *prompt = &state->prompts[p];
         const float *value1 = prompt->value1_f32, *value2 = prompt->value2_f32;
         make_matrix(state, prompt->scaled_query, value1, fused->query2_1, prompt->query2_1);
-        make_matrix(state, value1, value1, fused->norm1_11, prompt->norm1_11);
+        make_triangle(state, value1, fused->norm1_11, prompt->norm1_11);
         make_matrix(state, value2, value1, fused->norm1_12, prompt->norm1_12);
-        make_matrix(state, value2, value2, fused->norm_22, prompt->norm_22);
+        make_triangle(state, value2, fused->norm_22, prompt->norm_22);
         dot_vectors(sizes, value1, fused->c_1, prompt->c_1);
         dot_vectors(sizes, value2, fused->c_2, prompt->c_2);
     }
@@ -322,7 +331,7 @@ static mm_status final_look(const mm_mask_decoder *decoder, const mm_context *co
             for (size_t i = 0; i < sizes->dim; i++)
                 state->mixed[j * sizes->dim + i] += share * fused->value3_c[j / sizes->tokens * sizes->dim + i];
         }
-        place_mixed(state, p, fused->value3_bias);
+        place_mixed(state, p, sizes->outputs, fused->value3_bias);
     }
     return mm_decoder_add_attention(context, &decoder->final, &decoder->norm_final, sizes->channels, &state->tokens, err);
 }

@@ -88,6 +88,7 @@ typedef struct mm_fused_prompt {
 
 typedef struct mm_fused_sizes {
     size_t tokens, heads, dim, inner;  /* T, H, d, c */
+    size_t outputs;                    /* the first tokens of T, which the final attention is for: IoU and masks */
     size_t vectors, pairs, wide;       /* J; ceil(J / 2); J rounded up to 32 */
     size_t channels, cells, padded;    /* D; N, and N rounded up to MM_FUSED_CELLS */
     float eps1, eps2;
@@ -132,8 +133,10 @@ void mm_fused_pack_plane(const float *x, size_t row, size_t cells, size_t channe
 /* What a prompt's vectors make of a checkpoint's constants. x[J][d] and y[J][d] are f32, `constant` is [c][n].
  * expanded[J][n]: row j is sum_i y_j[i] constant[h d + i]. */
 void mm_fused_expand(const mm_fused_sizes *sizes, const float *y, const float *constant, size_t n, float *expanded);
-/* matrix[J][pairs]: x_j . expanded_j' in the channels of j's head, for n = c. `work`: (c + 1) 2 pairs floats. */
-void mm_fused_matrix(const mm_fused_sizes *sizes, const float *x, const float *expanded, float *work, mm_pair *matrix);
+/* matrix[J][pairs]: x_j . expanded_j' in the channels of j's head, for n = c. Of a symmetric one that is only used in a
+ * quadratic form, `triangle` takes what stands before j's head to the other side. `work`: (c + 1) 2 pairs floats. */
+void mm_fused_matrix(const mm_fused_sizes *sizes, const float *x, const float *expanded, bool triangle, float *work,
+                     mm_pair *matrix);
 /* matrix[n][pairs]: expanded transposed. */
 void mm_fused_columns(const mm_fused_sizes *sizes, const float *expanded, size_t n, mm_pair *matrix);
 /* vectors[J][d / 2] of x[J][d]. */

@@ -85,20 +85,21 @@ static const mm_pair *plane_at(const step *s, const mm_pair *plane, size_t head)
     return plane + s->cell * s->sizes->inner / 2 + head * s->sizes->dim / 2 * HALF;
 }
 
-/* The rows of all heads in blocks of at most ROWS that do not cross a head: body(rows, head, j). */
-#define FOR_BLOCKS(s, body)                                                                                            \
+/* The rows of the first `count` tokens of all heads, in blocks of at most ROWS that do not cross a head: body(rows, s, head,
+ * j). Constant numbers of rows make register tiles. */
+#define FOR_BLOCKS(count, s, body)                                                                                     \
     for (size_t head = 0; head < (s)->sizes->heads; head++)                                                            \
-        for (size_t t = 0; t < (s)->sizes->tokens;) {                                                                  \
-            const size_t left = (s)->sizes->tokens - t, j = head * (s)->sizes->tokens + t;                             \
+        for (size_t t = 0; t < (count);) {                                                                             \
+            const size_t left = (count)-t, j = head * (s)->sizes->tokens + t;                                          \
             if (left >= 8) {                                                                                           \
                 body(8, s, head, j);                                                                                   \
                 t += 8;                                                                                                \
             } else if (left == 7) {                                                                                    \
                 body(7, s, head, j);                                                                                   \
                 t += 7;                                                                                                \
-            } else if (left >= 4) {                                                                                    \
-                body(4, s, head, j);                                                                                   \
-                t += 4;                                                                                                \
+            } else if (left >= 5) {                                                                                    \
+                body(5, s, head, j);                                                                                   \
+                t += 5;                                                                                                \
             } else {                                                                                                   \
                 body(1, s, head, j);                                                                                   \
                 t += 1;                                                                                                \
@@ -111,6 +112,14 @@ MM_INLINE void meet_plane(size_t rows, const step *s, size_t head, size_t j, con
 {
     const size_t half_dim = s->sizes->dim / 2;
     multiply_add(rows, x + j * half_dim, half_dim, plane_at(s, plane, head), HALF, half_dim, t);
+}
+
+/* The same of a triangle: what stands before the head's own vectors is zero. */
+MM_INLINE void meet_triangle(size_t rows, const step *s, size_t head, size_t j, const mm_pair *matrix, const mm_pair *a,
+                             tile *t)
+{
+    const size_t pairs = s->sizes->pairs, skipped = head * s->sizes->tokens / 2;
+    multiply_add(rows, matrix + j * pairs + skipped, pairs, a + skipped * HALF, HALF, pairs - skipped, t);
 }
 
 /* row j of a matrix . a */
@@ -195,7 +204,7 @@ MM_INLINE void norm1(size_t rows, step *s, size_t head, size_t j)
     tile t;
     clear(rows, &t);
     meet_plane(rows, s, head, j, s->prompt->value1, s->image->norm1, &t);
-    meet_weights(rows, s, j, s->prompt->norm_11, s->a1, &t);
+    meet_triangle(rows, s, head, j, s->prompt->norm_11, s->a1, &t);
     add_to_norm(rows, s, s->exact + j * HALF, &t);
 }
 
@@ -205,7 +214,7 @@ MM_INLINE void norm2_first(size_t rows, step *s, size_t head, size_t j)
     tile t;
     clear(rows, &t);
     meet_plane(rows, s, head, j, s->prompt->value1, s->image->norm11, &t);
-    meet_weights(rows, s, j, s->prompt->norm1_11, s->a1, &t);
+    meet_triangle(rows, s, head, j, s->prompt->norm1_11, s->a1, &t);
     scale(rows, s->prompt->inverse1 + s->cell, &t);
     add_constant(rows, s->prompt->c_1 + j, &t);
     scale(rows, s->prompt->inverse1 + s->cell, &t);
@@ -221,7 +230,7 @@ MM_INLINE void norm2_second(size_t rows, step *s, size_t head, size_t j)
     meet_weights(rows, s, j, s->prompt->norm1_12, s->a1, &t);
     scale(rows, s->prompt->inverse1 + s->cell, &t);
     add_constant(rows, s->prompt->c_2 + j, &t);
-    meet_weights(rows, s, j, s->prompt->norm_22, s->a2, &t);
+    meet_triangle(rows, s, head, j, s->prompt->norm_22, s->a2, &t);
     add_to_norm(rows, s, s->exact + j * HALF, &t);
 }
 
@@ -306,11 +315,13 @@ MM_INLINE __mmask16 lanes_before(size_t count, size_t first)
 }
 
 /* One step of the softmax over the cells, logits times log2(e): out1 = bf16(w r1 r2), out2 = bf16(w r2), [J][CELLS]; where r1
- * or r2 is NULL it counts as 1, and without r2 there is no out2. */
-static void weigh(const mm_fused_sizes *sizes, const mm_fused_gathering *g, const float *logits, size_t cells,
-                  const float *r1, const float *r2, mm_bf16 *out1, mm_bf16 *out2)
+ * or r2 is NULL it counts as 1, and without r2 there is no out2. Of each head the first `tokens` tokens. */
+static void weigh(const mm_fused_sizes *sizes, size_t tokens, const mm_fused_gathering *g, const float *logits,
+                  size_t cells, const float *r1, const float *r2, mm_bf16 *out1, mm_bf16 *out2)
 {
     for (size_t j = 0; j < sizes->vectors; j++) {
+        if (j % sizes->tokens >= tokens)
+            continue;
         __m512 x[CELLS / 16];
         for (size_t i = 0; i < CELLS / 16; i++)
             x[i] = _mm512_mask_loadu_ps(_mm512_set1_ps(nothing), lanes_before(cells, 16 * i), logits + j * CELLS + 16 * i);
@@ -430,16 +441,16 @@ MM_INLINE void add_outer(size_t rows, const summing *s, size_t head, size_t j)
     }
 }
 
-static void sum_values(const mm_fused_sizes *sizes, const mm_bf16 *weights, const mm_pair *values, size_t first, float *sums)
+static void sum_values(const mm_fused_sizes *sizes, size_t tokens, const mm_bf16 *weights, const mm_pair *values, size_t first, float *sums)
 {
     const summing s = {sizes, (const mm_pair *)weights, values + first * sizes->inner / 2, sums};
-    FOR_BLOCKS(&s, add_values)
+    FOR_BLOCKS(tokens, &s, add_values)
 }
 
-static void sum_outer(const mm_fused_sizes *sizes, const mm_bf16 *weights, const mm_pair *turned, float *sums)
+static void sum_outer(const mm_fused_sizes *sizes, size_t tokens, const mm_bf16 *weights, const mm_pair *turned, float *sums)
 {
     const summing s = {sizes, (const mm_pair *)weights, turned, sums};
-    FOR_BLOCKS(&s, add_outer)
+    FOR_BLOCKS(tokens, &s, add_outer)
 }
 
 void mm_fused_begin_gathering(const mm_fused_sizes *sizes, mm_fused_gathering *g)
@@ -498,10 +509,10 @@ void mm_fused_pass1(const mm_fused_sizes *sizes, const mm_fused_image *image, mm
     const workspace w = lay_out(sizes, work);
     for (size_t half = 0; half < CELLS; half += HALF) {
         const step s = begin_half(sizes, NULL, image, prompt, first + half, half, &w);
-        FOR_BLOCKS(&s, image_logits1)
+        FOR_BLOCKS(sizes->tokens, &s, image_logits1)
     }
-    weigh(sizes, &prompt->gathering, w.logits, cells_left(sizes, first), NULL, NULL, w.out1, NULL);
-    sum_values(sizes, w.out1, image->value1, first, prompt->gathering.values);
+    weigh(sizes, sizes->tokens, &prompt->gathering, w.logits, cells_left(sizes, first), NULL, NULL, w.out1, NULL);
+    sum_values(sizes, sizes->tokens, w.out1, image->value1, first, prompt->gathering.values);
 }
 
 void mm_fused_pass2(const mm_fused_sizes *sizes, const mm_fused_weights *weights, const mm_fused_image *image,
@@ -512,18 +523,18 @@ void mm_fused_pass2(const mm_fused_sizes *sizes, const mm_fused_weights *weights
     for (size_t half = 0; half < CELLS; half += HALF) {
         const size_t cell = first + half;
         step s = begin_half(sizes, weights, image, prompt, cell, half, &w);
-        FOR_BLOCKS(&s, token_logits1)
+        FOR_BLOCKS(sizes->tokens, &s, token_logits1)
         softmax_tokens(&s);
         pack_weights(&s, s.a1);
         memcpy(s.norm, image->u_norm + cell, sizeof s.norm);
-        FOR_BLOCKS(&s, norm1)
+        FOR_BLOCKS(sizes->tokens, &s, norm1)
         invert_norm(&s, sizes->eps1, prompt->inverse1 + cell);
-        FOR_BLOCKS(&s, image_logits2)
+        FOR_BLOCKS(sizes->tokens, &s, image_logits2)
     }
-    weigh(sizes, g, w.logits, cells_left(sizes, first), prompt->inverse1 + first, NULL, w.out1, NULL);
-    sum_values(sizes, w.out1, image->value2, first, g->values);
+    weigh(sizes, sizes->tokens, g, w.logits, cells_left(sizes, first), prompt->inverse1 + first, NULL, w.out1, NULL);
+    sum_values(sizes, sizes->tokens, w.out1, image->value2, first, g->values);
     turn(sizes, prompt->weights1 + first * sizes->pairs, w.turned);
-    sum_outer(sizes, w.out1, w.turned, g->outer1);
+    sum_outer(sizes, sizes->tokens, w.out1, w.turned, g->outer1);
 }
 
 /* |x_2|^2 without the sums over j: r_1^2 |u'|^2 + r_1 2 u' . c + |c|^2 */
@@ -548,20 +559,20 @@ void mm_fused_pass3(const mm_fused_sizes *sizes, const mm_fused_weights *weights
         step s = begin_half(sizes, weights, image, prompt, cell, half, &w);
         begin_norm2(&s);
         unpack_weights(&s, s.a1);
-        FOR_BLOCKS(&s, norm2_first)
-        FOR_BLOCKS(&s, token_logits2)
+        FOR_BLOCKS(sizes->tokens, &s, norm2_first)
+        FOR_BLOCKS(sizes->tokens, &s, token_logits2)
         softmax_tokens(&s);
         pack_weights(&s, s.a2);
-        FOR_BLOCKS(&s, norm2_second)
+        FOR_BLOCKS(sizes->tokens, &s, norm2_second)
         invert_norm(&s, sizes->eps2, prompt->inverse2 + cell);
-        FOR_BLOCKS(&s, image_logits3)
+        FOR_BLOCKS(sizes->outputs, &s, image_logits3)
     }
-    weigh(sizes, g, w.logits, cells_left(sizes, first), prompt->inverse1 + first, prompt->inverse2 + first, w.out1, w.out2);
-    sum_values(sizes, w.out1, image->value3, first, g->values);
+    weigh(sizes, sizes->outputs, g, w.logits, cells_left(sizes, first), prompt->inverse1 + first, prompt->inverse2 + first, w.out1, w.out2);
+    sum_values(sizes, sizes->outputs, w.out1, image->value3, first, g->values);
     turn(sizes, prompt->weights1 + first * sizes->pairs, w.turned);
-    sum_outer(sizes, w.out1, w.turned, g->outer1);
+    sum_outer(sizes, sizes->outputs, w.out1, w.turned, g->outer1);
     turn(sizes, prompt->weights2 + first * sizes->pairs, w.turned);
-    sum_outer(sizes, w.out2, w.turned, g->outer2);
+    sum_outer(sizes, sizes->outputs, w.out2, w.turned, g->outer2);
 }
 
 #endif
