@@ -64,6 +64,8 @@ typedef struct mm_mask_sink {
     uint32_t (*select)(void *user, size_t prompt, const float *predicted_iou);
     /* logits[L][L], valid during the call. Anything but MM_OK stops the decoding. */
     mm_status (*take)(void *user, size_t prompt, uint32_t mask, const float *logits, mm_error *err);
+    /* Whether logits of the padding are wanted as well; else its rows, but for what interpolation reads, are -infinity. */
+    bool padding;
 } mm_mask_sink;
 
 MM_RESULT_USED mm_status mm_model_decode(const mm_model *model, mm_embedding *embedding, const mm_prompt *prompts,

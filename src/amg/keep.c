@@ -48,7 +48,7 @@ static mm_status decode(void *user, const mm_prompt *prompts, size_t count, cons
     l->best = grown;
     l->first = l->count;
     l->count += count;
-    const mm_mask_sink own = {l, hear, take_none};
+    const mm_mask_sink own = {.user = l, .select = hear, .take = take_none};
     return l->inner->decode(l->inner->user, prompts, count, &own, err);
 }
 

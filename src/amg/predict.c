@@ -198,7 +198,7 @@ mm_status mm_amg_predict(mm_prediction *prediction, mm_candidates *out, mm_error
     p.slots = calloc(g.count, p.outputs * sizeof *p.slots);
     if (!p.slots)
         status = mm_fail_memory(err, "the masks of a crop");
-    const mm_mask_sink sink = {&p, select_masks, take_mask};
+    const mm_mask_sink sink = {.user = &p, .select = select_masks, .take = take_mask};
     const double start = omp_get_wtime();
     if (!status)
         status = predictor->decode(predictor->user, g.prompts, g.count, &sink, err);

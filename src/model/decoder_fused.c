@@ -356,14 +356,14 @@ static mm_status make_hyper(const mm_mask_decoder *decoder, const mm_context *co
 
 /* The wanted masks of one prompt, to state->logits in the order of their numbers. */
 static void upscale(const mm_mask_decoder *decoder, const mm_fused_image *image, size_t p, uint32_t wanted,
-                    fused_state *state)
+                    size_t grid_rows, fused_state *state)
 {
     const mm_fused_sizes *sizes = &state->sizes;
     const size_t channels = sizes->channels, eighth = channels / 8, prompts = state->tokens.prompts;
     const mm_fused_prompt *prompt = &state->prompts[p];
     float *logits[MM_MAX_MASK_TOKENS], hyper[MM_MAX_MASK_TOKENS * 512];
     mm_fused_upscaling up = {.decoder = decoder, .up_1 = state->up_1, .up_2 = state->up_2, .hyper = hyper,
-                             .logits = logits};
+                             .grid_rows = grid_rows, .logits = logits};
     mm_fused_expand(sizes, prompt->value1_f32, decoder->fused->up_1, channels, state->expanded);
     mm_fused_columns(sizes, state->expanded, channels, state->up_1);
     mm_fused_expand(sizes, prompt->value2_f32, decoder->fused->up_2, channels, state->expanded);
@@ -378,22 +378,25 @@ static void upscale(const mm_mask_decoder *decoder, const mm_fused_image *image,
 }
 
 static mm_status hand_out(const mm_mask_decoder *decoder, const mm_context *context, const mm_fused_image *image,
-                          const mm_prompt_batch *batch, const mm_mask_sink *sink, fused_state *state,
+                          const mm_frame *frame, const mm_prompt_batch *batch, const mm_mask_sink *sink, fused_state *state,
                           mm_model_times *times, mm_error *err)
 {
     const size_t masks = decoder->arch->decoder.mask_tokens, plane = 16 * state->sizes.cells;
     const uint32_t all = (1u << masks) - 1;
+    const size_t grid_rows = mm_decoder_grid_rows(frame, sink->padding);
     uint32_t wanted[MM_FUSED_BATCH], any = 0;
     for (size_t p = 0; p < batch->count; p++)
         any |= wanted[p] = sink->select(sink->user, batch->first + p, state->tokens.iou + p * masks) & all;
     double start = omp_get_wtime();
     mm_status status = make_hyper(decoder, context, any, state, err);
     times->upscale += omp_get_wtime() - start;
+    for (size_t k = 0; any && k < masks; k++)
+        mm_decoder_clear_padding(frame, grid_rows, state->logits + k * plane);
     for (size_t p = 0; p < batch->count && status == MM_OK; p++) {
         if (!wanted[p])
             continue;
         start = omp_get_wtime();
-        upscale(decoder, image, p, wanted[p], state);
+        upscale(decoder, image, p, wanted[p], grid_rows, state);
         times->upscale += omp_get_wtime() - start;
         size_t at = 0;
         for (uint32_t k = 0; k < masks && status == MM_OK; k++)
@@ -424,7 +427,7 @@ mm_status mm_fused_run(const mm_mask_decoder *decoder, const mm_context *context
     if (status == MM_OK)
         status = mm_decoder_predict_iou(decoder, context, &state.tokens, err);
     times->to_iou += omp_get_wtime() - start;
-    return status == MM_OK ? hand_out(decoder, context, image, batch, sink, &state, times, err) : status;
+    return status == MM_OK ? hand_out(decoder, context, image, frame, batch, sink, &state, times, err) : status;
 }
 
 #endif

@@ -28,7 +28,7 @@
 typedef uint32_t mm_pair;
 
 /* Cells of a pass's step, and of a half of it, which is what the registers hold. Tokens of a prompt, prompts of a batch. */
-enum { MM_FUSED_CELLS = 64, MM_FUSED_HALF = 32, MM_FUSED_MAX_TOKENS = 16, MM_FUSED_BATCH = 4 };
+enum { MM_FUSED_CELLS = 64, MM_FUSED_HALF = 32, MM_FUSED_MAX_TOKENS = 16, MM_FUSED_BATCH = 8 };
 
 /* Constants of a checkpoint, made at load. Matrices that meet values or queries are f32 and transposed: row i is what
  * channel i of the c channels of values is worth. */
@@ -150,6 +150,7 @@ typedef struct mm_fused_upscaling {
     const mm_pair *up_1, *up_2; /* [D][pairs]: of this prompt's values */
     const float *hyper;
     size_t masks;
+    size_t grid_rows; /* that are wanted */
     float *const *logits;
 } mm_fused_upscaling;
 void mm_fused_upscale(const mm_fused_sizes *sizes, const mm_fused_image *image, const mm_fused_prompt *prompt,

@@ -127,10 +127,35 @@ static void finish_subpixel(const step *s, size_t sub, size_t channels, float *t
     }
 }
 
+/* Four columns of 16 cells, x[column], to a row of 64 logits. */
+static void place_row(const float *x, float *to)
+{
+    const __m512 x0 = _mm512_loadu_ps(x), x1 = _mm512_loadu_ps(x + HALF);
+    const __m512 x2 = _mm512_loadu_ps(x + 4 * HALF), x3 = _mm512_loadu_ps(x + 5 * HALF);
+    const __m512d low01 = (__m512d)_mm512_unpacklo_ps(x0, x1), high01 = (__m512d)_mm512_unpackhi_ps(x0, x1);
+    const __m512d low23 = (__m512d)_mm512_unpacklo_ps(x2, x3), high23 = (__m512d)_mm512_unpackhi_ps(x2, x3);
+    /* 128-bit lane l of cell[k] holds the four columns of cell 4 l + k. */
+    const __m512 cell0 = (__m512)_mm512_unpacklo_pd(low01, low23), cell1 = (__m512)_mm512_unpackhi_pd(low01, low23);
+    const __m512 cell2 = (__m512)_mm512_unpacklo_pd(high01, high23), cell3 = (__m512)_mm512_unpackhi_pd(high01, high23);
+    const __m512 a = _mm512_shuffle_f32x4(cell0, cell1, 0x44), b = _mm512_shuffle_f32x4(cell2, cell3, 0x44);
+    const __m512 c = _mm512_shuffle_f32x4(cell0, cell1, 0xee), d = _mm512_shuffle_f32x4(cell2, cell3, 0xee);
+    _mm512_storeu_ps(to, _mm512_shuffle_f32x4(a, b, 0x88));
+    _mm512_storeu_ps(to + 16, _mm512_shuffle_f32x4(a, b, 0xdd));
+    _mm512_storeu_ps(to + 32, _mm512_shuffle_f32x4(c, d, 0x88));
+    _mm512_storeu_ps(to + 48, _mm512_shuffle_f32x4(c, d, 0xdd));
+}
+
 /* values[16][32], sub-pixels of the first and the second convolution, to their places in logits[L][L]. */
 static void place(const float *values, size_t first, size_t cells, size_t side, float *logits)
 {
     const size_t low_res = 4 * side;
+    if (side % HALF == 0) {
+        float *at = logits + first / side * 4 * low_res + first % side * 4;
+        for (size_t row = 0; row < 4; row++) /* of the first convolution's two rows, and of the second's in each */
+            for (size_t i = 0; i < HALF; i += 16)
+                place_row(values + (8 * (row / 2) + 2 * (row % 2)) * HALF + i, at + row * low_res + 4 * i);
+        return;
+    }
     for (size_t i = 0; i < cells; i++) {
         float *at = logits + (first + i) / side * 4 * low_res + (first + i) % side * 4;
         for (size_t a = 0; a < 4; a++)
@@ -151,7 +176,8 @@ void mm_fused_upscale(const mm_fused_sizes *sizes, const mm_fused_image *image, 
     step s = {.sizes = sizes, .image = image, .prompt = prompt, .up = up, .weights = up->decoder->fused, .first = work};
     s.packed = (mm_pair *)(work + HALF * quarter);
     s.logits = work + HALF * (quarter + eighth);
-    for (s.cell = 0; s.cell < sizes->cells; s.cell += HALF) {
+    const size_t side = up->decoder->arch->embedding_side, cells = up->grid_rows * side;
+    for (s.cell = 0; s.cell < cells; s.cell += HALF) {
         for (size_t a = 0; a < 4; a++) {
             for (size_t o = 0; o < quarter; o += ROWS)
                 upscale_rows(&s, a * quarter + o, s.first + o * HALF);
@@ -159,10 +185,9 @@ void mm_fused_upscale(const mm_fused_sizes *sizes, const mm_fused_image *image, 
             for (size_t b = 0; b < 4; b++)
                 finish_subpixel(&s, b, eighth, s.logits + (4 * a + b) * HALF);
         }
-        const size_t left = sizes->cells - s.cell;
+        const size_t left = cells - s.cell;
         for (size_t m = 0; m < up->masks; m++)
-            place(s.logits + m * 16 * HALF, s.cell, left < HALF ? left : HALF, up->decoder->arch->embedding_side,
-                  up->logits[m]);
+            place(s.logits + m * 16 * HALF, s.cell, left < HALF ? left : HALF, side, up->logits[m]);
     }
 }
 

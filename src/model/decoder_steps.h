@@ -84,9 +84,14 @@ MM_RESULT_USED mm_status mm_decoder_image_pass(const mm_mask_decoder *decoder, c
                                                const mm_decoder_layer *layer, const mm_image_side *side, bool shared,
                                                mm_decoder_state *state, mm_error *err);
 
-/* Logits of the masks in the set `wanted` of prompt p, into state->logits[mask][L][L]. */
+/* Grid rows whose logits are needed: all, or those that masks of the image are interpolated from. */
+size_t mm_decoder_grid_rows(const mm_frame *frame, bool padding);
+/* logits[L][L] beyond so many grid rows become -infinity. */
+void mm_decoder_clear_padding(const mm_frame *frame, size_t grid_rows, float *logits);
+
+/* Logits of the masks in the set `wanted` of prompt p, into the first grid rows of state->logits[mask][L][L]. */
 MM_RESULT_USED mm_status mm_decoder_upscale(const mm_mask_decoder *decoder, const mm_context *context, size_t prompt,
-                                            uint32_t wanted, mm_decoder_state *state, mm_error *err);
+                                            uint32_t wanted, size_t grid_rows, mm_decoder_state *state, mm_error *err);
 /* Grid rows that are upscaled together. */
 size_t mm_decoder_upscale_rows(size_t side);
 

@@ -1,6 +1,7 @@
 /* From a prompt's image to low-res logits: two transposed convolutions, and a product with each mask's vector. */
 #include "model/decoder_steps.h"
 
+#include <math.h>
 #include <string.h>
 
 size_t mm_decoder_upscale_rows(size_t side)
@@ -40,8 +41,26 @@ static void place_rows(const float *values, size_t y, size_t rows, size_t side, 
                     logits[(4 * (y + r) + 2 * (a / 2) + b / 2) * low_res + 4 * x + 2 * (a % 2) + b % 2] = values[a * 4 + b];
 }
 
+size_t mm_decoder_grid_rows(const mm_frame *frame, bool padding)
+{
+    const size_t side = frame->low_res / 4;
+    if (padding)
+        return side;
+    /* The last pixel's centre, in low-res pixels; it is interpolated with the one below. */
+    const double last = ((double)frame->input_height - 0.5) * frame->low_res / frame->image_size - 0.5;
+    const size_t rows = ((size_t)(last > 0 ? last : 0) + 2 + 3) / 4;
+    return rows < side ? rows : side;
+}
+
+void mm_decoder_clear_padding(const mm_frame *frame, size_t grid_rows, float *logits)
+{
+    const size_t low_res = frame->low_res;
+    for (size_t i = 4 * grid_rows * low_res; i < low_res * low_res; i++)
+        logits[i] = -INFINITY;
+}
+
 mm_status mm_decoder_upscale(const mm_mask_decoder *decoder, const mm_context *context, size_t prompt, uint32_t wanted,
-                             mm_decoder_state *state, mm_error *err)
+                             size_t grid_rows, mm_decoder_state *state, mm_error *err)
 {
     const size_t side = decoder->arch->embedding_side, channels = decoder->arch->prompt_embed_dim;
     const size_t quarter = channels / 4, eighth = channels / 8, step = mm_decoder_upscale_rows(side);
@@ -50,8 +69,8 @@ mm_status mm_decoder_upscale(const mm_mask_decoder *decoder, const mm_context *c
     uint32_t masks[MM_MAX_MASK_TOKENS];
     size_t count;
     mm_status status = hyper_vectors(decoder, context, prompt, wanted, state, hyper, masks, &count, err);
-    for (size_t y = 0; y < side && status == MM_OK; y += step) {
-        const size_t rows = side - y < step ? side - y : step, cells = rows * side;
+    for (size_t y = 0; y < grid_rows && status == MM_OK; y += step) {
+        const size_t rows = grid_rows - y < step ? grid_rows - y : step, cells = rows * side;
         const float *keys = state->keys + (prompt * side * side + y * side) * channels;
         status = mm_layer_linear(context, &decoder->upscale1, keys, cells, state->upscaled1, err);
         if (status != MM_OK)

@@ -249,13 +249,17 @@ mm_status mm_decoder_run(const mm_mask_decoder *decoder, const mm_context *conte
     if (status == MM_OK)
         status = mm_decoder_predict_iou(decoder, context, &state, err);
     times->to_iou += omp_get_wtime() - start;
+    const size_t grid_rows = mm_decoder_grid_rows(frame, sink->padding);
     for (size_t p = 0; p < batch->count && status == MM_OK; p++) {
         const uint32_t all = (1u << masks) - 1;
         const uint32_t wanted = sink->select(sink->user, batch->first + p, state.iou + p * masks) & all;
         if (!wanted)
             continue;
         const double selected = omp_get_wtime();
-        status = mm_decoder_upscale(decoder, context, p, wanted, &state, err);
+        status = mm_decoder_upscale(decoder, context, p, wanted, grid_rows, &state, err);
+        for (uint32_t k = 0; k < masks; k++)
+            if (wanted >> k & 1u)
+                mm_decoder_clear_padding(frame, grid_rows, state.logits + k * plane);
         times->upscale += omp_get_wtime() - selected;
         for (uint32_t k = 0; k < masks && status == MM_OK; k++)
             if (wanted >> k & 1u)

@@ -147,7 +147,7 @@ static inline mm_status decode_all(const mm_model *model, mm_embedding *embeddin
     all->predicted_iou = calloc(list->count * all->masks + 1, sizeof(float));
     if (!all->logits || !all->predicted_iou)
         return mm_fail_memory(err, "logits");
-    const mm_mask_sink sink = {.user = all, .select = decoded_select, .take = decoded_take};
+    const mm_mask_sink sink = {.user = all, .select = decoded_select, .take = decoded_take, .padding = true};
     return mm_model_decode(model, embedding, list->prompts, list->count, &sink, err);
 }
 
