@@ -23,8 +23,9 @@ mm_fused_sizes mm_fused_sizes_of(const mm_mask_decoder *decoder, size_t tokens)
                             .eps2 = decoder->layers[1].norm4.eps};
     sizes.dim = sizes.inner / sizes.heads;
     sizes.vectors = sizes.heads * tokens;
-    sizes.pairs = (sizes.vectors + 1) / 2;
-    sizes.wide = (sizes.vectors + 31) / 32 * 32;
+    sizes.coordinates = sizes.heads * (tokens - 1);
+    sizes.pairs = (sizes.coordinates + 1) / 2;
+    sizes.wide = (sizes.coordinates + 15) / 16 * 16;
     return sizes;
 }
 
@@ -33,19 +34,16 @@ typedef struct fused_state {
     mm_fused_sizes sizes;
     mm_decoder_state tokens; /* only its token side has memory */
     mm_fused_prompt prompts[MM_FUSED_BATCH];
-    float *expanded;      /* [J][max(c, D)] */
+    float *expanded;      /* [F][max(c, D)] */
+    float *expanded_last; /* [c] */
     float *matrix_work;   /* for mm_fused_matrix */
     float *mixed;         /* [J][d] */
     float *pass_work;     /* for passes and upscaling */
     mm_pair *up_1, *up_2; /* [D][pairs] */
+    float *up_l, *up_c;   /* [D] */
     float *hyper_in, *hyper_work, *hyper; /* [P][D], [P][D], [K][P][D / 8] */
     float *logits;        /* [K][L][L] */
 } fused_state;
-
-static mm_pair *take_pairs(float **memory, size_t *total, size_t count)
-{
-    return (mm_pair *)mm_decoder_take(memory, total, count);
-}
 
 static size_t larger(size_t a, size_t b)
 {
@@ -54,28 +52,36 @@ static size_t larger(size_t a, size_t b)
 
 static void lay_out_prompt(const mm_fused_sizes *sizes, float **m, size_t *total, mm_fused_prompt *p)
 {
-    const size_t vectors = sizes->vectors, matrix = vectors * sizes->pairs, weights = sizes->padded * sizes->pairs;
-    mm_pair **const vectors_of[] = {&p->query1, &p->key1, &p->value1, &p->query2, &p->key2, &p->value2, &p->query3};
-    for (size_t i = 0; i < sizeof vectors_of / sizeof vectors_of[0]; i++)
-        *vectors_of[i] = take_pairs(m, total, vectors * sizes->dim / 2);
-    mm_pair **const matrices[] = {&p->norm_11, &p->key2_1, &p->query2_1, &p->norm1_11,
-                                  &p->norm1_12, &p->norm_22, &p->key3_1, &p->key3_2};
-    for (size_t i = 0; i < sizeof matrices / sizeof matrices[0]; i++)
-        *matrices[i] = take_pairs(m, total, matrix);
-    float **const rows[] = {&p->value1_f32, &p->value2_f32, &p->scaled_query, &p->gathering.values};
-    for (size_t i = 0; i < 4; i++)
-        *rows[i] = mm_decoder_take(m, total, vectors * sizes->dim);
-    float **const scalars[] = {&p->c_1, &p->c_2, &p->key3_c, &p->gathering.maximum};
-    for (size_t i = 0; i < 4; i++)
-        *scalars[i] = mm_decoder_take(m, total, vectors);
-    p->weights1 = take_pairs(m, total, weights);
-    p->weights2 = take_pairs(m, total, weights);
-    p->inverse1 = mm_decoder_take(m, total, sizes->padded);
-    p->inverse2 = mm_decoder_take(m, total, sizes->padded);
-    p->gathering.sum = mm_decoder_take(m, total, 16 * vectors);
-    p->gathering.share = mm_decoder_take(m, total, 16 * vectors);
-    p->gathering.outer1 = mm_decoder_take(m, total, vectors * sizes->wide);
-    p->gathering.outer2 = mm_decoder_take(m, total, vectors * sizes->wide);
+    const size_t rows = sizes->vectors, coordinates = sizes->coordinates, dim = sizes->dim, inner = sizes->inner;
+    const size_t weights = sizes->padded * sizes->pairs;
+    const struct {
+        mm_pair **pairs;
+        size_t count;
+    } packed[] = {
+        {&p->query1, rows * dim / 2},         {&p->key1, rows * dim / 2},           {&p->query2, rows * dim / 2},
+        {&p->key2, rows * dim / 2},           {&p->query3, rows * dim / 2},         {&p->value1, coordinates * dim / 2},
+        {&p->value2, coordinates * dim / 2},  {&p->last1, inner / 2},               {&p->last2, inner / 2},
+        {&p->key2_1, rows * sizes->pairs},    {&p->query2_1, rows * sizes->pairs},  {&p->key3_1, rows * sizes->pairs},
+        {&p->key3_2, rows * sizes->pairs},    {&p->norm_11, coordinates * sizes->pairs},
+        {&p->norm1_11, coordinates * sizes->pairs}, {&p->norm1_12, coordinates * sizes->pairs},
+        {&p->norm_22, coordinates * sizes->pairs},  {&p->weights1, weights},        {&p->weights2, weights}};
+    for (size_t i = 0; i < sizeof packed / sizeof packed[0]; i++)
+        *packed[i].pairs = (mm_pair *)mm_decoder_take(m, total, packed[i].count);
+    mm_fused_gathering *g = &p->gathering;
+    const struct {
+        float **floats;
+        size_t count;
+    } others[] = {
+        {&p->value1_f32, coordinates * dim}, {&p->value2_f32, coordinates * dim}, {&p->last1_f32, inner},
+        {&p->last2_f32, inner},              {&p->scaled_query, rows * dim},      {&p->key2_l, rows},
+        {&p->query2_l, rows},                {&p->key3_l, rows},                  {&p->key3_c, rows},
+        {&p->norm_l, coordinates},           {&p->norm1_l, coordinates},          {&p->norm1_c, coordinates},
+        {&p->norm2_l, coordinates},          {&p->norm2_c, coordinates},          {&p->inverse1, sizes->padded},
+        {&p->inverse2, sizes->padded},       {&g->maximum, rows},                 {&g->sum, 16 * rows},
+        {&g->share1, 16 * rows},             {&g->share2, 16 * rows},             {&g->values, rows * dim},
+        {&g->outer1, rows * sizes->wide},    {&g->outer2, rows * sizes->wide}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        *others[i].floats = mm_decoder_take(m, total, others[i].count);
 }
 
 static size_t lay_out(const mm_mask_decoder *decoder, size_t prompts, size_t tokens, float *memory, fused_state *state)
@@ -94,12 +100,15 @@ static size_t lay_out(const mm_mask_decoder *decoder, size_t prompts, size_t tok
     state->tokens.iou = mm_decoder_take(m, &total, prompts * masks);
     for (size_t p = 0; p < prompts; p++)
         lay_out_prompt(&sizes, m, &total, &state->prompts[p]);
-    state->expanded = mm_decoder_take(m, &total, sizes.vectors * larger(sizes.inner, channels));
+    state->expanded = mm_decoder_take(m, &total, sizes.coordinates * larger(sizes.inner, channels));
+    state->expanded_last = mm_decoder_take(m, &total, sizes.inner);
     state->matrix_work = mm_decoder_take(m, &total, 2 * sizes.pairs * (sizes.inner + 1));
     state->mixed = mm_decoder_take(m, &total, sizes.vectors * sizes.dim);
     state->pass_work = mm_decoder_take(m, &total, larger(mm_fused_pass_work(&sizes), mm_fused_upscale_work(&sizes)));
-    state->up_1 = take_pairs(m, &total, channels * sizes.pairs);
-    state->up_2 = take_pairs(m, &total, channels * sizes.pairs);
+    state->up_1 = (mm_pair *)mm_decoder_take(m, &total, channels * sizes.pairs);
+    state->up_2 = (mm_pair *)mm_decoder_take(m, &total, channels * sizes.pairs);
+    state->up_l = mm_decoder_take(m, &total, channels);
+    state->up_c = mm_decoder_take(m, &total, channels);
     state->hyper_in = mm_decoder_take(m, &total, prompts * channels);
     state->hyper_work = mm_decoder_take(m, &total, prompts * channels);
     state->hyper = mm_decoder_take(m, &total, masks * prompts * channels / 8);
@@ -124,15 +133,36 @@ static void take_vectors(const fused_state *state, size_t prompt, const float *p
                 scale * rows[j % sizes->tokens * sizes->inner + j / sizes->tokens * sizes->dim + i];
 }
 
-/* out[j] = x_j . constant[c] in the channels of j's head */
-static void dot_vectors(const mm_fused_sizes *sizes, const float *x, const float *constant, float *out)
+/* Values of one prompt from their rows of a projection[R][c]: last[c], and y[F][d], the others less the last. */
+static void take_values(const fused_state *state, size_t prompt, const float *projection, float *y, float *last)
 {
-    for (size_t j = 0; j < sizes->vectors; j++) {
+    const mm_fused_sizes *sizes = &state->sizes;
+    const size_t others = sizes->tokens - 1, dim = sizes->dim, inner = sizes->inner;
+    const float *rows = projection + prompt * sizes->tokens * inner;
+    memcpy(last, rows + others * inner, inner * sizeof *last);
+    for (size_t f = 0; f < sizes->coordinates; f++)
+        for (size_t i = 0; i < dim; i++)
+            y[f * dim + i] = rows[f % others * inner + f / others * dim + i] - last[f / others * dim + i];
+}
+
+/* out[j] = scale x_j . channels[c] in the channels of j's head; x[rows][d] has `tokens` rows a head */
+static void dot_rows(const mm_fused_sizes *sizes, const float *x, size_t tokens, const float *channels, float scale,
+                     float *out)
+{
+    for (size_t j = 0; j < sizes->heads * tokens; j++) {
         float total = 0;
         for (size_t i = 0; i < sizes->dim; i++)
-            total += x[j * sizes->dim + i] * constant[j / sizes->tokens * sizes->dim + i];
-        out[j] = total;
+            total += x[j * sizes->dim + i] * channels[j / tokens * sizes->dim + i];
+        out[j] = scale * total;
     }
+}
+
+static float dot(const float *a, const float *b, size_t n)
+{
+    float total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += a[i] * b[i];
+    return total;
 }
 
 /* work[3][R][c] = linear(queries, + positions if asked for) */
@@ -148,18 +178,28 @@ static mm_status project(const mm_context *context, const mm_linear *linear, boo
     return mm_layer_linear(context, linear, x, tokens->prompts * tokens->tokens, tokens->work[3], err);
 }
 
-/* matrix = x . constant . y */
-static void make_matrix(const fused_state *state, const float *x, const float *y, const float *constant, mm_pair *matrix)
+/* For `tokens` rows of x a head: matrix = x . constant . y, and what the last value adds, added[rows] = x . constant . last. */
+static void make_matrix(const fused_state *state, const float *x, size_t tokens, const float *constant, const float *y,
+                        const float *last, mm_pair *matrix, float *added)
 {
-    mm_fused_expand(&state->sizes, y, constant, state->sizes.inner, state->expanded);
-    mm_fused_matrix(&state->sizes, x, state->expanded, false, state->matrix_work, matrix);
+    const mm_fused_sizes *sizes = &state->sizes;
+    mm_fused_expand(sizes, y, constant, sizes->inner, state->expanded);
+    mm_fused_matrix(sizes, x, tokens, state->expanded, false, state->matrix_work, matrix);
+    mm_fused_expand_last(sizes, last, constant, sizes->inner, state->expanded_last);
+    dot_rows(sizes, x, tokens, state->expanded_last, 1, added);
 }
 
-/* The triangle of v . constant . v */
-static void make_triangle(const fused_state *state, const float *v, const float *constant, mm_pair *matrix)
+/* Of |constant^(1/2) (last + y a)|^2: the triangle y . constant . y, what is linear in a, added[F] = 2 y . constant . last,
+ * and last . constant . last, which is returned. */
+static float make_triangle(const fused_state *state, const float *constant, const float *y, const float *last,
+                           mm_pair *matrix, float *added)
 {
-    mm_fused_expand(&state->sizes, v, constant, state->sizes.inner, state->expanded);
-    mm_fused_matrix(&state->sizes, v, state->expanded, true, state->matrix_work, matrix);
+    const mm_fused_sizes *sizes = &state->sizes;
+    mm_fused_expand(sizes, y, constant, sizes->inner, state->expanded);
+    mm_fused_matrix(sizes, y, sizes->tokens - 1, state->expanded, true, state->matrix_work, matrix);
+    mm_fused_expand_last(sizes, last, constant, sizes->inner, state->expanded_last);
+    dot_rows(sizes, y, sizes->tokens - 1, state->expanded_last, 2, added);
+    return dot(last, state->expanded_last, sizes->inner);
 }
 
 static float reduce(const float parts[16])
@@ -170,11 +210,19 @@ static float reduce(const float parts[16])
     return total;
 }
 
-/* What a sum over the image has in a_1 or a_2, through values y of that layer: mixed += outer . constant . y */
-static void add_outer(const fused_state *state, const float *outer, const float *y, const float *constant)
+/* What a sum over the image has of a layer's values: mixed += outer . constant . y + share constant . last */
+static void add_outer(const fused_state *state, const float *outer, const float *share, const float *constant,
+                      const float *y, const float *last)
 {
-    mm_fused_expand(&state->sizes, y, constant, state->sizes.inner, state->expanded);
-    mm_fused_add_outer(&state->sizes, outer, state->expanded, state->mixed);
+    const mm_fused_sizes *sizes = &state->sizes;
+    mm_fused_expand(sizes, y, constant, sizes->inner, state->expanded);
+    mm_fused_add_outer(sizes, outer, state->expanded, state->mixed);
+    mm_fused_expand_last(sizes, last, constant, sizes->inner, state->expanded_last);
+    for (size_t j = 0; j < sizes->vectors; j++) {
+        const float total = reduce(share + 16 * j);
+        for (size_t i = 0; i < sizes->dim; i++)
+            state->mixed[j * sizes->dim + i] += total * state->expanded_last[j / sizes->tokens * sizes->dim + i];
+    }
 }
 
 /* Rows of work[0][R][c] of one prompt from state->mixed and a constant bias (NULL: none); zeros for tokens that did not
@@ -214,7 +262,7 @@ static mm_status first_look(const mm_mask_decoder *decoder, const mm_context *co
     for (size_t p = 0; p < state->tokens.prompts; p++) {
         mm_fused_prompt *prompt = &state->prompts[p];
         take_vectors(state, p, state->tokens.work[3], scale, prompt->scaled_query);
-        mm_fused_vectors(sizes, prompt->scaled_query, prompt->query1);
+        mm_fused_pack(prompt->scaled_query, sizes->vectors * sizes->dim, prompt->query1);
         mm_fused_begin_gathering(sizes, &prompt->gathering);
     }
     for (size_t first = 0; first < sizes->padded; first += MM_FUSED_CELLS)
@@ -243,15 +291,17 @@ static mm_status finish_layer(const mm_mask_decoder *decoder, const mm_context *
     for (size_t p = 0; p < state->tokens.prompts && status == MM_OK; p++) {
         mm_fused_prompt *prompt = &state->prompts[p];
         take_vectors(state, p, state->tokens.work[3], scale, prompt->scaled_query);
-        mm_fused_vectors(sizes, prompt->scaled_query, index ? prompt->key2 : prompt->key1);
+        mm_fused_pack(prompt->scaled_query, sizes->vectors * sizes->dim, index ? prompt->key2 : prompt->key1);
     }
     if (status == MM_OK)
         status = project(context, &layer->image_to_token.v, false, state, err);
     for (size_t p = 0; p < state->tokens.prompts && status == MM_OK; p++) {
         mm_fused_prompt *prompt = &state->prompts[p];
         float *value = index ? prompt->value2_f32 : prompt->value1_f32;
-        take_vectors(state, p, state->tokens.work[3], 1, value);
-        mm_fused_vectors(sizes, value, index ? prompt->value2 : prompt->value1);
+        float *last = index ? prompt->last2_f32 : prompt->last1_f32;
+        take_values(state, p, state->tokens.work[3], value, last);
+        mm_fused_pack(value, sizes->coordinates * sizes->dim, index ? prompt->value2 : prompt->value1);
+        mm_fused_pack(last, sizes->inner, index ? prompt->last2 : prompt->last1);
     }
     return status;
 }
@@ -270,52 +320,76 @@ static mm_status second_look(const mm_mask_decoder *decoder, const mm_context *c
         return status;
     for (size_t p = 0; p < state->tokens.prompts; p++) {
         mm_fused_prompt *prompt = &state->prompts[p];
-        const float *value = prompt->value1_f32;
         take_vectors(state, p, state->tokens.work[3], scale, prompt->scaled_query);
-        mm_fused_vectors(sizes, prompt->scaled_query, prompt->query2);
-        make_matrix(state, prompt->scaled_query, value, fused->key2_1, prompt->key2_1);
-        make_triangle(state, value, fused->norm_11, prompt->norm_11);
+        mm_fused_pack(prompt->scaled_query, sizes->vectors * sizes->dim, prompt->query2);
+        make_matrix(state, prompt->scaled_query, sizes->tokens, fused->key2_1, prompt->value1_f32, prompt->last1_f32,
+                    prompt->key2_1, prompt->key2_l);
+        prompt->square1 = make_triangle(state, fused->norm_11, prompt->value1_f32, prompt->last1_f32, prompt->norm_11,
+                                        prompt->norm_l);
         mm_fused_begin_gathering(sizes, &prompt->gathering);
     }
     for (size_t first = 0; first < sizes->padded; first += MM_FUSED_CELLS)
         for (size_t p = 0; p < state->tokens.prompts; p++)
             mm_fused_pass2(sizes, fused, image, &state->prompts[p], first, state->pass_work);
     for (size_t p = 0; p < state->tokens.prompts; p++) {
+        const mm_fused_prompt *prompt = &state->prompts[p];
         begin_mixed(state, p);
-        add_outer(state, state->prompts[p].gathering.outer1, state->prompts[p].value1_f32, fused->value2_1);
+        add_outer(state, prompt->gathering.outer1, prompt->gathering.share1, fused->value2_1, prompt->value1_f32,
+                  prompt->last1_f32);
         place_mixed(state, p, sizes->tokens, fused->value2_bias);
     }
     return MM_OK;
 }
 
-/* The image looks at the tokens of layer 2; the tokens look at the image for the last time. scaled_query holds layer 2's
- * keys, and then the final queries. */
+/* What |x_2|^2 is made of, and layer 2's logits of the image's look at the tokens, whose keys scaled_query holds. */
+static void make_second_layer(const fused_state *state, const mm_fused_weights *fused, mm_fused_prompt *prompt)
+{
+    const mm_fused_sizes *sizes = &state->sizes;
+    const size_t inner = sizes->inner, others = sizes->tokens - 1;
+    const float *value1 = prompt->value1_f32, *value2 = prompt->value2_f32;
+    const float *last1 = prompt->last1_f32, *last2 = prompt->last2_f32;
+    float *channels = state->expanded_last;
+    make_matrix(state, prompt->scaled_query, sizes->tokens, fused->query2_1, value1, last1, prompt->query2_1,
+                prompt->query2_l);
+    prompt->square11 = make_triangle(state, fused->norm1_11, value1, last1, prompt->norm1_11, prompt->norm1_l);
+    make_matrix(state, value2, others, fused->norm1_12, value1, last1, prompt->norm1_12, prompt->norm2_l);
+    /* |c + A_2 l_2|^2 = |c|^2 + 2 A_2' c . l_2 + |A_2 l_2|^2, and with a_2 */
+    prompt->square2 = fused->c_norm + dot(fused->c_2, last2, inner) +
+                      make_triangle(state, fused->norm_22, value2, last2, prompt->norm_22, prompt->norm2_c);
+    for (size_t f = 0; f < sizes->coordinates; f++)
+        prompt->norm2_c[f] += dot(value2 + f * sizes->dim, fused->c_2 + f / others * sizes->dim, sizes->dim);
+    /* 2 X_1' (c + A_2 l_2) */
+    mm_fused_expand_last(sizes, last2, fused->norm1_21, inner, channels);
+    for (size_t i = 0; i < inner; i++)
+        channels[i] += fused->c_1[i];
+    prompt->along = dot(channels, last1, inner);
+    dot_rows(sizes, value1, others, channels, 1, prompt->norm1_c);
+}
+
+/* The image looks at the tokens of layer 2; the tokens look at the image for the last time. */
 static mm_status final_look(const mm_mask_decoder *decoder, const mm_context *context, const mm_fused_image *image,
                             fused_state *state, mm_error *err)
 {
     const mm_fused_sizes *sizes = &state->sizes;
     const mm_fused_weights *fused = decoder->fused;
     const float scale = log2_e * mm_decoder_logit_scale(decoder->arch);
-    for (size_t p = 0; p < state->tokens.prompts; p++) {
-        mm_fused_prompt *prompt = &state->prompts[p];
-        const float *value1 = prompt->value1_f32, *value2 = prompt->value2_f32;
-        make_matrix(state, prompt->scaled_query, value1, fused->query2_1, prompt->query2_1);
-        make_triangle(state, value1, fused->norm1_11, prompt->norm1_11);
-        make_matrix(state, value2, value1, fused->norm1_12, prompt->norm1_12);
-        make_triangle(state, value2, fused->norm_22, prompt->norm_22);
-        dot_vectors(sizes, value1, fused->c_1, prompt->c_1);
-        dot_vectors(sizes, value2, fused->c_2, prompt->c_2);
-    }
+    for (size_t p = 0; p < state->tokens.prompts; p++)
+        make_second_layer(state, fused, &state->prompts[p]);
     const mm_status status = project(context, &decoder->final.q, true, state, err);
     if (status != MM_OK)
         return status;
     for (size_t p = 0; p < state->tokens.prompts; p++) {
         mm_fused_prompt *prompt = &state->prompts[p];
+        const float *query = prompt->scaled_query;
         take_vectors(state, p, state->tokens.work[3], scale, prompt->scaled_query);
-        mm_fused_vectors(sizes, prompt->scaled_query, prompt->query3);
-        make_matrix(state, prompt->scaled_query, prompt->value1_f32, fused->key3_1, prompt->key3_1);
-        make_matrix(state, prompt->scaled_query, prompt->value2_f32, fused->key3_2, prompt->key3_2);
-        dot_vectors(sizes, prompt->scaled_query, fused->key3_c, prompt->key3_c);
+        mm_fused_pack(query, sizes->vectors * sizes->dim, prompt->query3);
+        make_matrix(state, query, sizes->tokens, fused->key3_1, prompt->value1_f32, prompt->last1_f32, prompt->key3_1,
+                    prompt->key3_l);
+        make_matrix(state, query, sizes->tokens, fused->key3_2, prompt->value2_f32, prompt->last2_f32, prompt->key3_2,
+                    prompt->key3_c);
+        for (size_t j = 0; j < sizes->vectors; j++)
+            prompt->key3_c[j] +=
+                dot(query + j * sizes->dim, fused->key3_c + j / sizes->tokens * sizes->dim, sizes->dim);
         mm_fused_begin_gathering(sizes, &prompt->gathering);
     }
     for (size_t first = 0; first < sizes->padded; first += MM_FUSED_CELLS)
@@ -324,10 +398,12 @@ static mm_status final_look(const mm_mask_decoder *decoder, const mm_context *co
     for (size_t p = 0; p < state->tokens.prompts; p++) {
         const mm_fused_prompt *prompt = &state->prompts[p];
         begin_mixed(state, p);
-        add_outer(state, prompt->gathering.outer1, prompt->value1_f32, fused->value3_1);
-        add_outer(state, prompt->gathering.outer2, prompt->value2_f32, fused->value3_2);
+        add_outer(state, prompt->gathering.outer1, prompt->gathering.share1, fused->value3_1, prompt->value1_f32,
+                  prompt->last1_f32);
+        add_outer(state, prompt->gathering.outer2, prompt->gathering.share2, fused->value3_2, prompt->value2_f32,
+                  prompt->last2_f32);
         for (size_t j = 0; j < sizes->vectors; j++) {
-            const float share = reduce(prompt->gathering.share + 16 * j);
+            const float share = reduce(prompt->gathering.share2 + 16 * j);
             for (size_t i = 0; i < sizes->dim; i++)
                 state->mixed[j * sizes->dim + i] += share * fused->value3_c[j / sizes->tokens * sizes->dim + i];
         }
@@ -362,11 +438,17 @@ static void upscale(const mm_mask_decoder *decoder, const mm_fused_image *image,
     const size_t channels = sizes->channels, eighth = channels / 8, prompts = state->tokens.prompts;
     const mm_fused_prompt *prompt = &state->prompts[p];
     float *logits[MM_MAX_MASK_TOKENS], hyper[MM_MAX_MASK_TOKENS * 512];
-    mm_fused_upscaling up = {.decoder = decoder, .up_1 = state->up_1, .up_2 = state->up_2, .hyper = hyper,
+    mm_fused_upscaling up = {.decoder = decoder, .up_1 = state->up_1, .up_2 = state->up_2,
+                             .up_l = state->up_l, .up_c = state->up_c, .hyper = hyper,
                              .grid_rows = grid_rows, .logits = logits};
-    mm_fused_expand(sizes, prompt->value1_f32, decoder->fused->up_1, channels, state->expanded);
+    const mm_fused_weights *fused = decoder->fused;
+    mm_fused_expand_last(sizes, prompt->last1_f32, fused->up_1, channels, state->up_l);
+    mm_fused_expand_last(sizes, prompt->last2_f32, fused->up_2, channels, state->up_c);
+    for (size_t i = 0; i < channels; i++)
+        state->up_c[i] += fused->up_c[i];
+    mm_fused_expand(sizes, prompt->value1_f32, fused->up_1, channels, state->expanded);
     mm_fused_columns(sizes, state->expanded, channels, state->up_1);
-    mm_fused_expand(sizes, prompt->value2_f32, decoder->fused->up_2, channels, state->expanded);
+    mm_fused_expand(sizes, prompt->value2_f32, fused->up_2, channels, state->expanded);
     mm_fused_columns(sizes, state->expanded, channels, state->up_2);
     for (uint32_t k = 0; k < decoder->arch->decoder.mask_tokens; k++)
         if (wanted >> k & 1u) {

@@ -129,6 +129,7 @@ static void load_norms(mm_fused_weights *fused, loading *l)
     fused->norm_11 = product(l, l->a1, inner, l->a1, inner, 1);
     fused->norm1_11 = product(l, l->centred_x1, inner, l->centred_x1, inner, 1);
     fused->norm1_12 = product(l, l->centred_x1, inner, l->a2, inner, 2);
+    fused->norm1_21 = product(l, l->a2, inner, l->centred_x1, inner, 2);
     fused->norm_22 = product(l, l->a2, inner, l->a2, inner, 1);
     fused->c_1 = apply(l, l->centred_x1, inner, fused->c, NULL, 2);
     fused->c_2 = apply(l, l->a2, inner, fused->c, NULL, 2);

@@ -45,32 +45,36 @@ static void pack_row(const float *x, size_t n, mm_pair *pairs)
 
 void mm_fused_expand(const mm_fused_sizes *sizes, const float *y, const float *constant, size_t n, float *expanded)
 {
-    const size_t dim = sizes->dim;
-    for (size_t j = 0; j < sizes->vectors; j++)
-        combine(y + j * dim, dim, constant + j / sizes->tokens * dim * n, n, n, false, expanded + j * n);
+    const size_t dim = sizes->dim, others = sizes->tokens - 1;
+    for (size_t f = 0; f < sizes->coordinates; f++)
+        combine(y + f * dim, dim, constant + f / others * dim * n, n, n, false, expanded + f * n);
 }
 
-void mm_fused_vectors(const mm_fused_sizes *sizes, const float *x, mm_pair *vectors)
+void mm_fused_expand_last(const mm_fused_sizes *sizes, const float *last, const float *constant, size_t n, float *out)
 {
-    pack_row(x, sizes->vectors * sizes->dim, vectors);
+    combine(last, sizes->inner, constant, n, n, false, out);
 }
 
-void mm_fused_matrix(const mm_fused_sizes *sizes, const float *x, const float *expanded, bool triangle, float *work,
-                     mm_pair *matrix)
+void mm_fused_pack(const float *x, size_t n, mm_pair *pairs)
 {
-    const size_t vectors = sizes->vectors, tokens = sizes->tokens, dim = sizes->dim, inner = sizes->inner;
-    const size_t width = 2 * sizes->pairs;
+    pack_row(x, n, pairs);
+}
+
+void mm_fused_matrix(const mm_fused_sizes *sizes, const float *x, size_t tokens, const float *expanded, bool triangle,
+                     float *work, mm_pair *matrix)
+{
+    const size_t dim = sizes->dim, inner = sizes->inner, width = 2 * sizes->pairs, others = sizes->tokens - 1;
     float *turned = work, *row = work + inner * width; /* [c][2 pairs], [2 pairs] */
-    for (size_t j = 0; j < width; j++)
+    for (size_t f = 0; f < width; f++)
         for (size_t i = 0; i < inner; i++)
-            turned[i * width + j] = j < vectors ? expanded[j * inner + i] : 0;
-    for (size_t j = 0; j < vectors; j++) {
+            turned[i * width + f] = f < sizes->coordinates ? expanded[f * inner + i] : 0;
+    for (size_t j = 0; j < sizes->heads * tokens; j++) {
         const size_t head = j / tokens;
         combine(x + j * dim, dim, turned + head * dim * width, width, width, false, row);
         if (triangle) {
-            memset(row, 0, head * tokens * sizeof *row);
-            for (size_t i = (head + 1) * tokens; i < width; i++)
-                row[i] *= 2;
+            memset(row, 0, head * others * sizeof *row);
+            for (size_t f = (head + 1) * others; f < width; f++)
+                row[f] *= 2;
         }
         pack_row(row, width, matrix + j * sizes->pairs);
     }
@@ -79,7 +83,7 @@ void mm_fused_matrix(const mm_fused_sizes *sizes, const float *x, const float *e
 void mm_fused_columns(const mm_fused_sizes *sizes, const float *expanded, size_t n, mm_pair *matrix)
 {
     for (size_t p = 0; p < sizes->pairs; p++) {
-        const float *even = expanded + 2 * p * n, *odd = 2 * p + 1 < sizes->vectors ? even + n : NULL;
+        const float *even = expanded + 2 * p * n, *odd = 2 * p + 1 < sizes->coordinates ? even + n : NULL;
         for (size_t o = 0; o < n; o += 16) {
             mm_pair pairs[16];
             const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(even + o)));
@@ -96,7 +100,7 @@ void mm_fused_add_outer(const mm_fused_sizes *sizes, const float *outer, const f
 {
     const size_t dim = sizes->dim;
     for (size_t j = 0; j < sizes->vectors; j++)
-        combine(outer + j * sizes->wide, sizes->vectors, expanded + j / sizes->tokens * dim, sizes->inner, dim, true,
+        combine(outer + j * sizes->wide, sizes->coordinates, expanded + j / sizes->tokens * dim, sizes->inner, dim, true,
                 out + j * dim);
 }
 

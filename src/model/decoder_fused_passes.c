@@ -14,6 +14,9 @@ enum { CELLS = MM_FUSED_CELLS, HALF = MM_FUSED_HALF, ROWS = 8 };
 
 /* A logit without weight; far from infinity, since differences of two must be numbers. */
 static const float nothing = -1e30f;
+/* How far logits may rise above the maximum that a running softmax counts from, in powers of 2, before it counts from a new
+ * one: far from what f32 and bf16 can hold, and so rare that the search for maxima costs little. */
+static const float slack = 16;
 
 typedef struct tile {
     __m512 sums[ROWS][2];
@@ -38,6 +41,13 @@ MM_INLINE void clear(size_t rows, tile *t)
 {
     for (size_t r = 0; r < rows; r++)
         t->sums[r][0] = t->sums[r][1] = _mm512_setzero_ps();
+}
+
+/* sums of row r = value[r] */
+MM_INLINE void begin(size_t rows, const float *value, tile *t)
+{
+    for (size_t r = 0; r < rows; r++)
+        t->sums[r][0] = t->sums[r][1] = _mm512_set1_ps(value[r]);
 }
 
 MM_INLINE void scale(size_t rows, const float *by, tile *t)
@@ -85,19 +95,22 @@ static const mm_pair *plane_at(const step *s, const mm_pair *plane, size_t head)
     return plane + s->cell * s->sizes->inner / 2 + head * s->sizes->dim / 2 * HALF;
 }
 
-/* The rows of the first `count` tokens of all heads, in blocks of at most ROWS that do not cross a head: body(rows, s, head,
+/* The first `count` of the `stride` rows of each head, in blocks of at most ROWS that do not cross a head: body(rows, s, head,
  * j). Constant numbers of rows make register tiles. */
-#define FOR_BLOCKS(count, s, body)                                                                                     \
+#define FOR_BLOCKS(count, stride, s, body)                                                                             \
     for (size_t head = 0; head < (s)->sizes->heads; head++)                                                            \
         for (size_t t = 0; t < (count);) {                                                                             \
-            const size_t left = (count)-t, j = head * (s)->sizes->tokens + t;                                          \
+            const size_t left = (count)-t, j = head * (stride) + t;                                                    \
             if (left >= 8) {                                                                                           \
                 body(8, s, head, j);                                                                                   \
                 t += 8;                                                                                                \
             } else if (left == 7) {                                                                                    \
                 body(7, s, head, j);                                                                                   \
                 t += 7;                                                                                                \
-            } else if (left >= 5) {                                                                                    \
+            } else if (left == 6) {                                                                                    \
+                body(6, s, head, j);                                                                                   \
+                t += 6;                                                                                                \
+            } else if (left == 5) {                                                                                    \
                 body(5, s, head, j);                                                                                   \
                 t += 5;                                                                                                \
             } else {                                                                                                   \
@@ -118,7 +131,7 @@ MM_INLINE void meet_plane(size_t rows, const step *s, size_t head, size_t j, con
 MM_INLINE void meet_triangle(size_t rows, const step *s, size_t head, size_t j, const mm_pair *matrix, const mm_pair *a,
                              tile *t)
 {
-    const size_t pairs = s->sizes->pairs, skipped = head * s->sizes->tokens / 2;
+    const size_t pairs = s->sizes->pairs, skipped = head * (s->sizes->tokens - 1) / 2;
     multiply_add(rows, matrix + j * pairs + skipped, pairs, a + skipped * HALF, HALF, pairs - skipped, t);
 }
 
@@ -147,11 +160,11 @@ MM_INLINE void token_logits1(size_t rows, const step *s, size_t head, size_t j)
     store(rows, &t, s->exact + j * HALF, HALF);
 }
 
-/* Of layer 2: k . Wq keys_1 = r_1 (k . Wq G_1 u + row . a_1) + k . (Wq (pe + B_1) + bq) */
+/* Of layer 2: k . Wq keys_1 = r_1 (k . Wq G_1 u + row . a_1 + l's) + k . (Wq (pe + B_1) + bq) */
 MM_INLINE void token_logits2(size_t rows, const step *s, size_t head, size_t j)
 {
     tile t;
-    clear(rows, &t);
+    begin(rows, s->prompt->query2_l + j, &t);
     meet_plane(rows, s, head, j, s->prompt->key2, s->image->query2, &t);
     meet_weights(rows, s, j, s->prompt->query2_1, s->a1, &t);
     scale(rows, s->prompt->inverse1 + s->cell, &t);
@@ -163,7 +176,7 @@ MM_INLINE void token_logits2(size_t rows, const step *s, size_t head, size_t j)
 MM_INLINE void image_logits2(size_t rows, const step *s, size_t head, size_t j)
 {
     tile t;
-    clear(rows, &t);
+    begin(rows, s->prompt->key2_l + j, &t);
     meet_plane(rows, s, head, j, s->prompt->query2, s->image->key2, &t);
     meet_weights(rows, s, j, s->prompt->key2_1, s->a1, &t);
     scale(rows, s->prompt->inverse1 + s->cell, &t);
@@ -171,11 +184,11 @@ MM_INLINE void image_logits2(size_t rows, const step *s, size_t head, size_t j)
     store(rows, &t, s->logits + j * CELLS, CELLS);
 }
 
-/* Of the final attention: q . Wk keys_2 = r_2 (r_1 (q . Wk G_2 u' + row . a_1) + q . Wk G_2 c + row . a_2) + q . Wk pe */
+/* Of the final attention: q . Wk keys_2 = r_2 (r_1 (q . Wk G_2 u' + row . a_1 + l_1's) + c's and l_2's + row . a_2) + q . Wk pe */
 MM_INLINE void image_logits3(size_t rows, const step *s, size_t head, size_t j)
 {
     tile t;
-    clear(rows, &t);
+    begin(rows, s->prompt->key3_l + j, &t);
     meet_plane(rows, s, head, j, s->prompt->query3, s->image->key3, &t);
     meet_weights(rows, s, j, s->prompt->key3_1, s->a1, &t);
     scale(rows, s->prompt->inverse1 + s->cell, &t);
@@ -186,7 +199,34 @@ MM_INLINE void image_logits3(size_t rows, const step *s, size_t head, size_t j)
     store(rows, &t, s->logits + j * CELLS, CELLS);
 }
 
-/* norm += sum over the rows of a_j times what the tile holds for j; a_j in f32 at `a` [rows][32] */
+/* out[32] = what a vector of c channels has in common with a plane, all heads together */
+static void dot_plane(const step *s, const mm_pair *x, const mm_pair *plane, float out[HALF])
+{
+    const mm_pair *at = plane_at(s, plane, 0);
+    __m512 sums[4][2]; /* so many that no sum waits for the one before it */
+    for (size_t k = 0; k < 4; k++)
+        sums[k][0] = sums[k][1] = _mm512_setzero_ps();
+    for (size_t c = 0; c < s->sizes->inner / 2; c += 4)
+        for (size_t k = 0; k < 4; k++) {
+            const __m512bh value = (__m512bh)_mm512_set1_epi32((int)x[c + k]);
+            for (size_t v = 0; v < 2; v++)
+                sums[k][v] = _mm512_dpbf16_ps(
+                    sums[k][v], value, (__m512bh)_mm512_loadu_si512(at + (c + k) * HALF + 16 * v));
+        }
+    for (size_t v = 0; v < 2; v++)
+        _mm512_storeu_ps(out + 16 * v, _mm512_add_ps(_mm512_add_ps(sums[0][v], sums[1][v]),
+                                                     _mm512_add_ps(sums[2][v], sums[3][v])));
+}
+
+/* |x_1|^2 without the sums over f: |u|^2 + 2 u . A_1 l_1 + |A_1 l_1|^2 */
+static void begin_norm1(step *s)
+{
+    dot_plane(s, s->prompt->last1, s->image->norm1, s->norm);
+    for (size_t i = 0; i < HALF; i++)
+        s->norm[i] += s->image->u_norm[s->cell + i] + s->prompt->square1;
+}
+
+/* norm += sum over the rows of a_f times what the tile holds for f; a_f in f32 at `a` [rows][32] */
 MM_INLINE void add_to_norm(size_t rows, step *s, const float *a, const tile *t)
 {
     __m512 n0 = _mm512_loadu_ps(s->norm), n1 = _mm512_loadu_ps(s->norm + 16);
@@ -198,40 +238,40 @@ MM_INLINE void add_to_norm(size_t rows, step *s, const float *a, const tile *t)
     _mm512_storeu_ps(s->norm + 16, n1);
 }
 
-/* |x_1|^2 - |u|^2 = sum_j a_1j (2 A_1' u . v_1j + row . a_1) */
-MM_INLINE void norm1(size_t rows, step *s, size_t head, size_t j)
+/* Of |x_1|^2 what has a_1: sum_f a_1f (2 A_1' u . v_1f + 2 A_1 l_1 . A_1 v_1f + row . a_1) */
+MM_INLINE void norm1(size_t rows, step *s, size_t head, size_t f)
 {
     tile t;
-    clear(rows, &t);
-    meet_plane(rows, s, head, j, s->prompt->value1, s->image->norm1, &t);
-    meet_triangle(rows, s, head, j, s->prompt->norm_11, s->a1, &t);
-    add_to_norm(rows, s, s->exact + j * HALF, &t);
+    begin(rows, s->prompt->norm_l + f, &t);
+    meet_plane(rows, s, head, f, s->prompt->value1, s->image->norm1, &t);
+    meet_triangle(rows, s, head, f, s->prompt->norm_11, s->a1, &t);
+    add_to_norm(rows, s, s->exact + f * HALF, &t);
 }
 
-/* Of |x_2|^2 the part with a_1: sum_j a_1j (r_1^2 (2 X_1' u' . v_1j + row . a_1) + r_1 2 X_1' c . v_1j) */
-MM_INLINE void norm2_first(size_t rows, step *s, size_t head, size_t j)
+/* Of |x_2|^2 what has a_1 alone: sum_f a_1f (r_1^2 (2 X_1' u' . v_1f + l_1's + row . a_1) + r_1 2 X_1 v_1f . (c + A_2 l_2)) */
+MM_INLINE void norm2_first(size_t rows, step *s, size_t head, size_t f)
 {
     tile t;
-    clear(rows, &t);
-    meet_plane(rows, s, head, j, s->prompt->value1, s->image->norm11, &t);
-    meet_triangle(rows, s, head, j, s->prompt->norm1_11, s->a1, &t);
+    begin(rows, s->prompt->norm1_l + f, &t);
+    meet_plane(rows, s, head, f, s->prompt->value1, s->image->norm11, &t);
+    meet_triangle(rows, s, head, f, s->prompt->norm1_11, s->a1, &t);
     scale(rows, s->prompt->inverse1 + s->cell, &t);
-    add_constant(rows, s->prompt->c_1 + j, &t);
+    add_constant(rows, s->prompt->norm1_c + f, &t);
     scale(rows, s->prompt->inverse1 + s->cell, &t);
-    add_to_norm(rows, s, s->exact + j * HALF, &t);
+    add_to_norm(rows, s, s->exact + f * HALF, &t);
 }
 
-/* And with a_2: sum_j a_2j (r_1 (2 Wo_2' u' . v_2j + row . a_1) + 2 A_2' c . v_2j + row . a_2) */
-MM_INLINE void norm2_second(size_t rows, step *s, size_t head, size_t j)
+/* And what has a_2: sum_f a_2f (r_1 (2 Wo_2' u' . v_2f + l_1's + row . a_1) + 2 A_2 v_2f . (c + A_2 l_2) + row . a_2) */
+MM_INLINE void norm2_second(size_t rows, step *s, size_t head, size_t f)
 {
     tile t;
-    clear(rows, &t);
-    meet_plane(rows, s, head, j, s->prompt->value2, s->image->norm12, &t);
-    meet_weights(rows, s, j, s->prompt->norm1_12, s->a1, &t);
+    begin(rows, s->prompt->norm2_l + f, &t);
+    meet_plane(rows, s, head, f, s->prompt->value2, s->image->norm12, &t);
+    meet_weights(rows, s, f, s->prompt->norm1_12, s->a1, &t);
     scale(rows, s->prompt->inverse1 + s->cell, &t);
-    add_constant(rows, s->prompt->c_2 + j, &t);
-    meet_triangle(rows, s, head, j, s->prompt->norm_22, s->a2, &t);
-    add_to_norm(rows, s, s->exact + j * HALF, &t);
+    add_constant(rows, s->prompt->norm2_c + f, &t);
+    meet_triangle(rows, s, head, f, s->prompt->norm_22, s->a2, &t);
+    add_to_norm(rows, s, s->exact + f * HALF, &t);
 }
 
 /* Softmax over the tokens of each head, in `exact`; a prompt has few, and cells are side by side. Logits come times log2(e). */
@@ -262,13 +302,24 @@ MM_INLINE __m512i interleave(__m512 even, __m512 odd)
     return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 
-/* Rounded to pairs; `exact` takes over what was rounded, so that all that is made of a weight agrees. */
+/* The row of a coordinate among all tokens' rows. */
+static size_t row_of(const mm_fused_sizes *sizes, size_t coordinate)
+{
+    return coordinate / (sizes->tokens - 1) * sizes->tokens + coordinate % (sizes->tokens - 1);
+}
+
+/* All tokens' weights in `exact` to pairs of coordinates; `exact` takes over what was rounded, [F], so that all that is made
+ * of a weight agrees. A coordinate's row is never before it: those that are still to be read are not overwritten. */
 static void pack_weights(const step *s, mm_pair *pairs)
 {
     for (size_t p = 0; p < s->sizes->pairs; p++)
         for (size_t i = 0; i < HALF; i += 16) {
             float *even = s->exact + 2 * p * HALF + i, *odd = even + HALF;
-            const __m512i both = interleave(_mm512_loadu_ps(even), _mm512_loadu_ps(odd));
+            const float *from_even = s->exact + row_of(s->sizes, 2 * p) * HALF + i;
+            const float *from_odd = s->exact + row_of(s->sizes, 2 * p + 1) * HALF + i;
+            const __m512 second =
+                2 * p + 1 < s->sizes->coordinates ? _mm512_loadu_ps(from_odd) : _mm512_setzero_ps();
+            const __m512i both = interleave(_mm512_loadu_ps(from_even), second);
             _mm512_storeu_si512(pairs + p * HALF + i, both);
             _mm512_storeu_ps(even, (__m512)_mm512_slli_epi32(both, 16));
             _mm512_storeu_ps(odd, (__m512)_mm512_and_si512(both, _mm512_set1_epi32((int)0xffff0000)));
@@ -301,10 +352,10 @@ static void invert_norm(const step *s, float eps, float *inverse)
 static void rescale(const mm_fused_sizes *sizes, const mm_fused_gathering *g, size_t j, float by)
 {
     const __m512 factor = _mm512_set1_ps(by);
-    float *const parts[] = {g->sum + 16 * j, g->share + 16 * j, g->values + sizes->dim * j, g->outer1 + sizes->wide * j,
-                            g->outer2 + sizes->wide * j};
-    const size_t lengths[] = {16, 16, sizes->dim, sizes->wide, sizes->wide};
-    for (size_t part = 0; part < 5; part++)
+    float *const parts[] = {g->sum + 16 * j,         g->share1 + 16 * j,           g->share2 + 16 * j,
+                            g->values + sizes->dim * j, g->outer1 + sizes->wide * j, g->outer2 + sizes->wide * j};
+    const size_t lengths[] = {16, 16, 16, sizes->dim, sizes->wide, sizes->wide};
+    for (size_t part = 0; part < 6; part++)
         for (size_t i = 0; i < lengths[part]; i += 16)
             _mm512_storeu_ps(parts[part] + i, _mm512_mul_ps(_mm512_loadu_ps(parts[part] + i), factor));
 }
@@ -325,27 +376,32 @@ static void weigh(const mm_fused_sizes *sizes, size_t tokens, const mm_fused_gat
         __m512 x[CELLS / 16];
         for (size_t i = 0; i < CELLS / 16; i++)
             x[i] = _mm512_mask_loadu_ps(_mm512_set1_ps(nothing), lanes_before(cells, 16 * i), logits + j * CELLS + 16 * i);
-        const float top = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(x[0], x[1]), _mm512_max_ps(x[2], x[3])));
-        if (top > g->maximum[j]) {
+        const __m512 tops = _mm512_max_ps(_mm512_max_ps(x[0], x[1]), _mm512_max_ps(x[2], x[3]));
+        if (_mm512_cmp_ps_mask(tops, _mm512_set1_ps(g->maximum[j] + slack), _CMP_GT_OQ)) {
+            const float top = _mm512_reduce_max_ps(tops);
             rescale(sizes, g, j, _mm512_cvtss_f32(mm_exp2(_mm512_set1_ps(g->maximum[j] - top))));
             g->maximum[j] = top;
         }
         const __m512 base = _mm512_set1_ps(g->maximum[j]);
-        __m512 sum = _mm512_loadu_ps(g->sum + 16 * j), share = _mm512_loadu_ps(g->share + 16 * j);
+        __m512 sum = _mm512_loadu_ps(g->sum + 16 * j);
+        __m512 share1 = _mm512_loadu_ps(g->share1 + 16 * j), share2 = _mm512_loadu_ps(g->share2 + 16 * j);
         for (size_t i = 0; i < CELLS / 16; i++) {
             __m512 e = mm_exp2(_mm512_sub_ps(x[i], base));
             sum = _mm512_add_ps(sum, e);
             if (r2) {
                 e = _mm512_mul_ps(e, _mm512_loadu_ps(r2 + 16 * i));
-                share = _mm512_add_ps(share, e);
+                share2 = _mm512_add_ps(share2, e);
                 mm_store_bf16(out2 + j * CELLS + 16 * i, e);
             }
-            if (r1)
+            if (r1) {
                 e = _mm512_mul_ps(e, _mm512_loadu_ps(r1 + 16 * i));
+                share1 = _mm512_add_ps(share1, e);
+            }
             mm_store_bf16(out1 + j * CELLS + 16 * i, e);
         }
         _mm512_storeu_ps(g->sum + 16 * j, sum);
-        _mm512_storeu_ps(g->share + 16 * j, share);
+        _mm512_storeu_ps(g->share1 + 16 * j, share1);
+        _mm512_storeu_ps(g->share2 + 16 * j, share2);
     }
 }
 
@@ -379,11 +435,12 @@ static void transpose(__m512i x[16])
 /* Weights as pairs of neighbouring vectors, [2][pairs][32], to pairs of neighbouring cells, turned[CELLS / 2][wide]. */
 static void turn(const mm_fused_sizes *sizes, const mm_pair *weights, mm_pair *turned)
 {
+    const size_t wide = sizes->wide;
     static const uint16_t first_half[32] = {0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39,
                                             8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
     const __m512i low = _mm512_loadu_si512(first_half);
     const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
-    for (size_t group = 0; group < sizes->wide / 32; group++)
+    for (size_t group = 0; 32 * group < wide; group++)
         for (size_t cell = 0; cell < CELLS; cell += 16) {
             __m512i x[16];
             const mm_pair *from = weights + (cell / HALF * sizes->pairs + 16 * group) * HALF + cell % HALF;
@@ -391,9 +448,10 @@ static void turn(const mm_fused_sizes *sizes, const mm_pair *weights, mm_pair *t
                 x[p] = 16 * group + p < sizes->pairs ? _mm512_loadu_si512(from + p * HALF) : _mm512_setzero_si512();
             transpose(x);
             for (size_t i = 0; i < 16; i += 2) {
-                mm_pair *to = turned + (cell + i) / 2 * sizes->wide + 32 * group;
+                mm_pair *to = turned + (cell + i) / 2 * wide + 32 * group;
                 _mm512_storeu_si512(to, _mm512_permutex2var_epi16(x[i], low, x[i + 1]));
-                _mm512_storeu_si512(to + 16, _mm512_permutex2var_epi16(x[i], high, x[i + 1]));
+                if (32 * group + 16 < wide)
+                    _mm512_storeu_si512(to + 16, _mm512_permutex2var_epi16(x[i], high, x[i + 1]));
             }
         }
 }
@@ -424,33 +482,51 @@ MM_INLINE void add_values(size_t rows, const summing *s, size_t head, size_t j)
     }
 }
 
-/* sums[j][wide] += weights x turned */
-MM_INLINE void add_outer(size_t rows, const summing *s, size_t head, size_t j)
+/* 16 or 32 columns of sums[j][wide] += weights x turned */
+MM_INLINE void add_outer_columns(size_t rows, size_t vectors, const summing *s, size_t j, size_t column)
 {
     const size_t wide = s->sizes->wide;
-    (void)head;
-    for (size_t column = 0; column < wide; column += 32) {
-        float *at = s->sums + j * wide + column;
-        tile t;
+    float *at = s->sums + j * wide + column;
+    const mm_pair *weights = s->weights + j * CELLS / 2;
+    __m512 sums[ROWS][2];
+    for (size_t r = 0; r < rows; r++)
+        for (size_t v = 0; v < vectors; v++)
+            sums[r][v] = _mm512_loadu_ps(at + r * wide + 16 * v);
+    for (size_t k = 0; k < CELLS / 2; k++) {
+        __m512bh b[2];
+        for (size_t v = 0; v < vectors; v++)
+            b[v] = (__m512bh)_mm512_loadu_si512(s->values + k * wide + column + 16 * v);
         for (size_t r = 0; r < rows; r++) {
-            t.sums[r][0] = _mm512_loadu_ps(at + r * wide);
-            t.sums[r][1] = _mm512_loadu_ps(at + r * wide + 16);
+            const __m512bh x = (__m512bh)_mm512_set1_epi32((int)weights[r * CELLS / 2 + k]);
+            for (size_t v = 0; v < vectors; v++)
+                sums[r][v] = _mm512_dpbf16_ps(sums[r][v], x, b[v]);
         }
-        multiply_add(rows, s->weights + j * CELLS / 2, CELLS / 2, s->values + column, wide, CELLS / 2, &t);
-        store(rows, &t, at, wide);
     }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t v = 0; v < vectors; v++)
+            _mm512_storeu_ps(at + r * wide + 16 * v, sums[r][v]);
+}
+
+MM_INLINE void add_outer(size_t rows, const summing *s, size_t head, size_t j)
+{
+    (void)head;
+    size_t column = 0;
+    for (; column + 32 <= s->sizes->wide; column += 32)
+        add_outer_columns(rows, 2, s, j, column);
+    if (column < s->sizes->wide)
+        add_outer_columns(rows, 1, s, j, column);
 }
 
 static void sum_values(const mm_fused_sizes *sizes, size_t tokens, const mm_bf16 *weights, const mm_pair *values, size_t first, float *sums)
 {
     const summing s = {sizes, (const mm_pair *)weights, values + first * sizes->inner / 2, sums};
-    FOR_BLOCKS(tokens, &s, add_values)
+    FOR_BLOCKS(tokens, sizes->tokens, &s, add_values)
 }
 
 static void sum_outer(const mm_fused_sizes *sizes, size_t tokens, const mm_bf16 *weights, const mm_pair *turned, float *sums)
 {
     const summing s = {sizes, (const mm_pair *)weights, turned, sums};
-    FOR_BLOCKS(tokens, &s, add_outer)
+    FOR_BLOCKS(tokens, sizes->tokens, &s, add_outer)
 }
 
 void mm_fused_begin_gathering(const mm_fused_sizes *sizes, mm_fused_gathering *g)
@@ -458,7 +534,8 @@ void mm_fused_begin_gathering(const mm_fused_sizes *sizes, mm_fused_gathering *g
     for (size_t j = 0; j < sizes->vectors; j++)
         g->maximum[j] = nothing;
     memset(g->sum, 0, 16 * sizes->vectors * sizeof *g->sum);
-    memset(g->share, 0, 16 * sizes->vectors * sizeof *g->share);
+    memset(g->share1, 0, 16 * sizes->vectors * sizeof *g->share1);
+    memset(g->share2, 0, 16 * sizes->vectors * sizeof *g->share2);
     memset(g->values, 0, sizes->dim * sizes->vectors * sizeof *g->values);
     memset(g->outer1, 0, sizes->wide * sizes->vectors * sizeof *g->outer1);
     memset(g->outer2, 0, sizes->wide * sizes->vectors * sizeof *g->outer2);
@@ -474,7 +551,7 @@ typedef struct workspace {
 static workspace lay_out(const mm_fused_sizes *sizes, float *work)
 {
     workspace w = {.exact = work};
-    w.logits = w.exact + 2 * sizes->pairs * HALF;
+    w.logits = w.exact + sizes->vectors * HALF;
     w.out1 = (mm_bf16 *)(w.logits + sizes->vectors * CELLS);
     w.out2 = w.out1 + sizes->vectors * CELLS;
     w.turned = (mm_pair *)(w.out2 + sizes->vectors * CELLS);
@@ -483,16 +560,13 @@ static workspace lay_out(const mm_fused_sizes *sizes, float *work)
 
 size_t mm_fused_pass_work(const mm_fused_sizes *sizes)
 {
-    return 2 * sizes->pairs * HALF + 2 * sizes->vectors * CELLS + CELLS / 2 * sizes->wide;
+    return sizes->vectors * HALF + 2 * sizes->vectors * CELLS + CELLS / 2 * sizes->wide;
 }
 
 static step begin_half(const mm_fused_sizes *sizes, const mm_fused_weights *weights, const mm_fused_image *image,
                        mm_fused_prompt *prompt, size_t cell, size_t half, const workspace *w)
 {
     const size_t at = cell / HALF * sizes->pairs * HALF;
-    /* What pads the vectors to pairs. */
-    if (sizes->vectors < 2 * sizes->pairs)
-        memset(w->exact + sizes->vectors * HALF, 0, HALF * sizeof *w->exact);
     return (step){.sizes = sizes, .weights = weights, .image = image, .prompt = prompt, .cell = cell,
                   .a1 = prompt->weights1 + at, .a2 = prompt->weights2 + at, .exact = w->exact,
                   .logits = w->logits + half};
@@ -509,7 +583,7 @@ void mm_fused_pass1(const mm_fused_sizes *sizes, const mm_fused_image *image, mm
     const workspace w = lay_out(sizes, work);
     for (size_t half = 0; half < CELLS; half += HALF) {
         const step s = begin_half(sizes, NULL, image, prompt, first + half, half, &w);
-        FOR_BLOCKS(sizes->tokens, &s, image_logits1)
+        FOR_BLOCKS(sizes->tokens, sizes->tokens, &s, image_logits1)
     }
     weigh(sizes, sizes->tokens, &prompt->gathering, w.logits, cells_left(sizes, first), NULL, NULL, w.out1, NULL);
     sum_values(sizes, sizes->tokens, w.out1, image->value1, first, prompt->gathering.values);
@@ -523,13 +597,13 @@ void mm_fused_pass2(const mm_fused_sizes *sizes, const mm_fused_weights *weights
     for (size_t half = 0; half < CELLS; half += HALF) {
         const size_t cell = first + half;
         step s = begin_half(sizes, weights, image, prompt, cell, half, &w);
-        FOR_BLOCKS(sizes->tokens, &s, token_logits1)
+        FOR_BLOCKS(sizes->tokens, sizes->tokens, &s, token_logits1)
         softmax_tokens(&s);
         pack_weights(&s, s.a1);
-        memcpy(s.norm, image->u_norm + cell, sizeof s.norm);
-        FOR_BLOCKS(sizes->tokens, &s, norm1)
+        begin_norm1(&s);
+        FOR_BLOCKS(sizes->tokens - 1, sizes->tokens - 1, &s, norm1)
         invert_norm(&s, sizes->eps1, prompt->inverse1 + cell);
-        FOR_BLOCKS(sizes->tokens, &s, image_logits2)
+        FOR_BLOCKS(sizes->tokens, sizes->tokens, &s, image_logits2)
     }
     weigh(sizes, sizes->tokens, g, w.logits, cells_left(sizes, first), prompt->inverse1 + first, NULL, w.out1, NULL);
     sum_values(sizes, sizes->tokens, w.out1, image->value2, first, g->values);
@@ -537,15 +611,19 @@ void mm_fused_pass2(const mm_fused_sizes *sizes, const mm_fused_weights *weights
     sum_outer(sizes, sizes->tokens, w.out1, w.turned, g->outer1);
 }
 
-/* |x_2|^2 without the sums over j: r_1^2 |u'|^2 + r_1 2 u' . c + |c|^2 */
+/* |x_2|^2 without the sums over f: r_1^2 (|u'|^2 + 2 u' . X_1 l_1 + |X_1 l_1|^2)
+ * + r_1 (2 u' . c + 2 u' . A_2 l_2 + 2 X_1 l_1 . (c + A_2 l_2)) + |c + A_2 l_2|^2 */
 static void begin_norm2(step *s)
 {
-    const __m512 c_norm = _mm512_set1_ps(s->weights->c_norm);
-    for (size_t i = 0; i < HALF; i += 16) {
-        const __m512 r = _mm512_loadu_ps(s->prompt->inverse1 + s->cell + i);
-        const __m512 inner = _mm512_fmadd_ps(r, _mm512_loadu_ps(s->image->u1_norm + s->cell + i),
-                                             _mm512_loadu_ps(s->image->u1_c + s->cell + i));
-        _mm512_storeu_ps(s->norm + i, _mm512_fmadd_ps(r, inner, c_norm));
+    const mm_fused_prompt *p = s->prompt;
+    float square[HALF], along[HALF];
+    dot_plane(s, p->last1, s->image->norm11, square);
+    dot_plane(s, p->last2, s->image->norm12, along);
+    for (size_t i = 0; i < HALF; i++) {
+        const float r = p->inverse1[s->cell + i];
+        square[i] += s->image->u1_norm[s->cell + i] + p->square11;
+        along[i] += s->image->u1_c[s->cell + i] + p->along;
+        s->norm[i] = r * (r * square[i] + along[i]) + p->square2;
     }
 }
 
@@ -559,13 +637,13 @@ void mm_fused_pass3(const mm_fused_sizes *sizes, const mm_fused_weights *weights
         step s = begin_half(sizes, weights, image, prompt, cell, half, &w);
         begin_norm2(&s);
         unpack_weights(&s, s.a1);
-        FOR_BLOCKS(sizes->tokens, &s, norm2_first)
-        FOR_BLOCKS(sizes->tokens, &s, token_logits2)
+        FOR_BLOCKS(sizes->tokens - 1, sizes->tokens - 1, &s, norm2_first)
+        FOR_BLOCKS(sizes->tokens, sizes->tokens, &s, token_logits2)
         softmax_tokens(&s);
         pack_weights(&s, s.a2);
-        FOR_BLOCKS(sizes->tokens, &s, norm2_second)
+        FOR_BLOCKS(sizes->tokens - 1, sizes->tokens - 1, &s, norm2_second)
         invert_norm(&s, sizes->eps2, prompt->inverse2 + cell);
-        FOR_BLOCKS(sizes->outputs, &s, image_logits3)
+        FOR_BLOCKS(sizes->outputs, sizes->tokens, &s, image_logits3)
     }
     weigh(sizes, sizes->outputs, g, w.logits, cells_left(sizes, first), prompt->inverse1 + first, prompt->inverse2 + first, w.out1, w.out2);
     sum_values(sizes, sizes->outputs, w.out1, image->value3, first, g->values);

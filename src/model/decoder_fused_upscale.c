@@ -41,7 +41,8 @@ MM_INLINE __m512 load_bf16(const mm_bf16 *x)
     return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)x)), 16);
 }
 
-/* Wup keys_2 + bup = r_2 (r_1 (Wup G_2 u' + row . a_1) + Wup G_2 c + row . a_2) + Wup B_2 + bup, for 8 outputs from `out` on */
+/* Wup keys_2 + bup = r_2 (r_1 (Wup G_2 u' + l_1's + row . a_1) + c's and l_2's + row . a_2) + Wup B_2 + bup, for 8 outputs from
+ * `out` on */
 static void upscale_rows(const step *s, size_t out, float *to)
 {
     const size_t pairs = s->sizes->pairs;
@@ -50,12 +51,12 @@ static void upscale_rows(const step *s, size_t out, float *to)
     __m512 sums[ROWS][2];
     for (size_t r = 0; r < ROWS; r++)
         for (size_t v = 0; v < 2; v++)
-            sums[r][v] = load_bf16(shared + r * HALF + 16 * v);
+            sums[r][v] = _mm512_add_ps(load_bf16(shared + r * HALF + 16 * v), _mm512_set1_ps(s->up->up_l[out + r]));
     multiply_add(s->up->up_1 + out * pairs, pairs, a1, pairs, sums);
     for (size_t v = 0; v < 2; v++) {
         const __m512 r1 = _mm512_loadu_ps(s->prompt->inverse1 + s->cell + 16 * v);
         for (size_t r = 0; r < ROWS; r++)
-            sums[r][v] = _mm512_fmadd_ps(sums[r][v], r1, _mm512_set1_ps(s->weights->up_c[out + r]));
+            sums[r][v] = _mm512_fmadd_ps(sums[r][v], r1, _mm512_set1_ps(s->up->up_c[out + r]));
     }
     multiply_add(s->up->up_2 + out * pairs, pairs, a2, pairs, sums);
     for (size_t v = 0; v < 2; v++) {
