@@ -302,28 +302,28 @@ MM_INLINE __m512i interleave(__m512 even, __m512 odd)
     return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 
-/* The row of a coordinate among all tokens' rows. */
-static size_t row_of(const mm_fused_sizes *sizes, size_t coordinate)
-{
-    return coordinate / (sizes->tokens - 1) * sizes->tokens + coordinate % (sizes->tokens - 1);
-}
-
 /* All tokens' weights in `exact` to pairs of coordinates; `exact` takes over what was rounded, [F], so that all that is made
  * of a weight agrees. A coordinate's row is never before it: those that are still to be read are not overwritten. */
 static void pack_weights(const step *s, mm_pair *pairs)
 {
-    for (size_t p = 0; p < s->sizes->pairs; p++)
+    const size_t others = s->sizes->tokens - 1;
+    size_t row = 0, token = 0; /* of the next coordinate */
+    for (size_t f = 0; f < s->sizes->coordinates; f += 2) {
+        const float *from[2] = {NULL, NULL};
+        for (size_t k = 0; k < 2 && f + k < s->sizes->coordinates; k++) {
+            from[k] = s->exact + row * HALF;
+            token = token + 1 < others ? token + 1 : 0;
+            row += token ? 1 : 2; /* the last token has none */
+        }
         for (size_t i = 0; i < HALF; i += 16) {
-            float *even = s->exact + 2 * p * HALF + i, *odd = even + HALF;
-            const float *from_even = s->exact + row_of(s->sizes, 2 * p) * HALF + i;
-            const float *from_odd = s->exact + row_of(s->sizes, 2 * p + 1) * HALF + i;
-            const __m512 second =
-                2 * p + 1 < s->sizes->coordinates ? _mm512_loadu_ps(from_odd) : _mm512_setzero_ps();
-            const __m512i both = interleave(_mm512_loadu_ps(from_even), second);
-            _mm512_storeu_si512(pairs + p * HALF + i, both);
+            float *even = s->exact + f * HALF + i, *odd = even + HALF;
+            const __m512i both = interleave(_mm512_loadu_ps(from[0] + i),
+                                            from[1] ? _mm512_loadu_ps(from[1] + i) : _mm512_setzero_ps());
+            _mm512_storeu_si512(pairs + f / 2 * HALF + i, both);
             _mm512_storeu_ps(even, (__m512)_mm512_slli_epi32(both, 16));
             _mm512_storeu_ps(odd, (__m512)_mm512_and_si512(both, _mm512_set1_epi32((int)0xffff0000)));
         }
+    }
 }
 
 static void unpack_weights(const step *s, const mm_pair *pairs)
@@ -456,77 +456,73 @@ static void turn(const mm_fused_sizes *sizes, const mm_pair *weights, mm_pair *t
         }
 }
 
-/* What a step sums over its cells. */
-typedef struct summing {
-    const mm_fused_sizes *sizes;
-    const mm_pair *weights; /* [J][CELLS / 2] */
-    const mm_pair *values;  /* [CELLS / 2][c], or turned[CELLS / 2][wide] */
-    float *sums;            /* [J][d], or [J][wide] */
-} summing;
+/* One register's width of what a step sums over its cells: sums[rows][16] += weights x values. */
+typedef struct column {
+    const mm_pair *values; /* [CELLS / 2], 16 pairs each */
+    size_t step;           /* from one to the next */
+    float *sums;
+    size_t row;
+} column;
 
-/* sums[j][d] += weights x values of the head */
-MM_INLINE void add_values(size_t rows, const summing *s, size_t head, size_t j)
+MM_INLINE void add_columns(size_t rows, size_t count, const mm_pair *weights, const column *columns)
 {
-    const size_t dim = s->sizes->dim, inner = s->sizes->inner;
-    for (size_t d = 0; d < dim; d += 16) {
-        __m512 sums[ROWS];
-        for (size_t r = 0; r < rows; r++)
-            sums[r] = _mm512_loadu_ps(s->sums + (j + r) * dim + d);
-        for (size_t k = 0; k < CELLS / 2; k++) {
-            const __m512bh v = (__m512bh)_mm512_loadu_si512(s->values + k * inner + head * dim + d);
-            for (size_t r = 0; r < rows; r++)
-                sums[r] = _mm512_dpbf16_ps(sums[r], (__m512bh)_mm512_set1_epi32((int)s->weights[(j + r) * CELLS / 2 + k]), v);
-        }
-        for (size_t r = 0; r < rows; r++)
-            _mm512_storeu_ps(s->sums + (j + r) * dim + d, sums[r]);
-    }
-}
-
-/* 16 or 32 columns of sums[j][wide] += weights x turned */
-MM_INLINE void add_outer_columns(size_t rows, size_t vectors, const summing *s, size_t j, size_t column)
-{
-    const size_t wide = s->sizes->wide;
-    float *at = s->sums + j * wide + column;
-    const mm_pair *weights = s->weights + j * CELLS / 2;
     __m512 sums[ROWS][2];
     for (size_t r = 0; r < rows; r++)
-        for (size_t v = 0; v < vectors; v++)
-            sums[r][v] = _mm512_loadu_ps(at + r * wide + 16 * v);
+        for (size_t v = 0; v < count; v++)
+            sums[r][v] = _mm512_loadu_ps(columns[v].sums + r * columns[v].row);
     for (size_t k = 0; k < CELLS / 2; k++) {
         __m512bh b[2];
-        for (size_t v = 0; v < vectors; v++)
-            b[v] = (__m512bh)_mm512_loadu_si512(s->values + k * wide + column + 16 * v);
+        for (size_t v = 0; v < count; v++)
+            b[v] = (__m512bh)_mm512_loadu_si512(columns[v].values + k * columns[v].step);
         for (size_t r = 0; r < rows; r++) {
             const __m512bh x = (__m512bh)_mm512_set1_epi32((int)weights[r * CELLS / 2 + k]);
-            for (size_t v = 0; v < vectors; v++)
+            for (size_t v = 0; v < count; v++)
                 sums[r][v] = _mm512_dpbf16_ps(sums[r][v], x, b[v]);
         }
     }
     for (size_t r = 0; r < rows; r++)
-        for (size_t v = 0; v < vectors; v++)
-            _mm512_storeu_ps(at + r * wide + 16 * v, sums[r][v]);
+        for (size_t v = 0; v < count; v++)
+            _mm512_storeu_ps(columns[v].sums + r * columns[v].row, sums[r][v]);
 }
 
-MM_INLINE void add_outer(size_t rows, const summing *s, size_t head, size_t j)
+/* Everything that one set of weights is for; either part may be NULL. */
+typedef struct summing {
+    const mm_fused_sizes *sizes;
+    const mm_pair *weights; /* [J][CELLS / 2] */
+    const mm_pair *values;  /* [CELLS / 2][c] */
+    float *sums;            /* [J][d] += weights x values, in the channels of j's head */
+    const mm_pair *turned;  /* [CELLS / 2][wide] */
+    float *outer;           /* [J][wide] += weights x turned */
+} summing;
+
+/* The columns of a block two by two, so that a weight is fetched half as often. */
+MM_INLINE void add_sums(size_t rows, const summing *s, size_t head, size_t j)
 {
-    (void)head;
-    size_t column = 0;
-    for (; column + 32 <= s->sizes->wide; column += 32)
-        add_outer_columns(rows, 2, s, j, column);
-    if (column < s->sizes->wide)
-        add_outer_columns(rows, 1, s, j, column);
+    const size_t dim = s->sizes->dim, inner = s->sizes->inner, wide = s->sizes->wide;
+    const mm_pair *weights = s->weights + j * CELLS / 2;
+    column waiting[2];
+    size_t count = 0;
+    for (size_t d = 0; s->values && d < dim; d += 16) {
+        waiting[count++] = (column){s->values + head * dim + d, inner, s->sums + j * dim + d, dim};
+        if (count == 2) {
+            add_columns(rows, 2, weights, waiting);
+            count = 0;
+        }
+    }
+    for (size_t f = 0; s->turned && f < wide; f += 16) {
+        waiting[count++] = (column){s->turned + f, wide, s->outer + j * wide + f, wide};
+        if (count == 2) {
+            add_columns(rows, 2, weights, waiting);
+            count = 0;
+        }
+    }
+    if (count)
+        add_columns(rows, 1, weights, waiting);
 }
 
-static void sum_values(const mm_fused_sizes *sizes, size_t tokens, const mm_bf16 *weights, const mm_pair *values, size_t first, float *sums)
+static void sum_up(const summing *s, size_t tokens)
 {
-    const summing s = {sizes, (const mm_pair *)weights, values + first * sizes->inner / 2, sums};
-    FOR_BLOCKS(tokens, sizes->tokens, &s, add_values)
-}
-
-static void sum_outer(const mm_fused_sizes *sizes, size_t tokens, const mm_bf16 *weights, const mm_pair *turned, float *sums)
-{
-    const summing s = {sizes, (const mm_pair *)weights, turned, sums};
-    FOR_BLOCKS(tokens, sizes->tokens, &s, add_outer)
+    FOR_BLOCKS(tokens, s->sizes->tokens, s, add_sums)
 }
 
 void mm_fused_begin_gathering(const mm_fused_sizes *sizes, mm_fused_gathering *g)
@@ -586,7 +582,9 @@ void mm_fused_pass1(const mm_fused_sizes *sizes, const mm_fused_image *image, mm
         FOR_BLOCKS(sizes->tokens, sizes->tokens, &s, image_logits1)
     }
     weigh(sizes, sizes->tokens, &prompt->gathering, w.logits, cells_left(sizes, first), NULL, NULL, w.out1, NULL);
-    sum_values(sizes, sizes->tokens, w.out1, image->value1, first, prompt->gathering.values);
+    const summing values = {.sizes = sizes, .weights = (const mm_pair *)w.out1,
+                            .values = image->value1 + first * sizes->inner / 2, .sums = prompt->gathering.values};
+    sum_up(&values, sizes->tokens);
 }
 
 void mm_fused_pass2(const mm_fused_sizes *sizes, const mm_fused_weights *weights, const mm_fused_image *image,
@@ -606,9 +604,11 @@ void mm_fused_pass2(const mm_fused_sizes *sizes, const mm_fused_weights *weights
         FOR_BLOCKS(sizes->tokens, sizes->tokens, &s, image_logits2)
     }
     weigh(sizes, sizes->tokens, g, w.logits, cells_left(sizes, first), prompt->inverse1 + first, NULL, w.out1, NULL);
-    sum_values(sizes, sizes->tokens, w.out1, image->value2, first, g->values);
     turn(sizes, prompt->weights1 + first * sizes->pairs, w.turned);
-    sum_outer(sizes, sizes->tokens, w.out1, w.turned, g->outer1);
+    const summing sums = {.sizes = sizes, .weights = (const mm_pair *)w.out1,
+                          .values = image->value2 + first * sizes->inner / 2, .sums = g->values, .turned = w.turned,
+                          .outer = g->outer1};
+    sum_up(&sums, sizes->tokens);
 }
 
 /* |x_2|^2 without the sums over f: r_1^2 (|u'|^2 + 2 u' . X_1 l_1 + |X_1 l_1|^2)
@@ -646,11 +646,14 @@ void mm_fused_pass3(const mm_fused_sizes *sizes, const mm_fused_weights *weights
         FOR_BLOCKS(sizes->outputs, sizes->tokens, &s, image_logits3)
     }
     weigh(sizes, sizes->outputs, g, w.logits, cells_left(sizes, first), prompt->inverse1 + first, prompt->inverse2 + first, w.out1, w.out2);
-    sum_values(sizes, sizes->outputs, w.out1, image->value3, first, g->values);
     turn(sizes, prompt->weights1 + first * sizes->pairs, w.turned);
-    sum_outer(sizes, sizes->outputs, w.out1, w.turned, g->outer1);
+    const summing with1 = {.sizes = sizes, .weights = (const mm_pair *)w.out1,
+                           .values = image->value3 + first * sizes->inner / 2, .sums = g->values, .turned = w.turned,
+                           .outer = g->outer1};
+    sum_up(&with1, sizes->outputs);
     turn(sizes, prompt->weights2 + first * sizes->pairs, w.turned);
-    sum_outer(sizes, sizes->outputs, w.out2, w.turned, g->outer2);
+    const summing with2 = {.sizes = sizes, .weights = (const mm_pair *)w.out2, .turned = w.turned, .outer = g->outer2};
+    sum_up(&with2, sizes->outputs);
 }
 
 #endif
