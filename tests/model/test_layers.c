@@ -1,54 +1,10 @@
 /* The encoders' layers against the plainest code that does the same: full score matrices, loops over every weight. */
-#include "check_main.h"
-
 #include <math.h>
 #include <string.h>
 
 #include "model/attention.h"
 #include "model/mbconv.h"
-
-static float noise(uint32_t *seed)
-{
-    *seed = *seed * 1664525u + 1013904223u;
-    return (float)(int32_t)*seed / 2147483648.0f;
-}
-
-static float *random_floats(size_t n, float scale, uint32_t seed)
-{
-    float *x = mm_floats(n);
-    ck_assert_ptr_nonnull(x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = scale * noise(&seed);
-    return x;
-}
-
-/* A context for each backend and one or two threads, with scratch of the asked size. */
-typedef struct setting {
-    mm_kernels kernels;
-    mm_context context;
-    float *scratch[2];
-} setting;
-
-static setting *setting_new(mm_backend backend, uint32_t threads, size_t scratch)
-{
-    setting *made = calloc(1, sizeof *made);
-    ck_assert_ptr_nonnull(made);
-    made->kernels = (mm_kernels){.backend = backend, .threads = threads};
-    mm_error err = {0};
-    ck_assert_msg(mm_kernels_resolve(&made->kernels, &err) == MM_OK, "%s", err.text);
-    for (uint32_t t = 0; t < threads; t++)
-        made->scratch[t] = random_floats(scratch, 1000, 77); /* nothing may depend on what is there */
-    made->context =
-        (mm_context){.kernels = &made->kernels, .ops = mm_vector_get(&made->kernels), .scratch = made->scratch};
-    return made;
-}
-
-static void setting_free(setting *made)
-{
-    free(made->scratch[0]);
-    free(made->scratch[1]);
-    free(made);
-}
+#include "model/setting.h"
 
 /* Element `part` + i of token (y, x)'s head; outside the grid, what padding gives. */
 static float element(const mm_attention *a, const float *qkv, size_t y, size_t x, size_t head, size_t part, size_t i)
@@ -167,8 +123,8 @@ static void check_mbconv(size_t side, size_t in, size_t hidden, size_t out, size
     float *w3 = random_floats(out * (hidden + 1), 0.3f, 23), *x = random_floats(side * side * in, 1, 24);
     const size_t out_side = (side - 1) / stride + 1;
     float *y = random_floats(out_side * out_side * out, 1, 25);
-    const mm_mbconv block = {.expand = {w1, w1 + hidden * in, in, hidden},
-                             .project = {w3, w3 + out * hidden, hidden, out},
+    const mm_mbconv block = {.expand = {.weight = w1, .bias = w1 + hidden * in, .in = in, .out = hidden},
+                             .project = {.weight = w3, .bias = w3 + out * hidden, .in = hidden, .out = out},
                              .depthwise = w2, .depthwise_bias = w2 + 9 * hidden, .stride = stride, .residual = residual};
     setting *s = setting_new(MM_BACKEND_AUTO, 2, mm_mbconv_scratch(side, hidden, stride));
     mm_error err = {0};
@@ -229,7 +185,7 @@ static void check_conv3x3(size_t ih, size_t iw, size_t in, size_t out, size_t st
     float *x = random_floats(ih * iw * in, 1, 31), *w = random_floats(out * (9 * in + 1), 0.3f, 32);
     const size_t oh = (ih - 1) / stride + 1, ow = (iw - 1) / stride + 1;
     float *y = random_floats(oh * ow * out, 1, 33);
-    const mm_linear linear = {w, w + out * 9 * in, 9 * in, out};
+    const mm_linear linear = {.weight = w, .bias = w + out * 9 * in, .in = 9 * in, .out = out};
     setting *s = setting_new(MM_BACKEND_AUTO, 2, mm_layer_conv3x3_scratch(in, ow));
     mm_error err = {0};
     ck_assert_msg(mm_layer_conv3x3(&s->context, &linear, x, ih, iw, in, stride, with_gelu, y, &err) == MM_OK, "%s",
@@ -268,7 +224,8 @@ START_TEST(the_mlp_in_pieces_equals_the_whole)
     float *x = random_floats(ROWS * CHANNELS, 1, 42), *before = random_floats(ROWS * CHANNELS, 1, 42);
     const mm_norm norm = {w, w + CHANNELS, 1e-6f};
     const float *w1 = w + 2 * CHANNELS, *w2 = w1 + HIDDEN * (CHANNELS + 1);
-    const mm_linear fc1 = {w1, w1 + HIDDEN * CHANNELS, CHANNELS, HIDDEN}, fc2 = {w2, w2 + CHANNELS * HIDDEN, HIDDEN, CHANNELS};
+    const mm_linear fc1 = {.weight = w1, .bias = w1 + HIDDEN * CHANNELS, .in = CHANNELS, .out = HIDDEN};
+    const mm_linear fc2 = {.weight = w2, .bias = w2 + CHANNELS * HIDDEN, .in = HIDDEN, .out = CHANNELS};
     setting *s = setting_new(MM_BACKEND_AUTO, 2, mm_layer_mlp_scratch(CHANNELS, HIDDEN));
     mm_error err = {0};
     ck_assert_msg(mm_layer_mlp(&s->context, &norm, &fc1, &fc2, x, ROWS, &err) == MM_OK, "%s", err.text);
