@@ -75,6 +75,15 @@ typedef struct check_shape {
     float beta;
 } check_shape;
 
+static mm_status wrong(const mm_kernels *kernels, const check_shape *shape, size_t i, size_t j, double computed,
+                       double expected, const char *instead, mm_error *err)
+{
+    char name[96];
+    mm_kernels_describe(kernels, name, sizeof name);
+    return mm_fail(err, MM_ERR_INTERNAL, "%s computes wrong products (%zux%zux%zu, element %zu,%zu: %g instead of %g); use %s",
+                   name, shape->m, shape->n, shape->k, i, j, computed, expected, instead);
+}
+
 static mm_status check_gemm(const mm_kernels *kernels, const check_shape *shape, float *buffer, mm_error *err)
 {
     const size_t m = shape->m, n = shape->n, k = shape->k;
@@ -105,13 +114,42 @@ static mm_status check_gemm(const mm_kernels *kernels, const check_shape *shape,
                 expected = 0.5 * total + (double)shape->beta * expected;
             }
             const double error = fabs((double)c[i * ldc + j] - expected);
-            if (!(error <= 1e-5 * (1.0 + scale))) {
-                char name[96];
-                mm_kernels_describe(kernels, name, sizeof name);
-                return mm_fail(err, MM_ERR_INTERNAL,
-                               "%s computes wrong products (%zux%zux%zu, element %zu,%zu: %g instead of %g); use another --backend",
-                               name, m, n, k, i, j, (double)c[i * ldc + j], expected);
+            if (!(error <= 1e-5 * (1.0 + scale)))
+                return wrong(kernels, shape, i, j, (double)c[i * ldc + j], expected, "another --backend", err);
+        }
+    return MM_OK;
+}
+
+/* Of bf16 values, so that only the sums are rounded. */
+static mm_status check_bf16(const mm_kernels *kernels, const check_shape *shape, float *buffer, mm_error *err)
+{
+    const size_t m = shape->m, n = shape->n, k = shape->k, lda = (k + 1) / 2 * 2, ldc = n + 2;
+    float *a = buffer, *b = a + m * lda, *bias = b + n * k, *c = bias + n, *before = c + m * ldc;
+    mm_bf16 *rounded = (mm_bf16 *)(before + m * ldc), *packed = rounded + m * lda;
+    fill(a, (size_t)(c - a), 1);
+    fill(c, m * ldc, 3);
+    for (size_t i = 0; i < m * ldc; i++)
+        before[i] = c[i];
+    for (size_t i = 0; i < m * lda; i++)
+        rounded[i] = mm_bf16_from(a[i]);
+    mm_pack_weight(b, k, n, k, packed);
+    const mm_bf16_product product = {.a = rounded, .lda = lda, .rows = m, .b = {n, k, packed}, .bias = bias,
+                                     .epilogue = shape->beta != 0 ? MM_ADD_TO_F32 : MM_TO_F32, .out = c, .ldout = ldc};
+    mm_bf16_get()->product(&product);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < ldc; j++) {
+            double expected = j < n ? (double)bias[j] + (double)shape->beta * (double)before[i * ldc + j]
+                                    : (double)before[i * ldc + j];
+            double scale = 0;
+            for (size_t l = 0; j < n && l < k; l++) {
+                const double term = (double)mm_bf16_to_float(rounded[i * lda + l]) *
+                                    (double)mm_bf16_to_float(mm_bf16_from(b[j * k + l]));
+                expected += term;
+                scale += fabs(term);
             }
+            const double error = fabs((double)c[i * ldc + j] - expected);
+            if (!(error <= 1e-5 * (1.0 + scale)))
+                return wrong(kernels, shape, i, j, (double)c[i * ldc + j], expected, "--precision f32", err);
         }
     return MM_OK;
 }
@@ -130,6 +168,8 @@ mm_status mm_kernels_check(const mm_kernels *kernels, mm_error *err)
     mm_status status = MM_OK;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && status == MM_OK; i++)
         status = check_gemm(kernels, &shapes[i], buffer, err);
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && status == MM_OK && kernels->precision == MM_PRECISION_BF16; i++)
+        status = check_bf16(kernels, &shapes[i], buffer, err);
     free(buffer);
     return status;
 }
