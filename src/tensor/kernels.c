@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "tensor/bf16.h"
+#include "tensor/f32.h"
 #include "tensor/gemm.h"
 #include "tensor/memory.h"
 #include "tensor/vector.h"
@@ -120,36 +121,47 @@ static mm_status check_gemm(const mm_kernels *kernels, const check_shape *shape,
     return MM_OK;
 }
 
-/* Of bf16 values, so that only the sums are rounded. */
-static mm_status check_bf16(const mm_kernels *kernels, const check_shape *shape, float *buffer, mm_error *err)
+/* The encoders' own products, in bf16 (of bf16 values, so that only the sums are rounded) or f32: c = a b^T + bias, added to
+ * what is there where beta is 1. */
+static mm_status check_own(const mm_kernels *kernels, const check_shape *shape, float *buffer, mm_error *err)
 {
     const size_t m = shape->m, n = shape->n, k = shape->k, lda = (k + 1) / 2 * 2, ldc = n + 2;
-    float *a = buffer, *b = a + m * lda, *bias = b + n * k, *c = bias + n, *before = c + m * ldc;
-    mm_bf16 *rounded = (mm_bf16 *)(before + m * ldc), *packed = rounded + m * lda;
+    const bool bf16 = kernels->precision == MM_PRECISION_BF16;
+    float *a = buffer, *b = a + m * lda, *bias = b + n * k, *c = bias + n, *before = c + m * ldc, *more = before + m * ldc;
     fill(a, (size_t)(c - a), 1);
     fill(c, m * ldc, 3);
     for (size_t i = 0; i < m * ldc; i++)
         before[i] = c[i];
-    for (size_t i = 0; i < m * lda; i++)
-        rounded[i] = mm_bf16_from(a[i]);
-    mm_pack_weight(b, k, n, k, packed);
-    const mm_bf16_product product = {.a = rounded, .lda = lda, .rows = m, .b = {n, k, packed}, .bias = bias,
-                                     .epilogue = shape->beta != 0 ? MM_ADD_TO_F32 : MM_TO_F32, .out = c, .ldout = ldc};
-    mm_bf16_get()->product(&product);
+    if (bf16) {
+        mm_bf16 *rounded = (mm_bf16 *)more, *packed = rounded + m * lda;
+        for (float *x = a; x < bias; x++)
+            *x = mm_bf16_to_float(mm_bf16_from(*x));
+        for (size_t i = 0; i < m * lda; i++)
+            rounded[i] = mm_bf16_from(a[i]);
+        mm_pack_weight(b, k, n, k, packed);
+        const mm_bf16_product product = {.a = rounded, .lda = lda, .rows = m, .b = {n, k, packed}, .bias = bias,
+                                         .epilogue = shape->beta != 0 ? MM_ADD_TO_F32 : MM_TO_F32, .out = c, .ldout = ldc};
+        mm_bf16_get()->product(&product);
+    } else {
+        const mm_f32_product product = {.a = a, .lda = lda, .rows = m, .w = b, .ldw = k, .n = n, .k = k, .bias = bias,
+                                        .end = shape->beta != 0 ? MM_F32_ADD : MM_F32_STORE, .out = c, .ldout = ldc,
+                                        .scratch = more};
+        mm_f32_get(kernels)->product(&product);
+    }
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < ldc; j++) {
-            double expected = j < n ? (double)bias[j] + (double)shape->beta * (double)before[i * ldc + j]
-                                    : (double)before[i * ldc + j];
-            double scale = 0;
+            double expected = before[i * ldc + j], scale = 0;
+            if (j < n)
+                expected = (double)bias[j] + (double)shape->beta * expected;
             for (size_t l = 0; j < n && l < k; l++) {
-                const double term = (double)mm_bf16_to_float(rounded[i * lda + l]) *
-                                    (double)mm_bf16_to_float(mm_bf16_from(b[j * k + l]));
+                const double term = (double)a[i * lda + l] * (double)b[j * k + l];
                 expected += term;
                 scale += fabs(term);
             }
             const double error = fabs((double)c[i * ldc + j] - expected);
             if (!(error <= 1e-5 * (1.0 + scale)))
-                return wrong(kernels, shape, i, j, (double)c[i * ldc + j], expected, "--precision f32", err);
+                return wrong(kernels, shape, i, j, (double)c[i * ldc + j], expected,
+                             bf16 ? "--precision f32" : "--backend blas", err);
         }
     return MM_OK;
 }
@@ -168,8 +180,9 @@ mm_status mm_kernels_check(const mm_kernels *kernels, mm_error *err)
     mm_status status = MM_OK;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && status == MM_OK; i++)
         status = check_gemm(kernels, &shapes[i], buffer, err);
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && status == MM_OK && kernels->precision == MM_PRECISION_BF16; i++)
-        status = check_bf16(kernels, &shapes[i], buffer, err);
+    const bool own = kernels->precision == MM_PRECISION_BF16 || mm_f32_get(kernels);
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && status == MM_OK && own; i++)
+        status = check_own(kernels, &shapes[i], buffer, err);
     free(buffer);
     return status;
 }
