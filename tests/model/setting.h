@@ -24,7 +24,7 @@ static inline float *random_floats(size_t n, float scale, uint32_t seed)
 typedef struct setting {
     mm_kernels kernels;
     mm_context context;
-    float *scratch[2];
+    float *scratch[2], *panels[2];
 } setting;
 
 static inline setting *setting_new(mm_backend backend, uint32_t threads, size_t scratch)
@@ -34,10 +34,14 @@ static inline setting *setting_new(mm_backend backend, uint32_t threads, size_t 
     made->kernels = (mm_kernels){.backend = backend, .threads = threads};
     mm_error err = {0};
     ck_assert_msg(mm_kernels_resolve(&made->kernels, &err) == MM_OK, "%s", err.text);
-    for (uint32_t t = 0; t < threads; t++)
+    for (uint32_t t = 0; t < threads; t++) {
         made->scratch[t] = random_floats(scratch, 1000, 77); /* nothing may depend on what is there */
-    made->context =
-        (mm_context){.kernels = &made->kernels, .ops = mm_vector_get(&made->kernels), .scratch = made->scratch};
+        made->panels[t] = random_floats(MM_F32_PRODUCT_SCRATCH, 1000, 78);
+    }
+    made->context = (mm_context){.kernels = &made->kernels,
+                                 .ops = mm_vector_get(&made->kernels),
+                                 .scratch = made->scratch,
+                                 .panels = made->panels};
     return made;
 }
 
@@ -45,6 +49,8 @@ static inline void setting_free(setting *made)
 {
     free(made->scratch[0]);
     free(made->scratch[1]);
+    free(made->panels[0]);
+    free(made->panels[1]);
     free(made);
 }
 
