@@ -36,9 +36,10 @@ static size_t floats_of(size_t count)
     return (count * sizeof(value) + sizeof(float) - 1) / sizeof(float);
 }
 
+/* A window that is larger than the grid is not: tokens outside the grid are keys in it. */
 static bool is_whole(const mm_attention *shape)
 {
-    return shape->window >= shape->side && !shape->bias;
+    return shape->window == shape->side && !shape->bias;
 }
 
 /* One head over the whole grid, its keys in tiles; or one head of one window, gathered, its keys in one tile. */

@@ -115,6 +115,7 @@ START_TEST(windows_equal_f32)
     check_vit(vit_attention(14, 7, 2, 32));
     check_vit(vit_attention(17, 14, 2, 64));
     check_vit(vit_attention(3, 2, 1, 16));
+    check_vit(vit_attention(5, 7, 2, 16)); /* larger than the grid */
 }
 END_TEST
 

@@ -18,7 +18,7 @@ static float element(const mm_attention *a, const float *qkv, size_t y, size_t x
 /* One query of one head, over all tokens of its window, in double. */
 static void plain_query(const mm_attention *a, const float *qkv, size_t head, size_t qy, size_t qx, double *out)
 {
-    const size_t w = a->window < a->side ? a->window : a->bias ? a->window : a->side;
+    const size_t w = a->window;
     const size_t y0 = qy / w * w, x0 = qx / w * w, tokens = w * w;
     double *score = calloc(tokens, sizeof *score), top = -1e300, sum = 0;
     ck_assert_ptr_nonnull(score);
@@ -125,6 +125,12 @@ START_TEST(windows_and_tiles_equal_full_matrices)
             a.rel_w = rel_w;
             check_attention(&a, (mm_backend)backend, threads);
             a.outside = outside;
+            check_attention(&a, (mm_backend)backend, threads);
+            /* A window that is larger than the grid, all the same full of tokens. */
+            a.window = 20;
+            check_attention(&a, (mm_backend)backend, threads);
+            a.window = 7;
+            a.side = 5;
             check_attention(&a, (mm_backend)backend, threads);
             /* One window that is the whole grid, small enough for one matrix. */
             a = vit_attention(8, 8, 2, 16);
