@@ -20,8 +20,9 @@ static size_t grid_rows(size_t side, size_t tokens)
 
 static bool is_tiled(const mm_attention *attention)
 {
-    /* A per-pair bias exists only for small windows; without one, large windows go in tiles. */
-    return attention->window >= attention->side && !attention->bias && attention->side * attention->side > TILE_KEYS;
+    /* A per-pair bias exists only for small windows; without one, a large grid goes in tiles. A window larger than the grid
+     * holds tokens outside it, which are gathered. */
+    return attention->window == attention->side && !attention->bias && attention->side * attention->side > TILE_KEYS;
 }
 
 size_t mm_attention_scratch(const mm_attention *attention)

@@ -9,7 +9,7 @@
 
 typedef struct mm_attention {
     size_t side;       /* S: the grid is side x side tokens */
-    size_t window;     /* side of a window in tokens; >= side: one window */
+    size_t window;     /* side of a window in tokens; side: one window, the whole grid */
     size_t heads, dim; /* dim: of one head */
     size_t row;        /* floats in a row of qkv */
     size_t head_step;  /* from one head's query to the next one's */

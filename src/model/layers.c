@@ -3,7 +3,8 @@
 #include <omp.h>
 #include <string.h>
 
-enum { PIECE = MM_LAYER_PIECE };
+/* PIECE_F32: products that pack their weights on the way want more rows for it. */
+enum { PIECE = MM_LAYER_PIECE, PIECE_F32 = 1026 };
 
 static size_t at_least_one(size_t n)
 {
@@ -96,9 +97,49 @@ void mm_layer_add_linear_bf16(const mm_context *context, const mm_linear *linear
     }
 }
 
+/* Rows of a piece where f32 kernels pack: every thread gets as many pieces, whole register tiles but for the last. */
+static size_t piece_f32(const mm_context *context, size_t rows)
+{
+    const size_t threads = context->kernels->threads, tile = 6;
+    const size_t rounds = (rows + PIECE_F32 * threads - 1) / (PIECE_F32 * threads), share = rounds * threads;
+    return rows ? ((rows + share - 1) / share + tile - 1) / tile * tile : tile;
+}
+
+static void multiply_f32(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, mm_f32_end end,
+                         float *y)
+{
+    const mm_f32_product product = {.a = x, .lda = linear->in, .rows = rows, .w = linear->weight, .ldw = linear->in,
+                                    .n = linear->out, .k = linear->in, .bias = linear->bias, .end = end, .out = y,
+                                    .ldout = linear->out, .scratch = context->panels[omp_get_thread_num()]};
+    context->f32->product(&product);
+}
+
+void mm_layer_norm_linear_f32(const mm_context *context, const mm_norm *norm, const mm_linear *linear, const float *x,
+                              size_t rows, float *y)
+{
+    const size_t channels = linear->in, step = piece_f32(context, rows), pieces = (rows + step - 1) / step;
+#pragma omp parallel for num_threads((int)context->kernels->threads)
+    for (size_t p = 0; p < pieces; p++) {
+        const size_t first = p * step, count = rows - first < step ? rows - first : step;
+        float *normed = context->scratch[omp_get_thread_num()];
+        context->ops->layer_norm(x + first * channels, norm->weight, norm->bias, norm->eps, normed, count, channels);
+        multiply_f32(context, linear, normed, count, MM_F32_STORE, y + first * linear->out);
+    }
+}
+
+void mm_layer_add_linear_f32(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, float *y)
+{
+    const size_t step = piece_f32(context, rows), pieces = (rows + step - 1) / step;
+#pragma omp parallel for num_threads((int)context->kernels->threads)
+    for (size_t p = 0; p < pieces; p++) {
+        const size_t first = p * step, count = rows - first < step ? rows - first : step;
+        multiply_f32(context, linear, x + first * linear->in, count, MM_F32_ADD, y + first * linear->out);
+    }
+}
+
 size_t mm_layer_mlp_scratch(size_t channels, size_t hidden)
 {
-    return PIECE * (channels + hidden);
+    return PIECE_F32 * (channels + hidden);
 }
 
 /* One piece of rows in bf16; normed and inner take half of the f32 scratch. */
@@ -114,19 +155,25 @@ static void mlp_piece_bf16(const mm_context *context, const mm_norm *norm, const
 mm_status mm_layer_mlp(const mm_context *context, const mm_norm *norm, const mm_linear *fc1, const mm_linear *fc2,
                        float *x, size_t rows, mm_error *err)
 {
-    const size_t channels = fc1->in, hidden = fc1->out, pieces = (rows + PIECE - 1) / PIECE;
+    const size_t channels = fc1->in, hidden = fc1->out, step = context->f32 ? piece_f32(context, rows) : PIECE;
+    const size_t pieces = (rows + step - 1) / step;
     mm_status result = MM_OK;
 #pragma omp parallel for num_threads((int)context->kernels->threads)
     for (size_t p = 0; p < pieces; p++) {
-        const size_t first = p * PIECE, count = rows - first < PIECE ? rows - first : PIECE;
+        const size_t first = p * step, count = rows - first < step ? rows - first : step;
         float *piece = x + first * channels;
-        float *normed = context->scratch[omp_get_thread_num()], *inner = normed + PIECE * channels;
+        float *normed = context->scratch[omp_get_thread_num()], *inner = normed + step * channels;
         if (fc1->packed.values) {
             mlp_piece_bf16(context, norm, fc1, fc2, piece, count, normed);
             continue;
         }
-        mm_error own = {0};
         context->ops->layer_norm(piece, norm->weight, norm->bias, norm->eps, normed, count, channels);
+        if (context->f32) {
+            multiply_f32(context, fc1, normed, count, MM_F32_GELU, inner);
+            multiply_f32(context, fc2, inner, count, MM_F32_ADD, piece);
+            continue;
+        }
+        mm_error own = {0};
         mm_status status = mm_layer_product(context, fc1, normed, count, inner, &own);
         if (status == MM_OK) {
             context->ops->bias_gelu(inner, fc1->bias, count, hidden);

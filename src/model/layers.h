@@ -4,6 +4,7 @@
 #define MM_MODEL_LAYERS_H
 
 #include "model/weights.h"
+#include "tensor/f32.h"
 #include "tensor/vector.h"
 
 /* What a computation runs with: kernels, loops, and one scratch block a thread. */
@@ -14,6 +15,8 @@ typedef struct mm_context {
     float *const *scratch;   /* [kernels->threads] blocks of the size the model asked for */
     /* [kernels->threads] blocks of MM_LAYER_PIECE rows of the widest packed layer's inputs; NULL without bf16 */
     mm_bf16 *const *converted;
+    const mm_f32_ops *f32; /* NULL: f32 products go to the library */
+    float *const *panels;  /* [kernels->threads] blocks of MM_F32_PRODUCT_SCRATCH floats; NULL without f32 */
 } mm_context;
 
 /* Rows that one thread takes at a time: enough for the products to be efficient, few enough for the cache. */
@@ -37,6 +40,11 @@ void mm_layer_norm_linear_bf16(const mm_context *context, const mm_norm *norm, c
 /* For packed layers: y += W x + b, rows shared among the threads. */
 void mm_layer_add_linear_bf16(const mm_context *context, const mm_linear *linear, const mm_bf16 *x, size_t rows,
                               float *y);
+
+/* The same two in f32, where the context has kernels for it. Scratch: mm_layer_mlp_scratch of the layer's inputs. */
+void mm_layer_norm_linear_f32(const mm_context *context, const mm_norm *norm, const mm_linear *linear, const float *x,
+                              size_t rows, float *y);
+void mm_layer_add_linear_f32(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, float *y);
 
 /* out = norm(x), rows shared among the threads. */
 void mm_layer_norm(const mm_context *context, const mm_norm *norm, const float *x, size_t rows, size_t channels,

@@ -38,6 +38,7 @@ struct mm_embedding {
     float *memory;          /* the encoder's activations */
     float **scratch;        /* [threads]: the encoder's; the decoder has its own */
     mm_bf16 **converted;    /* [threads]: see mm_context; NULL in f32 */
+    float **panels;         /* [threads]: see mm_context */
     float **decoder_memory; /* [threads], grown when prompts need more */
     size_t decoder_floats;  /* the size of each block of decoder_memory */
 };
@@ -47,13 +48,21 @@ static bool in_bf16(const mm_model *model)
     return model->kernels.precision == MM_PRECISION_BF16;
 }
 
-static mm_context context_of(const mm_model *model, float *const *scratch, mm_bf16 *const *converted)
+/* The kernels of an encoder in f32, or NULL: then the library multiplies. */
+static const mm_f32_ops *f32_kernels(const mm_model *model)
+{
+    return in_bf16(model) ? NULL : mm_f32_get(&model->kernels);
+}
+
+static mm_context context_of(const mm_model *model, float *const *scratch, mm_bf16 *const *converted, float *const *panels)
 {
     return (mm_context){.kernels = &model->kernels,
                         .ops = mm_vector_get(&model->kernels),
                         .bf16 = in_bf16(model) ? mm_bf16_get() : NULL,
                         .scratch = scratch,
-                        .converted = converted};
+                        .converted = converted,
+                        .f32 = panels ? f32_kernels(model) : NULL,
+                        .panels = panels};
 }
 
 /* Limits of this implementation that a recognised architecture could exceed. */
@@ -85,7 +94,8 @@ static mm_status load(mm_model *model, const char *path, const mm_model_options 
     if (status != MM_OK)
         return status;
     mm_weights weights = {
-        .checkpoint = model->checkpoint, .arena = &model->arena, .err = err, .bf16 = in_bf16(model)};
+        .checkpoint = model->checkpoint, .arena = &model->arena, .err = err, .bf16 = in_bf16(model),
+        .f32_kernels = f32_kernels(model) != NULL};
     if (model->arch.family == MM_FAMILY_VIT)
         mm_vit_load(&model->encoder.vit, &model->arch, &weights);
     else
@@ -148,12 +158,15 @@ static mm_status allocate(mm_embedding *embedding, mm_error *err)
     embedding->scratch = calloc(threads, sizeof *embedding->scratch);
     embedding->decoder_memory = calloc(threads, sizeof *embedding->decoder_memory);
     embedding->converted = calloc(threads, sizeof *embedding->converted);
-    bool good = embedding->scratch && embedding->decoder_memory && embedding->converted;
+    embedding->panels = calloc(threads, sizeof *embedding->panels);
+    bool good = embedding->scratch && embedding->decoder_memory && embedding->converted && embedding->panels;
     for (size_t t = 0; t < threads && good; t++) {
         good = (embedding->scratch[t] = mm_arena_floats(&embedding->arena, scratch)) != NULL;
         if (good && in_bf16(model))
             good = (embedding->converted[t] = (mm_bf16 *)mm_arena_floats(
                         &embedding->arena, MM_LAYER_PIECE * (model->widest + 1) / 2)) != NULL;
+        if (good && f32_kernels(model))
+            good = (embedding->panels[t] = mm_arena_floats(&embedding->arena, MM_F32_PRODUCT_SCRATCH)) != NULL;
     }
     mm_image_side *side = &embedding->side;
     good = good && (embedding->memory = mm_arena_floats(&embedding->arena, memory)) &&
@@ -191,6 +204,7 @@ void mm_embedding_free(mm_embedding *embedding)
     free(embedding->decoder_memory);
     free(embedding->scratch);
     free(embedding->converted);
+    free(embedding->panels);
     mm_arena_free(&embedding->arena);
     free(embedding);
 }
@@ -224,7 +238,7 @@ mm_status mm_model_encode(const mm_model *model, mm_image_view image, mm_embeddi
         return status;
     const double encoding = omp_get_wtime();
     *times = (mm_model_times){.resize = encoding - start};
-    const mm_context context = context_of(model, embedding->scratch, embedding->converted);
+    const mm_context context = context_of(model, embedding->scratch, embedding->converted, embedding->panels);
     if (model->arch.family == MM_FAMILY_VIT)
         status = mm_vit_encode(&model->encoder.vit, &context, mm_image_whole(&resized), embedding->memory,
                                embedding->side.embedding, err);
@@ -345,7 +359,7 @@ mm_status mm_model_decode(const mm_model *model, mm_embedding *embedding, const 
         if (stopped)
             continue;
         float *memory = embedding->decoder_memory[omp_get_thread_num()];
-        const mm_context context = context_of(model, NULL, embedding->converted);
+        const mm_context context = context_of(model, NULL, embedding->converted, NULL);
         mm_model_times taken = {0};
         mm_error own = {0};
         const mm_status status =

@@ -63,6 +63,8 @@ static void load_block(mm_vit_block *block, const mm_arch *arch, uint32_t index,
     }
     if (weights->bf16)
         block->attention_bf16 = mm_attention_bf16_load(weights, attention);
+    else if (weights->f32_kernels)
+        block->attention_f32 = mm_attention_f32_load(weights, attention);
 }
 
 void mm_vit_load(mm_vit *vit, const mm_arch *arch, mm_weights *weights)
@@ -93,6 +95,7 @@ size_t mm_vit_scratch(const mm_arch *arch)
         const mm_attention attention = attention_shape(arch, global || !arch->vit.window_size);
         scratch = largest(scratch, mm_attention_scratch(&attention));
         scratch = largest(scratch, mm_attention_bf16_scratch(&attention));
+        scratch = largest(scratch, mm_attention_f32_scratch(&attention));
     }
     return scratch;
 }
@@ -142,6 +145,12 @@ static mm_status run_block(const mm_vit *vit, const mm_vit_block *block, const m
         mm_layer_norm_linear_bf16(context, &block->norm1, &block->qkv, tokens, cells, half_qkv);
         mm_attention_bf16_run(context, &block->attention_bf16, half_qkv, mixed);
         mm_layer_add_linear_bf16(context, &block->proj, mixed, cells, tokens);
+        return mm_layer_mlp(context, &block->norm2, &block->fc1, &block->fc2, tokens, cells, err);
+    }
+    if (context->f32) {
+        mm_layer_norm_linear_f32(context, &block->norm1, &block->qkv, tokens, cells, qkv);
+        mm_attention_f32_run(context, &block->attention_f32, qkv, normed);
+        mm_layer_add_linear_f32(context, &block->proj, normed, cells, tokens);
         return mm_layer_mlp(context, &block->norm2, &block->fc1, &block->fc2, tokens, cells, err);
     }
     mm_layer_norm(context, &block->norm1, tokens, cells, channels, normed);

@@ -4,12 +4,14 @@
 
 #include "maskmill/image.h"
 #include "model/attention_bf16.h"
+#include "model/attention_f32.h"
 
 typedef struct mm_vit_block {
     mm_norm norm1, norm2;
     mm_linear qkv, proj, fc1, fc2;
     mm_attention attention;
     mm_attention_bf16 attention_bf16; /* where the model computes in bf16 */
+    mm_attention_f32 attention_f32;   /* where it computes in f32 by kernels of its own */
 } mm_vit_block;
 
 typedef struct mm_vit {

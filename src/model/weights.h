@@ -15,6 +15,7 @@ typedef struct mm_weights {
     mm_arena *arena;
     mm_error *err;
     bool bf16;        /* mm_weights_layer and mm_weights_pack make bf16 weights */
+    bool f32_kernels; /* f32 layers are computed by tensor/f32.h */
     size_t widest;    /* inputs of the widest packed layer so far */
     mm_status status; /* the first failure */
 } mm_weights;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "tensor/bf16.h"
+#include "tensor/f32.h"
 #include "tensor/gemm.h"
 #include "tensor/memory.h"
 #include "tensor/vector.h"
@@ -75,6 +76,15 @@ typedef struct check_shape {
     float beta;
 } check_shape;
 
+static mm_status wrong(const mm_kernels *kernels, const check_shape *shape, size_t i, size_t j, double computed,
+                       double expected, const char *instead, mm_error *err)
+{
+    char name[96];
+    mm_kernels_describe(kernels, name, sizeof name);
+    return mm_fail(err, MM_ERR_INTERNAL, "%s computes wrong products (%zux%zux%zu, element %zu,%zu: %g instead of %g); use %s",
+                   name, shape->m, shape->n, shape->k, i, j, computed, expected, instead);
+}
+
 static mm_status check_gemm(const mm_kernels *kernels, const check_shape *shape, float *buffer, mm_error *err)
 {
     const size_t m = shape->m, n = shape->n, k = shape->k;
@@ -105,13 +115,53 @@ static mm_status check_gemm(const mm_kernels *kernels, const check_shape *shape,
                 expected = 0.5 * total + (double)shape->beta * expected;
             }
             const double error = fabs((double)c[i * ldc + j] - expected);
-            if (!(error <= 1e-5 * (1.0 + scale))) {
-                char name[96];
-                mm_kernels_describe(kernels, name, sizeof name);
-                return mm_fail(err, MM_ERR_INTERNAL,
-                               "%s computes wrong products (%zux%zux%zu, element %zu,%zu: %g instead of %g); use another --backend",
-                               name, m, n, k, i, j, (double)c[i * ldc + j], expected);
+            if (!(error <= 1e-5 * (1.0 + scale)))
+                return wrong(kernels, shape, i, j, (double)c[i * ldc + j], expected, "another --backend", err);
+        }
+    return MM_OK;
+}
+
+/* The encoders' own products, in bf16 (of bf16 values, so that only the sums are rounded) or f32: c = a b^T + bias, added to
+ * what is there where beta is 1. */
+static mm_status check_own(const mm_kernels *kernels, const check_shape *shape, float *buffer, mm_error *err)
+{
+    const size_t m = shape->m, n = shape->n, k = shape->k, lda = (k + 1) / 2 * 2, ldc = n + 2;
+    const bool bf16 = kernels->precision == MM_PRECISION_BF16;
+    float *a = buffer, *b = a + m * lda, *bias = b + n * k, *c = bias + n, *before = c + m * ldc, *more = before + m * ldc;
+    fill(a, (size_t)(c - a), 1);
+    fill(c, m * ldc, 3);
+    for (size_t i = 0; i < m * ldc; i++)
+        before[i] = c[i];
+    if (bf16) {
+        mm_bf16 *rounded = (mm_bf16 *)more, *packed = rounded + m * lda;
+        for (float *x = a; x < bias; x++)
+            *x = mm_bf16_to_float(mm_bf16_from(*x));
+        for (size_t i = 0; i < m * lda; i++)
+            rounded[i] = mm_bf16_from(a[i]);
+        mm_pack_weight(b, k, n, k, packed);
+        const mm_bf16_product product = {.a = rounded, .lda = lda, .rows = m, .b = {n, k, packed}, .bias = bias,
+                                         .epilogue = shape->beta != 0 ? MM_ADD_TO_F32 : MM_TO_F32, .out = c, .ldout = ldc};
+        mm_bf16_get()->product(&product);
+    } else {
+        const mm_f32_product product = {.a = a, .lda = lda, .rows = m, .w = b, .ldw = k, .n = n, .k = k, .bias = bias,
+                                        .end = shape->beta != 0 ? MM_F32_ADD : MM_F32_STORE, .out = c, .ldout = ldc,
+                                        .scratch = more};
+        mm_f32_get(kernels)->product(&product);
+    }
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < ldc; j++) {
+            double expected = before[i * ldc + j], scale = 0;
+            if (j < n)
+                expected = (double)bias[j] + (double)shape->beta * expected;
+            for (size_t l = 0; j < n && l < k; l++) {
+                const double term = (double)a[i * lda + l] * (double)b[j * k + l];
+                expected += term;
+                scale += fabs(term);
             }
+            const double error = fabs((double)c[i * ldc + j] - expected);
+            if (!(error <= 1e-5 * (1.0 + scale)))
+                return wrong(kernels, shape, i, j, (double)c[i * ldc + j], expected,
+                             bf16 ? "--precision f32" : "--backend blas", err);
         }
     return MM_OK;
 }
@@ -130,6 +180,9 @@ mm_status mm_kernels_check(const mm_kernels *kernels, mm_error *err)
     mm_status status = MM_OK;
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && status == MM_OK; i++)
         status = check_gemm(kernels, &shapes[i], buffer, err);
+    const bool own = kernels->precision == MM_PRECISION_BF16 || mm_f32_get(kernels);
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0] && status == MM_OK && own; i++)
+        status = check_own(kernels, &shapes[i], buffer, err);
     free(buffer);
     return status;
 }

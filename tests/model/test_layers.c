@@ -1,54 +1,10 @@
 /* The encoders' layers against the plainest code that does the same: full score matrices, loops over every weight. */
-#include "check_main.h"
-
 #include <math.h>
 #include <string.h>
 
-#include "model/attention.h"
+#include "model/attention_f32.h"
 #include "model/mbconv.h"
-
-static float noise(uint32_t *seed)
-{
-    *seed = *seed * 1664525u + 1013904223u;
-    return (float)(int32_t)*seed / 2147483648.0f;
-}
-
-static float *random_floats(size_t n, float scale, uint32_t seed)
-{
-    float *x = mm_floats(n);
-    ck_assert_ptr_nonnull(x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = scale * noise(&seed);
-    return x;
-}
-
-/* A context for each backend and one or two threads, with scratch of the asked size. */
-typedef struct setting {
-    mm_kernels kernels;
-    mm_context context;
-    float *scratch[2];
-} setting;
-
-static setting *setting_new(mm_backend backend, uint32_t threads, size_t scratch)
-{
-    setting *made = calloc(1, sizeof *made);
-    ck_assert_ptr_nonnull(made);
-    made->kernels = (mm_kernels){.backend = backend, .threads = threads};
-    mm_error err = {0};
-    ck_assert_msg(mm_kernels_resolve(&made->kernels, &err) == MM_OK, "%s", err.text);
-    for (uint32_t t = 0; t < threads; t++)
-        made->scratch[t] = random_floats(scratch, 1000, 77); /* nothing may depend on what is there */
-    made->context =
-        (mm_context){.kernels = &made->kernels, .ops = mm_vector_get(&made->kernels), .scratch = made->scratch};
-    return made;
-}
-
-static void setting_free(setting *made)
-{
-    free(made->scratch[0]);
-    free(made->scratch[1]);
-    free(made);
-}
+#include "model/setting.h"
 
 /* Element `part` + i of token (y, x)'s head; outside the grid, what padding gives. */
 static float element(const mm_attention *a, const float *qkv, size_t y, size_t x, size_t head, size_t part, size_t i)
@@ -62,7 +18,7 @@ static float element(const mm_attention *a, const float *qkv, size_t y, size_t x
 /* One query of one head, over all tokens of its window, in double. */
 static void plain_query(const mm_attention *a, const float *qkv, size_t head, size_t qy, size_t qx, double *out)
 {
-    const size_t w = a->window < a->side ? a->window : a->bias ? a->window : a->side;
+    const size_t w = a->window;
     const size_t y0 = qy / w * w, x0 = qx / w * w, tokens = w * w;
     double *score = calloc(tokens, sizeof *score), top = -1e300, sum = 0;
     ck_assert_ptr_nonnull(score);
@@ -89,13 +45,9 @@ static void plain_query(const mm_attention *a, const float *qkv, size_t head, si
     free(score);
 }
 
-static void check_attention(const mm_attention *a, mm_backend backend, uint32_t threads)
+static void assert_attention(const mm_attention *a, const float *qkv, const float *out)
 {
     const size_t cells = a->side * a->side, width = a->heads * a->dim;
-    float *qkv = random_floats(cells * a->row, 2, 11), *out = random_floats(cells * width, 1, 12);
-    setting *s = setting_new(backend, threads, mm_attention_scratch(a));
-    mm_error err = {0};
-    ck_assert_msg(mm_attention_run(&s->context, a, qkv, out, &err) == MM_OK, "%s", err.text);
     double expected[64];
     ck_assert_uint_le(a->dim, 64);
     for (size_t n = 0; n < cells; n += cells > 600 ? 13 : 1)
@@ -104,9 +56,47 @@ static void check_attention(const mm_attention *a, mm_backend backend, uint32_t 
             for (size_t i = 0; i < a->dim; i++)
                 ck_assert_double_eq_tol(out[n * width + head * a->dim + i], expected[i], 1e-5);
         }
+}
+
+/* By the kernels of this program, where the set has them; one thread and several give the same bits. */
+static void check_attention_f32(const mm_attention *a, mm_backend backend, uint32_t threads)
+{
+    const size_t cells = a->side * a->side, width = a->heads * a->dim;
+    float *qkv = random_floats(cells * a->row, 2, 11), *out[2] = {0};
+    for (uint32_t i = 0; i < 2; i++) {
+        setting *s = setting_new(backend, i ? threads : 1, mm_attention_f32_scratch(a));
+        out[i] = random_floats(cells * width, 1, 12);
+        s->context.f32 = mm_f32_get(&s->kernels);
+        if (s->context.f32) {
+            mm_error err = {0};
+            mm_arena arena = {0};
+            mm_weights weights = {.arena = &arena, .err = &err};
+            const mm_attention_f32 attention = mm_attention_f32_load(&weights, a);
+            ck_assert_msg(weights.status == MM_OK, "%s", err.text);
+            mm_attention_f32_run(&s->context, &attention, qkv, out[i]);
+            assert_attention(a, qkv, out[i]);
+            mm_arena_free(&arena);
+        }
+        setting_free(s);
+    }
+    ck_assert_mem_eq(out[0], out[1], cells * width * sizeof(float));
+    free(qkv);
+    free(out[0]);
+    free(out[1]);
+}
+
+static void check_attention(const mm_attention *a, mm_backend backend, uint32_t threads)
+{
+    const size_t cells = a->side * a->side, width = a->heads * a->dim;
+    float *qkv = random_floats(cells * a->row, 2, 11), *out = random_floats(cells * width, 1, 12);
+    setting *s = setting_new(backend, threads, mm_attention_scratch(a));
+    mm_error err = {0};
+    ck_assert_msg(mm_attention_run(&s->context, a, qkv, out, &err) == MM_OK, "%s", err.text);
+    assert_attention(a, qkv, out);
     setting_free(s);
     free(qkv);
     free(out);
+    check_attention_f32(a, backend, threads);
 }
 
 /* ViT's layout: all queries, all keys, all values. */
@@ -135,6 +125,12 @@ START_TEST(windows_and_tiles_equal_full_matrices)
             a.rel_w = rel_w;
             check_attention(&a, (mm_backend)backend, threads);
             a.outside = outside;
+            check_attention(&a, (mm_backend)backend, threads);
+            /* A window that is larger than the grid, all the same full of tokens. */
+            a.window = 20;
+            check_attention(&a, (mm_backend)backend, threads);
+            a.window = 7;
+            a.side = 5;
             check_attention(&a, (mm_backend)backend, threads);
             /* One window that is the whole grid, small enough for one matrix. */
             a = vit_attention(8, 8, 2, 16);
@@ -261,9 +257,10 @@ START_TEST(gathered_convolutions_equal_plain_ones)
 }
 END_TEST
 
-START_TEST(the_mlp_in_pieces_equals_the_whole)
+/* By the library or, where there are any, the kernels of this program. */
+static void check_mlp(bool own_kernels)
 {
-    enum { ROWS = 300, CHANNELS = 24, HIDDEN = 40 };
+    enum { ROWS = 1100, CHANNELS = 24, HIDDEN = 40 };
     float *w = random_floats(2 * CHANNELS + HIDDEN * (CHANNELS + 1) + CHANNELS * (HIDDEN + 1), 0.4f, 41);
     float *x = random_floats(ROWS * CHANNELS, 1, 42), *before = random_floats(ROWS * CHANNELS, 1, 42);
     const mm_norm norm = {w, w + CHANNELS, 1e-6f};
@@ -271,6 +268,7 @@ START_TEST(the_mlp_in_pieces_equals_the_whole)
     const mm_linear fc1 = {.weight = w1, .bias = w1 + HIDDEN * CHANNELS, .in = CHANNELS, .out = HIDDEN};
     const mm_linear fc2 = {.weight = w2, .bias = w2 + CHANNELS * HIDDEN, .in = HIDDEN, .out = CHANNELS};
     setting *s = setting_new(MM_BACKEND_AUTO, 2, mm_layer_mlp_scratch(CHANNELS, HIDDEN));
+    s->context.f32 = own_kernels ? mm_f32_get(&s->kernels) : NULL;
     mm_error err = {0};
     ck_assert_msg(mm_layer_mlp(&s->context, &norm, &fc1, &fc2, x, ROWS, &err) == MM_OK, "%s", err.text);
     for (size_t r = 0; r < ROWS; r++) {
@@ -299,6 +297,47 @@ START_TEST(the_mlp_in_pieces_equals_the_whole)
     free(x);
     free(before);
 }
+
+START_TEST(the_mlp_in_pieces_equals_the_whole)
+{
+    check_mlp(false);
+    check_mlp(true);
+}
+END_TEST
+
+/* y = W norm(x) + b, then y += V x + c, over an odd number of pieces, against the same products of whole matrices. */
+START_TEST(fused_f32_layers_equal_the_library)
+{
+    enum { ROWS = 2500, IN = 40, OUT = 70 };
+    for (uint32_t threads = 1; threads <= 2; threads++) {
+        setting *s = setting_new(MM_BACKEND_AUTO, threads, mm_layer_mlp_scratch(IN, OUT));
+        float *x = random_floats(ROWS * IN, 1, 51), *w = random_floats(2 * IN + OUT * (IN + 1), 0.4f, 52);
+        float *normed = random_floats(ROWS * IN, 1, 53), *y = random_floats(ROWS * OUT, 1, 54);
+        float *expected = random_floats(ROWS * OUT, 1, 55), *more = random_floats(ROWS * OUT, 1, 56);
+        const mm_norm norm = {w, w + IN, 1e-6f};
+        const mm_linear linear = {.weight = w + 2 * IN, .bias = w + 2 * IN + OUT * IN, .in = IN, .out = OUT};
+        mm_error err = {0};
+        mm_layer_norm(&s->context, &norm, x, ROWS, IN, normed);
+        ck_assert_msg(mm_layer_linear(&s->context, &linear, normed, ROWS, expected, &err) == MM_OK, "%s", err.text);
+        ck_assert_msg(mm_layer_linear(&s->context, &linear, x, ROWS, more, &err) == MM_OK, "%s", err.text);
+        s->context.f32 = mm_f32_get(&s->kernels);
+        if (s->context.f32) {
+            mm_layer_norm_linear_f32(&s->context, &norm, &linear, x, ROWS, y);
+            for (size_t i = 0; i < ROWS * OUT; i++)
+                ck_assert_float_eq_tol(y[i], expected[i], 1e-5f);
+            mm_layer_add_linear_f32(&s->context, &linear, x, ROWS, y);
+            for (size_t i = 0; i < ROWS * OUT; i++)
+                ck_assert_float_eq_tol(y[i], expected[i] + more[i], 2e-5f);
+        }
+        setting_free(s);
+        free(x);
+        free(w);
+        free(normed);
+        free(y);
+        free(expected);
+        free(more);
+    }
+}
 END_TEST
 
 int main(void)
@@ -310,6 +349,7 @@ int main(void)
     tcase_add_test(tests, strips_equal_whole_convolutions);
     tcase_add_test(tests, gathered_convolutions_equal_plain_ones);
     tcase_add_test(tests, the_mlp_in_pieces_equals_the_whole);
+    tcase_add_test(tests, fused_f32_layers_equal_the_library);
     suite_add_tcase(suite, tests);
     return mm_check_main(suite);
 }
