@@ -1,23 +1,98 @@
-/* From low-res logits to a mask: upsample, count, threshold and run-length encode, one output column at a time.
+/* From low-res logits to a mask: upsample, count, threshold and run-length encode, a few output columns at a time.
  *
- * What cannot rise above the lowest threshold is never computed: maxima of the low-res rows and columns bound the
- * output rows and columns made of them, because all weights are positive and sum to 1. */
-#include <math.h>
+ * Only the cells of columns that cells.h leaves open are computed, and step one of the resampling only for those. */
+#include "amg/upsample.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "amg/column.h"
-#include "maskmill/amg.h"
+#include "amg/cells.h"
 #include "tensor/vector.h"
 
+/* Neighbouring output columns made of the same low-res columns, at most MAX_GROUP. */
+#define MAX_GROUP 32
+
+typedef struct column_group {
+    uint32_t x0, x1;
+} column_group;
+
+/* The low-res columns of all groups that read from a tile. */
+typedef struct tile_reach {
+    uint32_t first, last;
+} tile_reach;
+
 struct mm_upsampler {
-    uint32_t low, width, height;
-    uint32_t words;          /* of 64 rows, that hold a column */
+    uint32_t width, height;
+    uint32_t group_count, tile_count;
+    size_t stride; /* of a resized low-res column; an odd number of cells, so that columns meet in no cache set */
+    mm_cell_grid grid;
     mm_taps *rows, *columns; /* [height], [width] */
-    mm_column_scanner scan_column;
+    column_group *groups;    /* [group_count], from left to right */
+    tile_reach *tiles;       /* [tile_count]: MM_TILE_COLUMNS low-res columns each */
+    const mm_column_loops *loops;
 };
 
-mm_status mm_upsampler_new(const mm_frame *frame, mm_upsampler **upsampler, mm_error *err)
+static bool same_samples(const mm_taps *a, const mm_taps *b)
+{
+    return a->count == b->count && memcmp(a->index, b->index, sizeof a->index) == 0;
+}
+
+static mm_status group_columns(mm_upsampler *u, mm_error *err)
+{
+    u->groups = calloc(u->width, sizeof *u->groups);
+    if (!u->groups)
+        return mm_fail_memory(err, "the column groups of masks");
+    for (uint32_t x = 0; x < u->width; x++) {
+        const column_group *last = u->group_count ? &u->groups[u->group_count - 1] : NULL;
+        if (!last || x - last->x0 == MAX_GROUP || !same_samples(&u->columns[x], &u->columns[last->x0]))
+            u->groups[u->group_count++].x0 = x;
+        u->groups[u->group_count - 1].x1 = x + 1;
+    }
+    return MM_OK;
+}
+
+static uint32_t last_sample(const mm_upsampler *u, const column_group *group)
+{
+    return u->columns[group->x0].index[MM_MAX_TAPS - 1];
+}
+
+static mm_status reach_of_tiles(mm_upsampler *u, mm_error *err)
+{
+    u->tile_count = (u->grid.columns - 1) / MM_TILE_COLUMNS + 1;
+    u->tiles = calloc(u->tile_count, sizeof *u->tiles);
+    if (!u->tiles)
+        return mm_fail_memory(err, "the tiles of masks");
+    for (uint32_t i = 0; i < u->tile_count; i++)
+        u->tiles[i] = (tile_reach){i * MM_TILE_COLUMNS, i * MM_TILE_COLUMNS};
+    for (uint32_t i = 0; i < u->group_count; i++) {
+        const mm_taps *taps = &u->columns[u->groups[i].x0];
+        for (uint32_t k = 0; k < taps->count; k++) {
+            tile_reach *tile = &u->tiles[taps->index[k] / MM_TILE_COLUMNS];
+            tile->first = taps->index[0] < tile->first ? taps->index[0] : tile->first;
+            tile->last = last_sample(u, &u->groups[i]) > tile->last ? last_sample(u, &u->groups[i]) : tile->last;
+        }
+    }
+    return MM_OK;
+}
+
+static mm_status lay_geometry(mm_upsampler *u, const mm_frame *frame, mm_error *err)
+{
+    const uint32_t low = frame->low_res, size = frame->image_size;
+    mm_status status = mm_taps_compose(low, size, frame->input_height, frame->height, &u->rows, err);
+    if (!status)
+        status = mm_taps_compose(low, size, frame->input_width, frame->width, &u->columns, err);
+    if (!status)
+        status = mm_cell_grid_make(low, u->rows, u->height, u->columns, u->width, &u->grid, err);
+    if (status)
+        return status;
+    u->stride = (u->grid.cells | 1) * (size_t)MM_CELL_ROWS;
+    status = group_columns(u, err);
+    if (!status)
+        status = reach_of_tiles(u, err);
+    return status;
+}
+
+mm_status mm_upsampler_new_for(const mm_frame *frame, mm_isa isa, mm_upsampler **upsampler, mm_error *err)
 {
     *upsampler = NULL;
     if (frame->width == 0 || frame->height == 0 || frame->input_width == 0 || frame->input_height == 0)
@@ -32,15 +107,10 @@ mm_status mm_upsampler_new(const mm_frame *frame, mm_upsampler **upsampler, mm_e
     mm_upsampler *u = calloc(1, sizeof *u);
     if (!u)
         return mm_fail_memory(err, "an upsampler");
-    u->low = frame->low_res;
     u->width = frame->width;
     u->height = frame->height;
-    u->words = (frame->height - 1) / MM_COLUMN_ROWS + 1;
-    u->scan_column = mm_column_scan_for(mm_vector_best());
-    mm_status status =
-        mm_taps_compose(frame->low_res, frame->image_size, frame->input_height, frame->height, &u->rows, err);
-    if (!status)
-        status = mm_taps_compose(frame->low_res, frame->image_size, frame->input_width, frame->width, &u->columns, err);
+    u->loops = mm_column_loops_for(isa);
+    const mm_status status = lay_geometry(u, frame, err);
     if (status) {
         mm_upsampler_free(u);
         return status;
@@ -49,97 +119,84 @@ mm_status mm_upsampler_new(const mm_frame *frame, mm_upsampler **upsampler, mm_e
     return MM_OK;
 }
 
+mm_status mm_upsampler_new(const mm_frame *frame, mm_upsampler **upsampler, mm_error *err)
+{
+    return mm_upsampler_new_for(frame, mm_vector_best(), upsampler, err);
+}
+
 void mm_upsampler_free(mm_upsampler *upsampler)
 {
     if (!upsampler)
         return;
+    mm_cell_grid_free(&upsampler->grid);
     free(upsampler->rows);
     free(upsampler->columns);
+    free(upsampler->groups);
+    free(upsampler->tiles);
     free(upsampler);
 }
 
-/* Working memory of a scan. Rows beyond the height are -infinity: above no threshold. */
+/* Working memory of a scan. */
 typedef struct workspace {
-    float *resized;    /* [low][words * 64]: low-res columns at full height */
-    uint64_t *bits;    /* [words]: the current column's mask */
+    float *resized;    /* [low][stride]: low-res columns at full height, where they are needed */
+    uint32_t *cells;   /* [cells]: numbers of the cells where they are */
+    uint64_t *bits;    /* [MAX_GROUP][words]: the mask of a group's columns, in the plan's edge words only */
     uint64_t *covered; /* [words]: all columns' masks together, for the box */
-    float *row_max, *column_max; /* [low] */
-    bool *needed;                /* [low]: columns of resized that some output column reads */
+    mm_cell_states states;
+    mm_cell_plan plan;
 } workspace;
+
+#define CACHE_LINE 64
+
+/* The next part of working memory, at a cache line; NULL if only the size is asked for. */
+static void *take(char *memory, size_t *used, size_t size)
+{
+    void *part = memory ? memory + *used : NULL;
+    *used += (size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    return part;
+}
+
+static size_t lay_out(const mm_upsampler *u, char *memory, workspace *w)
+{
+    const mm_cell_grid *g = &u->grid;
+    size_t used = 0;
+    w->resized = take(memory, &used, g->low * u->stride * sizeof *w->resized);
+    w->cells = take(memory, &used, g->cells * sizeof *w->cells);
+    w->bits = take(memory, &used, (size_t)MAX_GROUP * g->words * sizeof *w->bits);
+    w->covered = take(memory, &used, g->words * sizeof *w->covered);
+    w->states.samples = take(memory, &used, (size_t)g->rows * g->low);
+    w->states.octet = take(memory, &used, (size_t)MM_OCTET * g->low + MM_OCTET);
+    w->states.states = take(memory, &used, (size_t)g->columns * g->stride);
+    w->states.any = take(memory, &used, g->columns);
+    w->plan.bits = take(memory, &used, g->words * sizeof *w->plan.bits);
+    w->plan.open = take(memory, &used, g->words * sizeof *w->plan.open);
+    w->plan.edges = take(memory, &used, g->words * sizeof *w->plan.edges);
+    return used;
+}
 
 size_t mm_upsampler_scratch(const mm_upsampler *u)
 {
-    const size_t words = u->words, low = u->low;
-    return low * words * MM_COLUMN_ROWS * sizeof(float) + 2 * words * sizeof(uint64_t) +
-           low * (2 * sizeof(float) + sizeof(bool));
+    workspace unused;
+    return lay_out(u, NULL, &unused) + CACHE_LINE;
 }
 
-static workspace lay_out(const mm_upsampler *u, void *scratch)
+/* Step one for a tile, where a column group that reads it may need it. The states of its columns are refined: after
+ * that, no more is open than before. */
+static void resize_tile(const mm_upsampler *u, const float *logits, uint32_t number, workspace *w)
 {
-    workspace w;
-    w.bits = scratch;
-    w.covered = w.bits + u->words;
-    w.resized = (float *)(w.covered + u->words);
-    w.row_max = w.resized + (size_t)u->low * u->words * MM_COLUMN_ROWS;
-    w.column_max = w.row_max + u->low;
-    w.needed = (bool *)(w.column_max + u->low);
-    return w;
-}
-
-static void find_maxima(const float *logits, uint32_t low, workspace *w)
-{
-    for (uint32_t x = 0; x < low; x++)
-        w->column_max[x] = -INFINITY;
-    for (uint32_t y = 0; y < low; y++) {
-        const float *row = logits + (size_t)y * low;
-        for (uint32_t x = 0; x < low; x++)
-            w->column_max[x] = row[x] > w->column_max[x] ? row[x] : w->column_max[x];
-        float most = -INFINITY;
-        for (uint32_t x = 0; x < low; x++)
-            most = row[x] > most ? row[x] : most;
-        w->row_max[y] = most;
-    }
-}
-
-/* Whether a row or column made of samples with these maxima may hold anything above `lowest`. The slack is some
- * thirty roundings of the two weighted sums on the way. */
-static bool can_exceed(const mm_taps *taps, const float *maxima, float lowest)
-{
-    float bound = taps->weight[0] * maxima[taps->index[0]];
-    for (uint32_t k = 1; k < taps->count; k++)
-        bound += taps->weight[k] * maxima[taps->index[k]];
-    return bound + 2e-6f * fabsf(bound) > lowest;
-}
-
-/* The words of a column that may hold anything above `lowest`: *first <= word < *end. */
-static void find_words(const mm_upsampler *u, const workspace *w, float lowest, uint32_t *first, uint32_t *end)
-{
-    uint32_t y0 = 0, y1 = u->height;
-    while (y0 < y1 && !can_exceed(&u->rows[y0], w->row_max, lowest))
-        y0++;
-    while (y1 > y0 && !can_exceed(&u->rows[y1 - 1], w->row_max, lowest))
-        y1--;
-    *first = y0 / MM_COLUMN_ROWS;
-    *end = y1 > y0 ? (y1 - 1) / MM_COLUMN_ROWS + 1 : *first;
-}
-
-/* Step one, for the low-res columns that are needed. */
-static void resize_columns(const mm_upsampler *u, const float *logits, workspace *w, uint32_t first, uint32_t end)
-{
-    const size_t stride = (size_t)u->words * MM_COLUMN_ROWS;
-    const uint32_t y0 = first * MM_COLUMN_ROWS;
-    const uint32_t y1 = end == u->words ? u->height : end * MM_COLUMN_ROWS;
-    for (uint32_t x0 = 0; x0 < u->low;) {
-        if (!w->needed[x0]) {
-            x0++;
-            continue;
-        }
-        uint32_t x1 = x0;
-        for (; x1 < u->low && w->needed[x1]; x1++)
-            for (size_t y = y1; y < (size_t)end * MM_COLUMN_ROWS; y++)
-                w->resized[x1 * stride + y] = -INFINITY;
-        mm_column_resize(logits, u->low, u->rows, x0, x1, y0, y1, w->resized, stride);
-        x0 = x1;
+    const mm_cell_grid *g = &u->grid;
+    const uint32_t x = number * MM_TILE_COLUMNS;
+    mm_column_tile tile = {.logits = logits + x, .low = g->low, .stride = u->stride, .state_stride = g->stride};
+    tile.columns = g->columns - x < MM_TILE_COLUMNS ? g->columns - x : MM_TILE_COLUMNS;
+    tile.bounds = &w->states.bounds;
+    const uint32_t count = mm_cells_open(g, &w->states, u->tiles[number].first, u->tiles[number].last, w->cells);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint32_t y = w->cells[i] * MM_CELL_ROWS;
+        tile.rows = u->rows + y;
+        tile.count = g->height - y < MM_CELL_ROWS ? g->height - y : MM_CELL_ROWS;
+        tile.out = w->resized + x * u->stride + y;
+        tile.states = w->states.states + (size_t)x * g->stride + w->cells[i];
+        u->loops->resize(&tile);
     }
 }
 
@@ -151,10 +208,10 @@ typedef struct run_writer {
     bool set;      /* the pixel before the current one */
 } run_writer;
 
-/* A column has at most height changes, and the end comes after the last one. */
+/* A column has at most height changes; behind the last one come the change back, before empty columns, and the end. */
 static mm_status reserve(run_writer *writer, uint32_t height, mm_error *err)
 {
-    const size_t needed = writer->count + height + 1;
+    const size_t needed = writer->count + height + 2;
     if (needed <= writer->capacity)
         return MM_OK;
     const size_t capacity = needed + writer->capacity;
@@ -173,22 +230,43 @@ static void change_at(run_writer *writer, uint32_t position)
     writer->set = !writer->set;
 }
 
-/* A column that starts at `position` and is clear outside the words first .. end. */
-static void write_column(run_writer *writer, uint32_t position, uint32_t height, const uint64_t *bits, uint32_t first,
-                         uint32_t end)
+/* A column that starts at `position`. Words that are no edges go on as the ones before them end. */
+static void write_column(run_writer *writer, uint32_t position, uint32_t height, const uint64_t *bits,
+                         const mm_cell_plan *plan)
 {
-    if (first > 0 && writer->set)
-        change_at(writer, position);
-    for (uint32_t word = first; word < end; word++) {
-        const uint32_t rows = height - word * MM_COLUMN_ROWS;
-        uint64_t changes = bits[word] ^ (bits[word] << 1 | writer->set);
-        if (rows < MM_COLUMN_ROWS) /* what follows the last row is the next column's first */
+    run_writer w = *writer; /* runs could alias the writer's numbers, but not these */
+    for (size_t i = 0; i < plan->edge_count; i++) {
+        const uint32_t word = plan->edges[i];
+        const uint32_t rows = height - word * MM_WORD_ROWS;
+        uint64_t changes = bits[word] ^ (bits[word] << 1 | w.set);
+        if (rows < MM_WORD_ROWS) /* what follows the last row is the next column's first */
             changes &= (UINT64_C(1) << rows) - 1;
         for (; changes; changes &= changes - 1)
-            change_at(writer, position + word * MM_COLUMN_ROWS + (uint32_t)__builtin_ctzll(changes));
+            change_at(&w, position + word * MM_WORD_ROWS + (uint32_t)__builtin_ctzll(changes));
     }
-    if (writer->set && (uint64_t)end * MM_COLUMN_ROWS < height)
-        change_at(writer, position + end * MM_COLUMN_ROWS);
+    *writer = w;
+}
+
+/* The columns of the box so far, and the rows that the columns together cover, for a group with a pixel of the mask. */
+static void extend_box(const column_group *group, workspace *w, uint32_t words, bool is_first, mm_mask_scan *scan)
+{
+    const mm_cell_plan *plan = &w->plan;
+    for (uint32_t word = 0; word < words; word++)
+        w->covered[word] |= plan->bits[word];
+    for (uint32_t x = group->x0; x < group->x1; x++) {
+        const uint64_t *bits = w->bits + (size_t)(x - group->x0) * words;
+        uint64_t some = plan->decided.above_zero;
+        for (size_t i = 0; i < plan->edge_count; i++) {
+            some |= bits[plan->edges[i]];
+            w->covered[plan->edges[i]] |= bits[plan->edges[i]];
+        }
+        if (!some)
+            continue;
+        if (is_first)
+            scan->box[0] = x;
+        is_first = false;
+        scan->box[2] = x;
+    }
 }
 
 static void find_rows_of_box(const workspace *w, uint32_t words, mm_mask_scan *scan)
@@ -198,44 +276,36 @@ static void find_rows_of_box(const workspace *w, uint32_t words, mm_mask_scan *s
         first++;
     while (!w->covered[last])
         last--;
-    scan->box[1] = first * MM_COLUMN_ROWS + (uint32_t)__builtin_ctzll(w->covered[first]);
-    scan->box[3] = last * MM_COLUMN_ROWS + 63 - (uint32_t)__builtin_clzll(w->covered[last]);
+    scan->box[1] = first * MM_WORD_ROWS + (uint32_t)__builtin_ctzll(w->covered[first]);
+    scan->box[3] = last * MM_WORD_ROWS + 63 - (uint32_t)__builtin_clzll(w->covered[last]);
 }
 
-/* Step two: every output column in turn. writer is NULL if no runs are wanted. */
-static mm_status scan_columns(const mm_upsampler *u, workspace *w, float lowest, float offset, uint32_t first,
-                              uint32_t end, mm_mask_scan *scan, run_writer *writer, mm_error *err)
+/* Step two for a group of output columns. writer is NULL if no runs are wanted. */
+static mm_status scan_group(const mm_upsampler *u, const column_group *group, float offset, workspace *w,
+                            mm_mask_scan *scan, run_writer *writer, mm_error *err)
 {
-    const size_t stride = (size_t)u->words * MM_COLUMN_ROWS;
-    const size_t y0 = (size_t)first * MM_COLUMN_ROWS;
-    for (uint32_t x = 0; x < u->width; x++) {
-        const mm_taps *taps = &u->columns[x];
-        const uint32_t position = x * u->height;
-        mm_status status = writer ? reserve(writer, u->height, err) : MM_OK;
+    const mm_cell_plan *plan = &w->plan;
+    const uint32_t words = u->grid.words, columns = group->x1 - group->x0;
+    mm_column_group g = {.taps = u->columns + group->x0, .columns = columns, .words = words, .bits = w->bits};
+    for (uint32_t k = 0; k < MM_MAX_TAPS; k++)
+        g.samples[k] = w->resized + g.taps->index[k] * u->stride;
+    for (uint32_t x = 0; x < columns; x++)
+        for (size_t i = 0; i < plan->edge_count; i++) /* all words that the scan adds to are among them */
+            w->bits[(size_t)x * words + plan->edges[i]] = plan->bits[plan->edges[i]];
+    mm_column_counts counts = {0};
+    if (plan->open_count)
+        counts = u->loops->scan(&g, plan->open, plan->open_count, -offset, offset);
+    scan->above_low += counts.above_low + (uint64_t)plan->decided.above_low * columns;
+    scan->above_high += counts.above_high + (uint64_t)plan->decided.above_high * columns;
+    const uint64_t area_before = scan->area;
+    scan->area += counts.above_zero + (uint64_t)plan->decided.above_zero * columns;
+    if (scan->area > area_before)
+        extend_box(group, w, words, area_before == 0, scan);
+    for (uint32_t x = 0; writer && x < columns; x++) {
+        mm_status status = reserve(writer, u->height, err);
         if (status)
             return status;
-        if (first == end || !can_exceed(taps, w->column_max, lowest)) {
-            if (writer && writer->set)
-                change_at(writer, position);
-            continue;
-        }
-        const float *columns[MM_MAX_TAPS];
-        for (uint32_t k = 0; k < MM_MAX_TAPS; k++)
-            columns[k] = w->resized + taps->index[k] * stride + y0;
-        const mm_column_counts counts =
-            u->scan_column(columns, taps, (size_t)(end - first) * MM_COLUMN_ROWS, -offset, offset, w->bits + first);
-        scan->above_low += counts.above_low;
-        scan->above_high += counts.above_high;
-        if (counts.above_zero > 0) {
-            if (scan->area == 0)
-                scan->box[0] = x;
-            scan->box[2] = x;
-            scan->area += counts.above_zero;
-            for (uint32_t word = first; word < end; word++)
-                w->covered[word] |= w->bits[word];
-        }
-        if (writer)
-            write_column(writer, position, u->height, w->bits, first, end);
+        write_column(writer, (group->x0 + x) * u->height, u->height, w->bits + (size_t)x * words, plan);
     }
     return MM_OK;
 }
@@ -244,27 +314,31 @@ mm_status mm_upsampler_scan(const mm_upsampler *u, const float *logits, float of
                             mm_mask_scan *scan, mm_rle *rle, mm_error *err)
 {
     *scan = (mm_mask_scan){0};
-    workspace w = lay_out(u, scratch);
-    const float lowest = -fabsf(offset);
-    find_maxima(logits, u->low, &w);
-    uint32_t first, end;
-    find_words(u, &w, lowest, &first, &end);
-    memset(w.covered, 0, u->words * sizeof *w.covered);
-    memset(w.needed, 0, u->low * sizeof *w.needed);
-    for (uint32_t x = 0; x < u->width; x++)
-        if (can_exceed(&u->columns[x], w.column_max, lowest))
-            for (uint32_t k = 0; k < MM_MAX_TAPS; k++)
-                w.needed[u->columns[x].index[k]] = true;
-    resize_columns(u, logits, &w, first, end);
-
+    workspace w;
+    char *memory = scratch;
+    (void)lay_out(u, memory + (CACHE_LINE - (uintptr_t)memory % CACHE_LINE), &w);
+    memset(w.covered, 0, u->grid.words * sizeof *w.covered);
+    mm_cells_classify(&u->grid, u->loops, logits, offset, &w.states);
     run_writer writer = {0};
-    mm_status status = scan_columns(u, &w, lowest, offset, first, end, scan, rle ? &writer : NULL, err);
+    mm_status status = rle ? reserve(&writer, u->height, err) : MM_OK;
+    uint32_t resized = 0; /* tiles */
+    for (uint32_t i = 0; i < u->group_count && !status; i++) {
+        const column_group *group = &u->groups[i];
+        for (; resized <= last_sample(u, group) / MM_TILE_COLUMNS; resized++)
+            resize_tile(u, logits, resized, &w);
+        if (!mm_cells_plan(&u->grid, &w.states, &u->columns[group->x0], &w.plan)) {
+            if (writer.set)
+                change_at(&writer, group->x0 * u->height);
+            continue;
+        }
+        status = scan_group(u, group, offset, &w, scan, rle ? &writer : NULL, err);
+    }
     if (status) {
         free(writer.runs);
         return status;
     }
     if (scan->area > 0)
-        find_rows_of_box(&w, u->words, scan);
+        find_rows_of_box(&w, u->grid.words, scan);
     if (rle) {
         writer.runs[writer.count++] = u->width * u->height - writer.last;
         uint32_t *fitted = reallocarray(writer.runs, writer.count, sizeof *fitted);

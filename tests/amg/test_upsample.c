@@ -2,10 +2,8 @@
 
 #include <math.h>
 
-#include "amg/column.h"
 #include "amg/taps.h"
 #include "fields.h"
-#include "tensor/vector.h"
 
 START_TEST(masks_counts_and_boxes_are_torch_s)
 {
@@ -207,46 +205,12 @@ START_TEST(impossible_frames_are_refused)
 }
 END_TEST
 
-/* Ordinary values, values on and about the thresholds, and what is no number. */
-START_TEST(every_instruction_set_finds_the_same_bits)
-{
-    enum { ROWS = 5 * MM_COLUMN_ROWS, COLUMNS = MM_MAX_TAPS };
-    static float values[COLUMNS][ROWS];
-    uint32_t seed = 5;
-    for (size_t k = 0; k < COLUMNS; k++)
-        for (size_t y = 0; y < ROWS; y++) {
-            static const float special[] = {0, -0.0f, 1, -1, INFINITY, -INFINITY, NAN, 1e-38f};
-            seed = seed * 1664525u + 1013904223u;
-            values[k][y] = seed >> 28 == 0 ? special[seed >> 20 & 7] : (float)(int32_t)seed / 1073741824.0f;
-        }
-    const float *columns[COLUMNS];
-    for (size_t k = 0; k < COLUMNS; k++)
-        columns[k] = values[k];
-    for (uint32_t count = 1; count <= COLUMNS; count++) {
-        const mm_taps taps = {.count = count, .weight = {count == 1 ? 1 : 0.4f, 0.3f, 0.2f, 0.1f}};
-        uint64_t expected_bits[ROWS / MM_COLUMN_ROWS], bits[ROWS / MM_COLUMN_ROWS];
-        const mm_column_counts expected = mm_column_scan(columns, &taps, ROWS, -0.5f, 0.5f, expected_bits);
-        ck_assert_uint_gt(expected.above_high, 0);
-        ck_assert_uint_lt(expected.above_low, ROWS);
-        for (int isa = MM_ISA_PORTABLE; isa <= MM_ISA_AVX512; isa++) {
-            if (!mm_vector_supports((mm_isa)isa))
-                continue;
-            const mm_column_counts counts =
-                mm_column_scan_for((mm_isa)isa)(columns, &taps, ROWS, -0.5f, 0.5f, bits);
-            ck_assert_mem_eq(&counts, &expected, sizeof counts);
-            ck_assert_mem_eq(bits, expected_bits, sizeof bits);
-        }
-    }
-}
-END_TEST
-
 int main(void)
 {
     Suite *suite = suite_create("amg/upsample");
     TCase *tests = tcase_create("upsample");
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, masks_counts_and_boxes_are_torch_s);
-    tcase_add_test(tests, every_instruction_set_finds_the_same_bits);
     tcase_add_test(tests, noise_and_lonely_spots_match_a_plain_loop);
     tcase_add_test(tests, weights_are_shares_of_at_most_four_neighbours);
     tcase_add_test(tests, positions_are_torch_s_to_the_last_bit);
