@@ -13,7 +13,7 @@
 /* Blocks that are freed together. They come from malloc one by one and as short as can be, so that the address sanitizer
  * sees what is read or written beyond, and hold NaNs, so that what nobody wrote spoils what is made of it. */
 typedef struct pool {
-    void *blocks[256];
+    void *blocks[512];
     size_t count;
     uint32_t seed;
 } pool;
