@@ -136,7 +136,7 @@ static void check_columns(matrix_case *t)
     for (size_t o = 0; o < channels; o++)
         for (size_t f = 0; f < 2 * sizes->pairs; f++) {
             const float expected = f < sizes->coordinates ? t->up_expanded[f * channels + o] : 0;
-            ck_assert(at(sizes, matrix, o, f) == (double)mm_bf16_to_float(mm_bf16_from(expected)));
+            assert_near(at(sizes, matrix, o, f), (double)mm_bf16_to_float(mm_bf16_from(expected)), 0, "an entry of columns");
         }
 }
 

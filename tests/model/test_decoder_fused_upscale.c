@@ -192,9 +192,11 @@ START_TEST(upscaling_equals_plain_convolutions)
         check_cell(&t, n, &sums);
     /* Measured: 0.0012 to 0.0021. */
     ck_assert_double_lt(sqrt(sums.difference / sums.square), 4e-3);
+    size_t written = 0; /* beyond those rows */
     for (size_t m = 0; m < t.masks; m++)
         for (size_t i = 16 * t.grid_rows * t.side; i < 16 * t.sizes.cells; i++)
-            ck_assert(t.logits[m][i] == 1e6f);
+            written += t.logits[m][i] != 1e6f;
+    ck_assert_uint_eq(written, 0);
     pool_free(&t.pool);
 }
 END_TEST
