@@ -56,7 +56,7 @@ static inline void random_layers(random_decoder *r)
                                                   .norm1 = random_norm(p, channels, 1e-5f),
                                                   .norm2 = random_norm(p, channels, 1e-5f),
                                                   .norm3 = random_norm(p, channels, 1e-5f),
-                                                  .norm4 = random_norm(p, channels, i ? 0.05f : 0.02f),
+                                                  .norm4 = random_norm(p, channels, i ? 0.5f : 0.02f),
                                                   .mlp1 = random_linear(p, channels, r->arch.decoder.mlp_dim, 1),
                                                   .mlp2 = random_linear(p, r->arch.decoder.mlp_dim, channels, 1)};
     }
