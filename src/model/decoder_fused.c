@@ -514,4 +514,22 @@ mm_status mm_fused_run(const mm_mask_decoder *decoder, const mm_context *context
     return status == MM_OK ? hand_out(decoder, context, image, frame, batch, sink, &state, times, err) : status;
 }
 
+#else
+
+/* No other CPU has the passes, and mm_fused_supports says so: nobody comes here. */
+size_t mm_fused_scratch(const mm_mask_decoder *decoder, size_t tokens)
+{
+    (void)decoder;
+    (void)tokens;
+    return 0;
+}
+
+mm_status mm_fused_run(const mm_mask_decoder *decoder, const mm_context *context, const mm_fused_image *image,
+                       const mm_frame *frame, const mm_prompt_batch *batch, const mm_mask_sink *sink, float *scratch,
+                       mm_model_times *times, mm_error *err)
+{
+    (void)decoder, (void)context, (void)image, (void)frame, (void)batch, (void)sink, (void)scratch, (void)times;
+    return mm_fail(err, MM_ERR_INTERNAL, "this CPU has no bf16 mask decoder");
+}
+
 #endif
