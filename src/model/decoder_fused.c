@@ -42,6 +42,7 @@ typedef struct fused_state {
     mm_pair *up_1, *up_2; /* [D][pairs] */
     float *up_l, *up_c;   /* [D] */
     float *hyper_in, *hyper_work, *hyper; /* [P][D], [P][D], [K][P][D / 8] */
+    float *hyper_wanted;  /* [K][D / 8]: of one prompt */
     float *logits;        /* [K][L][L] */
 } fused_state;
 
@@ -112,6 +113,7 @@ static size_t lay_out(const mm_mask_decoder *decoder, size_t prompts, size_t tok
     state->hyper_in = mm_decoder_take(m, &total, prompts * channels);
     state->hyper_work = mm_decoder_take(m, &total, prompts * channels);
     state->hyper = mm_decoder_take(m, &total, masks * prompts * channels / 8);
+    state->hyper_wanted = mm_decoder_take(m, &total, masks * channels / 8);
     state->logits = mm_decoder_take(m, &total, masks * 16 * sizes.cells);
     return total;
 }
@@ -437,9 +439,9 @@ static void upscale(const mm_mask_decoder *decoder, const mm_fused_image *image,
     const mm_fused_sizes *sizes = &state->sizes;
     const size_t channels = sizes->channels, eighth = channels / 8, prompts = state->tokens.prompts;
     const mm_fused_prompt *prompt = &state->prompts[p];
-    float *logits[MM_MAX_MASK_TOKENS], hyper[MM_MAX_MASK_TOKENS * 512];
+    float *logits[MM_MAX_MASK_TOKENS];
     mm_fused_upscaling up = {.decoder = decoder, .up_1 = state->up_1, .up_2 = state->up_2,
-                             .up_l = state->up_l, .up_c = state->up_c, .hyper = hyper,
+                             .up_l = state->up_l, .up_c = state->up_c, .hyper = state->hyper_wanted,
                              .grid_rows = grid_rows, .logits = logits};
     const mm_fused_weights *fused = decoder->fused;
     mm_fused_expand_last(sizes, prompt->last1_f32, fused->up_1, channels, state->up_l);
@@ -452,7 +454,7 @@ static void upscale(const mm_mask_decoder *decoder, const mm_fused_image *image,
     mm_fused_columns(sizes, state->expanded, channels, state->up_2);
     for (uint32_t k = 0; k < decoder->arch->decoder.mask_tokens; k++)
         if (wanted >> k & 1u) {
-            memcpy(hyper + up.masks * eighth, state->hyper + (k * prompts + p) * eighth, eighth * sizeof *hyper);
+            memcpy(state->hyper_wanted + up.masks * eighth, state->hyper + (k * prompts + p) * eighth, eighth * sizeof(float));
             logits[up.masks] = state->logits + up.masks * 16 * sizes->cells;
             up.masks++;
         }
@@ -510,6 +512,24 @@ mm_status mm_fused_run(const mm_mask_decoder *decoder, const mm_context *context
         status = mm_decoder_predict_iou(decoder, context, &state.tokens, err);
     times->to_iou += omp_get_wtime() - start;
     return status == MM_OK ? hand_out(decoder, context, image, frame, batch, sink, &state, times, err) : status;
+}
+
+#else
+
+/* No other CPU has the passes, and mm_fused_supports says so: nobody comes here. */
+size_t mm_fused_scratch(const mm_mask_decoder *decoder, size_t tokens)
+{
+    (void)decoder;
+    (void)tokens;
+    return 0;
+}
+
+mm_status mm_fused_run(const mm_mask_decoder *decoder, const mm_context *context, const mm_fused_image *image,
+                       const mm_frame *frame, const mm_prompt_batch *batch, const mm_mask_sink *sink, float *scratch,
+                       mm_model_times *times, mm_error *err)
+{
+    (void)decoder, (void)context, (void)image, (void)frame, (void)batch, (void)sink, (void)scratch, (void)times;
+    return mm_fail(err, MM_ERR_INTERNAL, "this CPU has no bf16 mask decoder");
 }
 
 #endif
