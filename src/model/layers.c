@@ -96,6 +96,14 @@ void mm_layer_add_linear_bf16(const mm_context *context, const mm_linear *linear
     }
 }
 
+void mm_layer_convert_bf16(const mm_context *context, const float *x, size_t n, mm_bf16 *out)
+{
+    enum { AT_ONCE = 16384 };
+#pragma omp parallel for num_threads((int)context->kernels->threads)
+    for (size_t first = 0; first < n; first += AT_ONCE)
+        context->bf16->convert(x + first, out + first, n - first < AT_ONCE ? n - first : AT_ONCE);
+}
+
 size_t mm_layer_mlp_scratch(size_t channels, size_t hidden)
 {
     return PIECE * (channels + hidden);
@@ -212,6 +220,10 @@ mm_status mm_neck_run(const mm_context *context, const mm_neck *neck, const floa
                       float *out, mm_error *err)
 {
     const size_t cells = side * side, channels = neck->conv1.out;
+    if (neck->conv2.packed.values) {
+        mm_neck_run_bf16(context, neck, x, side, (mm_bf16 *)between, out);
+        return MM_OK;
+    }
     mm_status status = mm_layer_product(context, &neck->conv1, x, cells, between, err);
     if (status != MM_OK)
         return status;

@@ -38,6 +38,9 @@ void mm_layer_norm_linear_bf16(const mm_context *context, const mm_norm *norm, c
 void mm_layer_add_linear_bf16(const mm_context *context, const mm_linear *linear, const mm_bf16 *x, size_t rows,
                               float *y);
 
+/* out[n] = bf16(x[n]), shared among the threads. */
+void mm_layer_convert_bf16(const mm_context *context, const float *x, size_t n, mm_bf16 *out);
+
 /* out = norm(x), rows shared among the threads. */
 void mm_layer_norm(const mm_context *context, const mm_norm *norm, const float *x, size_t rows, size_t channels,
                    float *out);
@@ -57,8 +60,12 @@ typedef struct mm_neck {
 } mm_neck;
 
 mm_neck mm_neck_load(mm_weights *weights, size_t in, size_t out);
-/* `between` holds side * side * D floats. */
+/* `between` holds mm_neck_memory floats. Scratch: mm_layer_conv3x3_scratch floats. */
 MM_RESULT_USED mm_status mm_neck_run(const mm_context *context, const mm_neck *neck, const float *x, size_t side,
                                      float *between, float *out, mm_error *err);
+/* The same for packed layers; `between`: [S + 2][S + 2][D]. */
+void mm_neck_run_bf16(const mm_context *context, const mm_neck *neck, const float *x, size_t side, mm_bf16 *between,
+                      float *out);
+size_t mm_neck_memory(size_t side, size_t channels);
 
 #endif

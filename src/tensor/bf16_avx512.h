@@ -9,6 +9,8 @@
 #define MM_HAVE_AVX512_BF16
 extern const mm_bf16_ops mm_bf16_avx512;
 void mm_bf16_product_avx512(const mm_bf16_product *product);
+void mm_bf16_convolution_avx512(const mm_bf16_convolution *convolution);
+void mm_bf16_depthwise_avx512(const mm_bf16_depthwise *depthwise);
 void mm_bf16_attention_avx512(const mm_bf16_attention *attention);
 #endif
 
@@ -22,14 +24,11 @@ enum { MM_BF16_ROWS = 6, MM_BF16_SLACK = 64 };
 
 #define MM_INLINE static inline __attribute__((always_inline))
 
-/* sums[rows][vectors] = a x panel: rows of `a` lda apart, a panel `vectors` * 16 columns wide. Constant arguments make
+/* sums[rows][vectors] += a x panel: rows of `a` lda apart, a panel `vectors` * 16 columns wide. Constant arguments make
  * this a register tile. */
-MM_INLINE void mm_tile_multiply(size_t rows, size_t vectors, const mm_bf16 *a, size_t lda, const mm_bf16 *panel,
-                                size_t pairs, __m512 sums[MM_BF16_ROWS][4])
+MM_INLINE void mm_tile_add(size_t rows, size_t vectors, const mm_bf16 *a, size_t lda, const mm_bf16 *panel,
+                           size_t pairs, __m512 sums[MM_BF16_ROWS][4])
 {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t v = 0; v < vectors; v++)
-            sums[r][v] = _mm512_setzero_ps();
     for (size_t k = 0; k < pairs; k++) {
         __m512bh b[4];
         for (size_t v = 0; v < vectors; v++)
@@ -42,6 +41,21 @@ MM_INLINE void mm_tile_multiply(size_t rows, size_t vectors, const mm_bf16 *a, s
                 sums[r][v] = _mm512_dpbf16_ps(sums[r][v], x, b[v]);
         }
     }
+}
+
+MM_INLINE void mm_tile_clear(size_t rows, size_t vectors, __m512 sums[MM_BF16_ROWS][4])
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t v = 0; v < vectors; v++)
+            sums[r][v] = _mm512_setzero_ps();
+}
+
+/* sums = a x panel */
+MM_INLINE void mm_tile_multiply(size_t rows, size_t vectors, const mm_bf16 *a, size_t lda, const mm_bf16 *panel,
+                                size_t pairs, __m512 sums[MM_BF16_ROWS][4])
+{
+    mm_tile_clear(rows, vectors, sums);
+    mm_tile_add(rows, vectors, a, lda, panel, pairs, sums);
 }
 
 /* 2^x to 8e-5 of its value, which the rounding to bf16 that follows is far above. Degree 3 on [-1/2, 1/2]. */
@@ -70,6 +84,18 @@ MM_INLINE __m512 mm_gelu(__m512 x)
     p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(0.39868376f));
     p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0.5f));
     return _mm512_mul_ps(x, p);
+}
+
+/* Lanes of the next vector when n values are left. */
+MM_INLINE __mmask16 mm_lanes_of(size_t n)
+{
+    return n < 16 ? (__mmask16)(0xffffu >> (16 - n)) : 0xffff;
+}
+
+MM_INLINE __m512 mm_load_bf16(const mm_bf16 *x, __mmask16 exists)
+{
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(exists, x)), 16));
 }
 
 MM_INLINE void mm_store_bf16(mm_bf16 *out, __m512 x)
