@@ -28,7 +28,14 @@ static workspace lay_out(const mm_bf16_attention *a)
     return w;
 }
 
-/* The biases of one query for a tile of keys from `first` on. Whole vectors are written; what stands behind a row of the
+/* Where the biases of a tile's logits stand: rows `row` apart. */
+typedef struct biases {
+    const float *values;
+    size_t row;
+    __mmask16 last; /* lanes of the last vector that exist; the others are keys' padding */
+} biases;
+
+/* The decomposed biases of one query for a tile of keys from `first` on, or zeros. Whole vectors are written; what stands behind a row of the
  * grid is overwritten by the next one. */
 static void write_bias(const mm_bf16_attention *a, size_t query, size_t first, size_t keys, float *out)
 {
@@ -43,27 +50,25 @@ static void write_bias(const mm_bf16_attention *a, size_t query, size_t first, s
                 _mm512_storeu_ps(out + y * side + x, _mm512_add_ps(_mm512_maskz_loadu_ps(exists, rel_w + x), term));
             }
         }
-    } else if (a->pair) {
-        memcpy(out, a->pair + query * a->keys, keys * sizeof *out);
     } else {
         memset(out, 0, keys * sizeof *out);
     }
-    /* What pads the keys has no weight. */
-    for (size_t key = keys; key % 16; key++)
-        out[key] = nothing;
 }
 
-/* logits = scale * q k^T + logits, for one panel of keys. */
-MM_INLINE void add_logits(size_t rows, size_t vectors, const mm_bf16_attention *a, const mm_bf16 *q,
-                          const mm_bf16 *panel, float *logits, size_t stride)
+/* logits = scale * q k^T + biases, for one panel of keys; the biases may be where the logits go. What pads the keys gets no
+ * weight. */
+MM_INLINE void find_logits(size_t rows, size_t vectors, const mm_bf16_attention *a, const mm_bf16 *q,
+                           const mm_bf16 *panel, const biases *bias, float *logits, size_t stride)
 {
     __m512 sums[MM_BF16_ROWS][4];
     mm_tile_multiply(rows, vectors, q, a->q_row, panel, (a->dim + 1) / 2, sums);
     const __m512 scale = _mm512_set1_ps(a->scale * log2_e);
     for (size_t r = 0; r < rows; r++)
         for (size_t v = 0; v < vectors; v++) {
-            float *at = logits + r * stride + v * 16;
-            _mm512_storeu_ps(at, _mm512_fmadd_ps(sums[r][v], scale, _mm512_loadu_ps(at)));
+            const __mmask16 exists = v + 1 < vectors ? 0xffff : bias->last;
+            const __m512 b =
+                _mm512_mask_loadu_ps(_mm512_set1_ps(nothing), exists, bias->values + r * bias->row + v * 16);
+            _mm512_storeu_ps(logits + r * stride + v * 16, _mm512_fmadd_ps(sums[r][v], scale, b));
         }
 }
 
@@ -112,19 +117,21 @@ MM_INLINE void attend(size_t rows, const mm_bf16_attention *a, const workspace *
     const mm_bf16 *k = a->k + index * mm_packed_count(a->tile, a->dim);
     const mm_bf16 *v = a->v + index * mm_packed_count(a->dim, a->tile);
     float *result = w->result + query * w->width;
-    for (size_t r = 0; r < rows; r++)
+    biases bias = {.values = a->pair ? a->pair + query * a->keys : w->logits, .row = a->pair ? a->keys : w->stride};
+    for (size_t r = 0; r < rows && !a->pair; r++)
         write_bias(a, query + r, first, keys, w->logits + r * w->stride);
-    for (size_t column = 0; column < padded; column += MM_PANEL) {
+    for (size_t column = 0; column < padded; column += MM_PANEL, bias.values += MM_PANEL) {
         const mm_bf16 *panel = k + column * ((a->dim + 1) / 2 * 2);
         float *logits = w->logits + column;
+        bias.last = padded - column > MM_PANEL ? 0xffff : mm_lanes_of(keys - (padded - 16));
         if (padded - column >= MM_PANEL)
-            add_logits(rows, 4, a, q, panel, logits, w->stride);
+            find_logits(rows, 4, a, q, panel, &bias, logits, w->stride);
         else if (padded - column == 48)
-            add_logits(rows, 3, a, q, panel, logits, w->stride);
+            find_logits(rows, 3, a, q, panel, &bias, logits, w->stride);
         else if (padded - column == 32)
-            add_logits(rows, 2, a, q, panel, logits, w->stride);
+            find_logits(rows, 2, a, q, panel, &bias, logits, w->stride);
         else
-            add_logits(rows, 1, a, q, panel, logits, w->stride);
+            find_logits(rows, 1, a, q, panel, &bias, logits, w->stride);
     }
     for (size_t r = 0; r < rows; r++)
         weigh(w->logits + r * w->stride, w->weights + r * w->stride, padded, w->maximum + query + r,
