@@ -109,9 +109,9 @@ size_t mm_layer_mlp_scratch(size_t channels, size_t hidden)
     return PIECE * (channels + hidden);
 }
 
-/* One piece of rows in bf16; normed and inner take half of the f32 scratch. */
-static void mlp_piece_bf16(const mm_context *context, const mm_norm *norm, const mm_linear *fc1, const mm_linear *fc2,
-                           float *x, size_t rows, float *scratch)
+/* Normed and inner take half of the f32 scratch. */
+void mm_layer_mlp_piece_bf16(const mm_context *context, const mm_norm *norm, const mm_linear *fc1, const mm_linear *fc2,
+                             float *x, size_t rows, float *scratch)
 {
     mm_bf16 *normed = (mm_bf16 *)scratch, *inner = normed + PIECE * fc1->in;
     context->bf16->norm(x, norm->weight, norm->bias, norm->eps, normed, rows, fc1->in);
@@ -130,7 +130,7 @@ mm_status mm_layer_mlp(const mm_context *context, const mm_norm *norm, const mm_
         float *piece = x + first * channels;
         float *normed = context->scratch[omp_get_thread_num()], *inner = normed + PIECE * channels;
         if (fc1->packed.values) {
-            mlp_piece_bf16(context, norm, fc1, fc2, piece, count, normed);
+            mm_layer_mlp_piece_bf16(context, norm, fc1, fc2, piece, count, normed);
             continue;
         }
         mm_error own = {0};

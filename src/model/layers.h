@@ -29,6 +29,9 @@ MM_RESULT_USED mm_status mm_layer_linear(const mm_context *context, const mm_lin
 /* x += fc2(gelu(fc1(norm(x)))), in pieces of rows that stay in cache. Scratch: mm_layer_mlp_scratch floats. */
 MM_RESULT_USED mm_status mm_layer_mlp(const mm_context *context, const mm_norm *norm, const mm_linear *fc1,
                                       const mm_linear *fc2, float *x, size_t rows, mm_error *err);
+/* For packed layers: the same for at most MM_LAYER_PIECE rows, by the calling thread and in its scratch. */
+void mm_layer_mlp_piece_bf16(const mm_context *context, const mm_norm *norm, const mm_linear *fc1, const mm_linear *fc2,
+                             float *x, size_t rows, float *scratch);
 size_t mm_layer_mlp_scratch(size_t channels, size_t hidden);
 
 /* For packed layers: y = bf16(W norm(x) + b), rows shared among the threads. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "model/mbconv.h"
+#include "model/tiny_vit_bf16.h"
 
 static size_t largest(size_t a, size_t b)
 {
@@ -178,7 +179,7 @@ size_t mm_tiny_vit_scratch(const mm_arch *arch)
 {
     const uint32_t *dims = arch->tiny.embed_dims, *resolution = arch->tiny.resolution;
     const size_t half = (arch->image_size - 1) / 2 + 1;
-    size_t scratch = largest(mm_layer_conv3x3_scratch(3, half), mm_tiny_vit_scratch_bf16(arch));
+    size_t scratch = largest(mm_layer_conv3x3_scratch(3, half), mm_tiny_stem_scratch(arch));
     scratch = largest(scratch, mm_layer_conv3x3_scratch(dims[0] / 2, resolution[0]));
     scratch = largest(scratch, mm_mbconv_scratch(resolution[0], arch->tiny.mbconv_hidden, 1));
     for (size_t stage = 0; stage < 4; stage++) {
@@ -190,7 +191,7 @@ size_t mm_tiny_vit_scratch(const mm_arch *arch)
         mm_attention attention = attention_shape(arch, stage);
         attention.bias = &(const float){0}; /* any bias will do: it says that windows are not tiled */
         scratch = largest(scratch, mm_attention_scratch(&attention));
-        scratch = largest(scratch, mm_attention_bf16_scratch(&attention));
+        scratch = largest(scratch, mm_tiny_block_scratch_bf16(&attention, arch->tiny.mlp_hidden[stage]));
         scratch = largest(scratch, mm_layer_mlp_scratch(dims[stage], arch->tiny.mlp_hidden[stage]));
     }
     return largest(scratch, mm_layer_conv3x3_scratch(arch->prompt_embed_dim, arch->embedding_side));
@@ -249,7 +250,7 @@ mm_status mm_tiny_vit_encode(const mm_tiny_vit *tiny, const mm_context *context,
     const size_t size = arch->image_size, half = (size - 1) / 2 + 1;
     float *x = memory, *y = x + sizes.activations, *work = y + sizes.activations;
     if (tiny->in_bf16)
-        return mm_tiny_vit_encode_bf16(tiny, context, image, x, y, work, out, err);
+        return mm_tiny_vit_encode_bf16(tiny, context, image, x, y, out, err);
     normalise(arch, image, x);
     mm_status status = mm_layer_conv3x3(context, &tiny->stem1, x, size, size, 3, 2, true, work, err);
     if (status == MM_OK)

@@ -47,11 +47,4 @@ MM_RESULT_USED mm_status mm_tiny_vit_encode(const mm_tiny_vit *tiny, const mm_co
 size_t mm_tiny_vit_memory(const mm_arch *arch);
 size_t mm_tiny_vit_scratch(const mm_arch *arch);
 
-/* For mm_tiny_vit_encode, where the model computes in bf16: x and y take any stage's activations, work its qkv. */
-MM_RESULT_USED mm_status mm_tiny_vit_encode_bf16(const mm_tiny_vit *tiny, const mm_context *context,
-                                                 mm_image_view image, float *x, float *y, float *work, float *out,
-                                                 mm_error *err);
-/* Scratch floats a thread of the stem. */
-size_t mm_tiny_vit_scratch_bf16(const mm_arch *arch);
-
 #endif

@@ -1,121 +1,97 @@
-/* The encoder in bf16: activations of the stem and of stage 0 are bf16 in memory, the residual stream of the transformer
- * stages is f32. */
+#include "model/tiny_vit_bf16.h"
+
 #include <omp.h>
 #include <string.h>
 
 #include "model/mbconv.h"
-#include "model/tiny_vit.h"
 
-/* Output rows of a stem job; pixels are stored with a fourth channel, of zeros, because products take pairs. */
-enum { STEM_ROWS = 4, PIXEL = MM_TINY_STEM_CHANNELS };
-
-/* Sides of the image and of the two convolutions' results. */
-typedef struct stem_sizes {
-    size_t image, half, quarter;
-} stem_sizes;
-
-static stem_sizes stem_sizes_of(const mm_arch *arch)
+static size_t minimum(size_t a, size_t b)
 {
-    const size_t half = (arch->image_size - 1) / 2 + 1;
-    return (stem_sizes){.image = arch->image_size, .half = half, .quarter = (half - 1) / 2 + 1};
+    return a < b ? a : b;
 }
 
-/* bf16 values of a row with its margin, a pixel on either side. */
-static size_t image_row(const stem_sizes *sizes)
+/* Where the parts of a window's scratch begin, in floats; each has the window's tokens in rows. */
+typedef struct layout {
+    size_t qkv, normed, added, attention, total; /* normed: later what attention gives */
+} layout;
+
+static layout lay_out(const mm_attention *shape)
 {
-    return (sizes->image + 2) * PIXEL;
+    const size_t tokens = shape->window * shape->window, channels = shape->heads * shape->dim;
+    layout at = {.normed = tokens * 3 * channels / 2};
+    at.added = at.normed + tokens * channels / 2;
+    at.attention = at.added + tokens * channels;
+    at.total = at.attention + mm_attention_bf16_scratch(shape);
+    return at;
 }
 
-static size_t half_row(const stem_sizes *sizes, const mm_arch *arch)
+size_t mm_tiny_block_scratch_bf16(const mm_attention *shape, size_t mlp_hidden)
 {
-    return (sizes->half + 2) * (arch->tiny.embed_dims[0] / 2);
+    const size_t mlp = mm_layer_mlp_scratch(shape->heads * shape->dim, mlp_hidden), window = lay_out(shape).total;
+    return mlp > window ? mlp : window;
 }
 
-size_t mm_tiny_vit_scratch_bf16(const mm_arch *arch)
+static void multiply(const mm_context *context, const mm_linear *linear, const mm_bf16 *x, size_t rows,
+                     mm_epilogue epilogue, void *y)
 {
-    const stem_sizes sizes = stem_sizes_of(arch);
-    const size_t stem = (2 * (2 * STEM_ROWS + 1) + 1) * image_row(&sizes) + (2 * STEM_ROWS + 1) * half_row(&sizes, arch);
-    return (stem + 1) / 2;
+    const mm_bf16_product product = {.a = x, .lda = linear->in, .rows = rows, .b = linear->packed, .bias = linear->bias,
+                                     .epilogue = epilogue, .out = y, .ldout = linear->out};
+    context->bf16->product(&product);
 }
 
-/* What a byte becomes: (x - mean) / std of its channel. */
-typedef struct normal_values {
-    mm_bf16 of[3][256];
-} normal_values;
-
-static void tabulate(const mm_arch *arch, normal_values *normal)
+/* x += proj(attention(qkv(norm(x)))) of one window. Tokens beyond the grid's right edge are computed like the others, from a
+ * norm that is its bias; what their attention gives goes nowhere. Those below the lower edge are only looked at. */
+static void attend_window(const mm_context *context, const mm_tiny_block *block, size_t y0, size_t x0, float *x)
 {
-    for (size_t c = 0; c < 3; c++)
-        for (size_t byte = 0; byte < 256; byte++)
-            normal->of[c][byte] = mm_bf16_from(((float)byte - arch->pixel_mean[c]) / arch->pixel_std[c]);
-}
-
-/* Row y of the padded image with its margin (y counts from 1, row 0 is the margin): zeros wherever there is no pixel. */
-static void fill_image_row(mm_image_view image, const normal_values *normal, size_t y, size_t count, mm_bf16 *out)
-{
-    memset(out, 0, count * sizeof *out);
-    if (y == 0 || y > image.height)
-        return;
-    const uint8_t *pixel = image.pixels + (y - 1) * image.stride;
-    for (size_t x = 0; x < image.width; x++, pixel += 3) {
-        out += PIXEL;
-        for (size_t c = 0; c < 3; c++)
-            out[c] = normal->of[c][pixel[c]];
+    const mm_attention *shape = &block->attention.shape;
+    const mm_norm *norm = &block->attention_norm;
+    const size_t side = shape->side, window = shape->window, channels = block->proj.in;
+    const size_t rows = minimum(window, side - y0), columns = minimum(window, side - x0), queries = rows * window;
+    const layout at = lay_out(shape);
+    float *scratch = context->scratch[omp_get_thread_num()], *added = scratch + at.added;
+    mm_bf16 *qkv = (mm_bf16 *)scratch + 2 * at.qkv, *normed = (mm_bf16 *)scratch + 2 * at.normed;
+    for (size_t row = 0; row < rows; row++) {
+        mm_bf16 *to = normed + row * window * channels;
+        context->bf16->norm(x + ((y0 + row) * side + x0) * channels, norm->weight, norm->bias, norm->eps, to, columns,
+                            channels);
+        for (size_t column = columns; column < window; column++)
+            context->bf16->convert(norm->bias, to + column * channels, channels);
     }
+    multiply(context, &block->qkv, normed, queries, MM_TO_BF16, qkv);
+    for (size_t token = queries; token < window * window; token++)
+        memcpy(qkv + token * shape->row, block->attention.outside, shape->row * sizeof *qkv);
+    mm_attention_bf16_window(context, &block->attention, qkv, queries, scratch + at.attention, normed);
+    multiply(context, &block->proj, normed, queries, MM_TO_F32, added);
+    for (size_t row = 0; row < rows; row++)
+        context->ops->add(x + ((y0 + row) * side + x0) * channels, added + row * window * channels, columns * channels);
 }
 
-/* Rows y0 to y1 of the stem's result. Rows of the first convolution's result, and of the image, count from the margin. */
-static void stem_rows(const mm_tiny_vit *tiny, const mm_context *context, mm_image_view image,
-                      const normal_values *normal, size_t y0, size_t y1, mm_bf16 *out)
+/* y = z + mlp(z) of some rows of the grid, z = local_conv(x). */
+static void run_rows(const mm_context *context, const mm_tiny_block *block, const float *x, size_t side, size_t y0,
+                     size_t y1, float *y)
 {
-    const stem_sizes sizes = stem_sizes_of(tiny->arch);
-    const size_t pitch = half_row(&sizes, tiny->arch), channels = tiny->stem1.out;
-    mm_bf16 *half = (mm_bf16 *)context->scratch[omp_get_thread_num()];
-    mm_bf16 *pixels = half + (2 * STEM_ROWS + 1) * pitch;
-    const size_t first = 2 * y0, count = 2 * (y1 - y0) + 1; /* rows of the first result that the second one takes */
-    /* Those of them that exist. */
-    const size_t begin = first ? first : 1, end = first + count <= sizes.half + 1 ? first + count : sizes.half + 1;
-    for (size_t i = 0; i < 2 * (end - begin) + 1; i++)
-        fill_image_row(image, normal, 2 * (begin - 1) + i, image_row(&sizes), pixels + i * image_row(&sizes));
-    memset(half, 0, count * pitch * sizeof *half);
-    const mm_bf16_convolution stem1 = {.in = pixels, .in_row = image_row(&sizes), .channels = PIXEL, .stride = 2,
-                                       .rows = end - begin, .columns = sizes.half, .b = tiny->stem1.packed,
-                                       .bias = tiny->stem1.bias, .epilogue = MM_GELU_TO_BF16,
-                                       .out = half + (begin - first) * pitch + channels, .out_row = pitch};
-    context->bf16->convolution(&stem1);
-    const mm_bf16_convolution stem2 = {.in = half, .in_row = pitch, .channels = channels, .stride = 2, .rows = y1 - y0,
-                                       .columns = sizes.quarter, .b = tiny->stem2.packed, .bias = tiny->stem2.bias,
-                                       .epilogue = MM_TO_BF16, .out = out + y0 * sizes.quarter * tiny->stem2.out,
-                                       .out_row = sizes.quarter * tiny->stem2.out};
-    context->bf16->convolution(&stem2);
-}
-
-static void run_stem(const mm_tiny_vit *tiny, const mm_context *context, mm_image_view image, mm_bf16 *out)
-{
-    const size_t side = stem_sizes_of(tiny->arch).quarter;
-    normal_values normal;
-    tabulate(tiny->arch, &normal);
-#pragma omp parallel for num_threads((int)context->kernels->threads) schedule(dynamic)
-    for (size_t y = 0; y < side; y += STEM_ROWS)
-        stem_rows(tiny, context, image, &normal, y, side - y < STEM_ROWS ? side : y + STEM_ROWS, out);
-}
-
-/* x: the tokens, changed in place until the local convolution, which writes to y. */
-static mm_status run_block(const mm_tiny_vit *tiny, size_t stage, size_t index, const mm_context *context, float *x,
-                           float *y, mm_bf16 *qkv, mm_error *err)
-{
-    const mm_tiny_block *block = &tiny->blocks[stage][index];
-    const size_t side = tiny->arch->tiny.resolution[stage], cells = side * side;
-    const size_t channels = tiny->arch->tiny.embed_dims[stage];
-    mm_bf16 *mixed = (mm_bf16 *)y;
-    mm_layer_norm_linear_bf16(context, &block->attention_norm, &block->qkv, x, cells, qkv);
-    mm_attention_bf16_run(context, &block->attention, qkv, mixed);
-    mm_layer_add_linear_bf16(context, &block->proj, mixed, cells, x);
-#pragma omp parallel for num_threads((int)context->kernels->threads)
-    for (size_t row = 0; row < side; row++)
+    const size_t channels = block->fc1.in, tokens = (y1 - y0) * side;
+    float *to = y + y0 * side * channels, *scratch = context->scratch[omp_get_thread_num()];
+    for (size_t row = y0; row < y1; row++)
         context->ops->depthwise3x3(x, side, side, channels, 1, row, block->local_conv, block->local_conv_bias,
                                    y + row * side * channels, side);
-    return mm_layer_mlp(context, &block->mlp_norm, &block->fc1, &block->fc2, y, cells, err);
+    for (size_t first = 0; first < tokens; first += MM_LAYER_PIECE)
+        mm_layer_mlp_piece_bf16(context, &block->mlp_norm, &block->fc1, &block->fc2, to + first * channels,
+                                minimum(MM_LAYER_PIECE, tokens - first), scratch);
+}
+
+/* x: the tokens, changed in place by the attention; y: what the block gives. */
+static void run_block(const mm_context *context, const mm_tiny_block *block, float *x, float *y)
+{
+    const mm_attention *shape = &block->attention.shape;
+    const size_t side = shape->side, windows = (side + shape->window - 1) / shape->window;
+    const size_t step = side < MM_LAYER_PIECE ? MM_LAYER_PIECE / side : 1;
+#pragma omp parallel for num_threads((int)context->kernels->threads) schedule(dynamic)
+    for (size_t i = 0; i < windows * windows; i++)
+        attend_window(context, block, i / windows * shape->window, i % windows * shape->window, x);
+#pragma omp parallel for num_threads((int)context->kernels->threads)
+    for (size_t y0 = 0; y0 < side; y0 += step)
+        run_rows(context, block, x, side, y0, minimum(y0 + step, side), y);
 }
 
 static void swap(float **a, float **b)
@@ -126,10 +102,10 @@ static void swap(float **a, float **b)
 }
 
 mm_status mm_tiny_vit_encode_bf16(const mm_tiny_vit *tiny, const mm_context *context, mm_image_view image, float *x,
-                                  float *y, float *work, float *out, mm_error *err)
+                                  float *y, float *out, mm_error *err)
 {
     const mm_arch *arch = tiny->arch;
-    run_stem(tiny, context, image, (mm_bf16 *)x);
+    mm_tiny_stem_run(tiny, context, image, (mm_bf16 *)x);
     for (size_t i = 0; i < arch->tiny.depths[0]; i++) {
         mm_mbconv_run_bf16(context, &tiny->mbconv[i], (mm_bf16 *)x, arch->tiny.resolution[0], y);
         swap(&x, &y);
@@ -143,9 +119,7 @@ mm_status mm_tiny_vit_encode_bf16(const mm_tiny_vit *tiny, const mm_context *con
         mm_mbconv_run_bf16(context, &tiny->merge[stage - 1], (mm_bf16 *)x, side, y);
         swap(&x, &y);
         for (size_t i = 0; i < arch->tiny.depths[stage]; i++) {
-            const mm_status status = run_block(tiny, stage, i, context, x, y, (mm_bf16 *)work, err);
-            if (status != MM_OK)
-                return status;
+            run_block(context, &tiny->blocks[stage][i], x, y);
             swap(&x, &y);
         }
     }

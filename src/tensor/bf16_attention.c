@@ -63,7 +63,9 @@ MM_INLINE void find_logits(size_t rows, size_t vectors, const mm_bf16_attention 
     __m512 sums[MM_BF16_ROWS][4];
     mm_tile_multiply(rows, vectors, q, a->q_row, panel, (a->dim + 1) / 2, sums);
     const __m512 scale = _mm512_set1_ps(a->scale * log2_e);
+#pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 4
         for (size_t v = 0; v < vectors; v++) {
             const __mmask16 exists = v + 1 < vectors ? 0xffff : bias->last;
             const __m512 b =
@@ -78,7 +80,9 @@ MM_INLINE void add_values(size_t rows, size_t vectors, const mm_bf16 *weights, s
 {
     __m512 sums[MM_BF16_ROWS][4];
     mm_tile_multiply(rows, vectors, weights, stride, panel, pairs, sums);
+#pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 4
         for (size_t v = 0; v < vectors; v++) {
             float *at = result + r * width + v * 16;
             _mm512_storeu_ps(at, _mm512_add_ps(sums[r][v], _mm512_loadu_ps(at)));

@@ -31,12 +31,15 @@ MM_INLINE void mm_tile_add(size_t rows, size_t vectors, const mm_bf16 *a, size_t
 {
     for (size_t k = 0; k < pairs; k++) {
         __m512bh b[4];
+#pragma GCC unroll 4
         for (size_t v = 0; v < vectors; v++)
             b[v] = (__m512bh)_mm512_loadu_si512(panel + (k * vectors + v) * 32);
+#pragma GCC unroll 6
         for (size_t r = 0; r < rows; r++) {
             int32_t pair;
             memcpy(&pair, a + r * lda + 2 * k, sizeof pair);
             const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+#pragma GCC unroll 4
             for (size_t v = 0; v < vectors; v++)
                 sums[r][v] = _mm512_dpbf16_ps(sums[r][v], x, b[v]);
         }
@@ -45,7 +48,9 @@ MM_INLINE void mm_tile_add(size_t rows, size_t vectors, const mm_bf16 *a, size_t
 
 MM_INLINE void mm_tile_clear(size_t rows, size_t vectors, __m512 sums[MM_BF16_ROWS][4])
 {
+#pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 4
         for (size_t v = 0; v < vectors; v++)
             sums[r][v] = _mm512_setzero_ps();
 }

@@ -22,41 +22,55 @@ typedef struct tile {
     __mmask16 last; /* columns of the last vector that exist */
 } tile;
 
-MM_INLINE void finish(const tile *t, size_t row, size_t vector, __mmask16 exists, __m512 sum)
+/* The end of a tile. The epilogue is a constant wherever this is inlined, so that the sums stay in registers. */
+MM_INLINE void finish(const tile *t, size_t rows, size_t vectors, mm_epilogue epilogue, __m512 sums[MM_BF16_ROWS][4])
 {
-    const size_t at = row * t->ldout + vector * 16;
-    if (t->bias)
-        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(exists, t->bias + vector * 16));
-    switch (t->epilogue) {
-    case MM_ADD_TO_F32:
-        sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(exists, (float *)t->out + at));
-        _mm512_mask_storeu_ps((float *)t->out + at, exists, sum);
-        break;
-    case MM_TO_F32:
-        _mm512_mask_storeu_ps((float *)t->out + at, exists, sum);
-        break;
-    case MM_ADD_GELU_TO_BF16:
-        sum = _mm512_add_ps(sum, mm_load_bf16(t->residual + at, exists));
-        /* fall through */
-    case MM_GELU_TO_BF16:
-        sum = mm_gelu(sum);
-        /* fall through */
-    case MM_TO_BF16:
-        _mm256_mask_storeu_epi16((mm_bf16 *)t->out + at, exists, (__m256i)_mm512_cvtneps_pbh(sum));
-        break;
+#pragma GCC unroll 4
+    for (size_t v = 0; v < vectors; v++) {
+        const __mmask16 exists = v + 1 < vectors ? 0xffff : t->last;
+        const __m512 bias = t->bias ? _mm512_maskz_loadu_ps(exists, t->bias + v * 16) : _mm512_setzero_ps();
+#pragma GCC unroll 6
+        for (size_t r = 0; r < rows; r++) {
+            const size_t at = r * t->ldout + v * 16;
+            __m512 sum = _mm512_add_ps(sums[r][v], bias);
+            if (epilogue == MM_ADD_TO_F32)
+                sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(exists, (float *)t->out + at));
+            if (epilogue == MM_ADD_GELU_TO_BF16)
+                sum = _mm512_add_ps(sum, mm_load_bf16(t->residual + at, exists));
+            if (epilogue == MM_GELU_TO_BF16 || epilogue == MM_ADD_GELU_TO_BF16)
+                sum = mm_gelu(sum);
+            if (epilogue <= MM_ADD_TO_F32)
+                _mm512_mask_storeu_ps((float *)t->out + at, exists, sum);
+            else
+                _mm256_mask_storeu_epi16((mm_bf16 *)t->out + at, exists, (__m256i)_mm512_cvtneps_pbh(sum));
+        }
     }
 }
 
 MM_INLINE void run_tile(const tile *t, size_t rows, size_t vectors)
 {
     __m512 sums[MM_BF16_ROWS][4];
-    mm_tile_clear(rows, vectors, sums);
-    for (size_t part = 0; part < t->parts; part++)
+    mm_tile_multiply(rows, vectors, t->a, t->lda, t->panel, t->pairs, sums);
+    for (size_t part = 1; part < t->parts; part++)
         mm_tile_add(rows, vectors, t->a + part * t->part_step, t->lda, t->panel + part * t->pairs * vectors * 32,
                     t->pairs, sums);
-    for (size_t r = 0; r < rows; r++)
-        for (size_t v = 0; v < vectors; v++)
-            finish(t, r, v, v + 1 < vectors ? 0xffff : t->last, sums[r][v]);
+    switch (t->epilogue) {
+    case MM_TO_F32:
+        finish(t, rows, vectors, MM_TO_F32, sums);
+        break;
+    case MM_ADD_TO_F32:
+        finish(t, rows, vectors, MM_ADD_TO_F32, sums);
+        break;
+    case MM_TO_BF16:
+        finish(t, rows, vectors, MM_TO_BF16, sums);
+        break;
+    case MM_GELU_TO_BF16:
+        finish(t, rows, vectors, MM_GELU_TO_BF16, sums);
+        break;
+    case MM_ADD_GELU_TO_BF16:
+        finish(t, rows, vectors, MM_ADD_GELU_TO_BF16, sums);
+        break;
+    }
 }
 
 #define TILE(rows, vectors)                                                                                            \
