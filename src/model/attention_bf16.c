@@ -72,6 +72,17 @@ size_t mm_attention_bf16_scratch(const mm_attention *shape)
     return lay_out(shape).total;
 }
 
+void mm_attention_bf16_window(const mm_context *context, const mm_attention_bf16 *attention, const mm_bf16 *qkv,
+                              size_t queries, float *scratch, mm_bf16 *out)
+{
+    const mm_attention *shape = &attention->shape;
+    for (size_t head = 0; head < shape->heads; head++) {
+        const mm_bf16 *q = qkv + head * shape->head_step;
+        attend(context, attention, q, q + shape->key, q + shape->value, shape->row, head, shape->window * shape->window,
+               queries, scratch, out + head * shape->dim, shape->heads * shape->dim);
+    }
+}
+
 void mm_attention_bf16_run(const mm_context *context, const mm_attention_bf16 *attention, const mm_bf16 *qkv,
                            mm_bf16 *out)
 {

@@ -18,6 +18,10 @@ mm_attention_bf16 mm_attention_bf16_load(mm_weights *weights, const mm_attention
 /* out[S * S][heads * dim] from qkv. */
 void mm_attention_bf16_run(const mm_context *context, const mm_attention_bf16 *attention, const mm_bf16 *qkv,
                            mm_bf16 *out);
+/* All heads of one window by the calling thread: qkv holds its tokens' rows one after the other, `out` takes those of the
+ * first `queries` of them, [queries][heads * dim]. */
+void mm_attention_bf16_window(const mm_context *context, const mm_attention_bf16 *attention, const mm_bf16 *qkv,
+                              size_t queries, float *scratch, mm_bf16 *out);
 /* Scratch floats a thread. */
 size_t mm_attention_bf16_scratch(const mm_attention *shape);
 

@@ -137,14 +137,22 @@ void mm_layer_add_linear_f32(const mm_context *context, const mm_linear *linear,
     }
 }
 
+void mm_layer_convert_bf16(const mm_context *context, const float *x, size_t n, mm_bf16 *out)
+{
+    enum { AT_ONCE = 16384 };
+#pragma omp parallel for num_threads((int)context->kernels->threads)
+    for (size_t first = 0; first < n; first += AT_ONCE)
+        context->bf16->convert(x + first, out + first, n - first < AT_ONCE ? n - first : AT_ONCE);
+}
+
 size_t mm_layer_mlp_scratch(size_t channels, size_t hidden)
 {
     return PIECE_F32 * (channels + hidden);
 }
 
-/* One piece of rows in bf16; normed and inner take half of the f32 scratch. */
-static void mlp_piece_bf16(const mm_context *context, const mm_norm *norm, const mm_linear *fc1, const mm_linear *fc2,
-                           float *x, size_t rows, float *scratch)
+/* Normed and inner take half of the f32 scratch. */
+void mm_layer_mlp_piece_bf16(const mm_context *context, const mm_norm *norm, const mm_linear *fc1, const mm_linear *fc2,
+                             float *x, size_t rows, float *scratch)
 {
     mm_bf16 *normed = (mm_bf16 *)scratch, *inner = normed + PIECE * fc1->in;
     context->bf16->norm(x, norm->weight, norm->bias, norm->eps, normed, rows, fc1->in);
@@ -164,7 +172,7 @@ mm_status mm_layer_mlp(const mm_context *context, const mm_norm *norm, const mm_
         float *piece = x + first * channels;
         float *normed = context->scratch[omp_get_thread_num()], *inner = normed + step * channels;
         if (fc1->packed.values) {
-            mlp_piece_bf16(context, norm, fc1, fc2, piece, count, normed);
+            mm_layer_mlp_piece_bf16(context, norm, fc1, fc2, piece, count, normed);
             continue;
         }
         context->ops->layer_norm(piece, norm->weight, norm->bias, norm->eps, normed, count, channels);
@@ -259,6 +267,10 @@ mm_status mm_neck_run(const mm_context *context, const mm_neck *neck, const floa
                       float *out, mm_error *err)
 {
     const size_t cells = side * side, channels = neck->conv1.out;
+    if (neck->conv2.packed.values) {
+        mm_neck_run_bf16(context, neck, x, side, (mm_bf16 *)between, out);
+        return MM_OK;
+    }
     mm_status status = mm_layer_product(context, &neck->conv1, x, cells, between, err);
     if (status != MM_OK)
         return status;

@@ -32,6 +32,9 @@ MM_RESULT_USED mm_status mm_layer_linear(const mm_context *context, const mm_lin
 /* x += fc2(gelu(fc1(norm(x)))), in pieces of rows that stay in cache. Scratch: mm_layer_mlp_scratch floats. */
 MM_RESULT_USED mm_status mm_layer_mlp(const mm_context *context, const mm_norm *norm, const mm_linear *fc1,
                                       const mm_linear *fc2, float *x, size_t rows, mm_error *err);
+/* For packed layers: the same for at most MM_LAYER_PIECE rows, by the calling thread and in its scratch. */
+void mm_layer_mlp_piece_bf16(const mm_context *context, const mm_norm *norm, const mm_linear *fc1, const mm_linear *fc2,
+                             float *x, size_t rows, float *scratch);
 size_t mm_layer_mlp_scratch(size_t channels, size_t hidden);
 
 /* For packed layers: y = bf16(W norm(x) + b), rows shared among the threads. */
@@ -45,6 +48,9 @@ void mm_layer_add_linear_bf16(const mm_context *context, const mm_linear *linear
 void mm_layer_norm_linear_f32(const mm_context *context, const mm_norm *norm, const mm_linear *linear, const float *x,
                               size_t rows, float *y);
 void mm_layer_add_linear_f32(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, float *y);
+
+/* out[n] = bf16(x[n]), shared among the threads. */
+void mm_layer_convert_bf16(const mm_context *context, const float *x, size_t n, mm_bf16 *out);
 
 /* out = norm(x), rows shared among the threads. */
 void mm_layer_norm(const mm_context *context, const mm_norm *norm, const float *x, size_t rows, size_t channels,
@@ -65,8 +71,12 @@ typedef struct mm_neck {
 } mm_neck;
 
 mm_neck mm_neck_load(mm_weights *weights, size_t in, size_t out);
-/* `between` holds side * side * D floats. */
+/* `between` holds mm_neck_memory floats. Scratch: mm_layer_conv3x3_scratch floats. */
 MM_RESULT_USED mm_status mm_neck_run(const mm_context *context, const mm_neck *neck, const float *x, size_t side,
                                      float *between, float *out, mm_error *err);
+/* The same for packed layers; `between`: [S + 2][S + 2][D]. */
+void mm_neck_run_bf16(const mm_context *context, const mm_neck *neck, const float *x, size_t side, mm_bf16 *between,
+                      float *out);
+size_t mm_neck_memory(size_t side, size_t channels);
 
 #endif

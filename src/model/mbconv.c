@@ -31,13 +31,23 @@ mm_mbconv mm_mbconv_load(mm_weights *weights, size_t in, size_t hidden, size_t o
     block.expand = mm_weights_conv_bn(weights, in, hidden, "%s.conv1", prefix);
     mm_depthwise_load(weights, hidden, depthwise, &block.depthwise, &block.depthwise_bias);
     block.project = mm_weights_conv_bn(weights, hidden, out, "%s.conv3", prefix);
+    if (!weights->bf16)
+        return block;
+    mm_weights_pack(weights, &block.expand);
+    mm_weights_pack(weights, &block.project);
+    float *packed = mm_weights_new(weights, mm_packed_depthwise_count(hidden));
+    if (packed && block.depthwise)
+        mm_pack_depthwise(block.depthwise, block.depthwise_bias, hidden, packed);
+    block.depthwise_packed = packed;
     return block;
 }
 
 size_t mm_mbconv_scratch(size_t side, size_t hidden, size_t stride)
 {
     const size_t out_side = (side - 1) / stride + 1;
-    return (STRIP * stride + 2) * side * hidden + STRIP * out_side * hidden;
+    const size_t f32 = (STRIP * stride + 2) * side * hidden + STRIP * out_side * hidden;
+    const size_t bf16 = mm_mbconv_scratch_bf16(side, hidden, stride);
+    return f32 > bf16 ? f32 : bf16;
 }
 
 static mm_status run_strip(const mm_context *context, const mm_mbconv *block, const float *x, size_t side, size_t y0,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "model/mbconv.h"
+#include "model/tiny_vit_bf16.h"
 
 static size_t largest(size_t a, size_t b)
 {
@@ -45,6 +46,20 @@ static const float *padded_token(mm_weights *weights, const mm_norm *norm, const
     return row;
 }
 
+static mm_attention attention_shape(const mm_arch *arch, size_t stage)
+{
+    const size_t channels = arch->tiny.embed_dims[stage], dim = channels / arch->tiny.num_heads[stage];
+    return (mm_attention){.side = arch->tiny.resolution[stage],
+                          .window = arch->tiny.window_sizes[stage],
+                          .heads = arch->tiny.num_heads[stage],
+                          .dim = dim,
+                          .row = 3 * channels,
+                          .head_step = 3 * dim,
+                          .key = dim,
+                          .value = 2 * dim,
+                          .scale = (float)(1.0 / sqrt((double)dim))};
+}
+
 static void load_block(mm_tiny_block *block, const mm_arch *arch, size_t stage, size_t index, mm_weights *weights)
 {
     const size_t channels = arch->tiny.embed_dims[stage], hidden = arch->tiny.mlp_hidden[stage];
@@ -55,25 +70,58 @@ static void load_block(mm_tiny_block *block, const mm_arch *arch, size_t stage, 
         prefix[0] = local[0] = '\0';
     block->attention_norm = mm_weights_norm(weights, channels, 1e-5f, "%s.attn.norm", prefix);
     block->qkv = mm_weights_linear(weights, channels, 3 * channels, true, "%s.attn.qkv", prefix);
-    block->proj = mm_weights_linear(weights, channels, channels, true, "%s.attn.proj", prefix);
+    block->proj = mm_weights_layer(weights, channels, channels, true, "%s.attn.proj", prefix);
     block->mlp_norm = mm_weights_norm(weights, channels, 1e-5f, "%s.mlp.norm", prefix);
-    block->fc1 = mm_weights_linear(weights, channels, hidden, true, "%s.mlp.fc1", prefix);
-    block->fc2 = mm_weights_linear(weights, hidden, channels, true, "%s.mlp.fc2", prefix);
+    block->fc1 = mm_weights_layer(weights, channels, hidden, true, "%s.mlp.fc1", prefix);
+    block->fc2 = mm_weights_layer(weights, hidden, channels, true, "%s.mlp.fc2", prefix);
     const float *biases =
         mm_weights_get(weights, (uint64_t)heads * window * window, "%s.attn.attention_biases", prefix);
-    block->bias = expand_biases(weights, biases, heads, window);
-    block->outside = padded_token(weights, &block->attention_norm, &block->qkv);
+    mm_attention shape = attention_shape(arch, stage);
+    shape.bias = expand_biases(weights, biases, heads, window);
+    shape.outside = padded_token(weights, &block->attention_norm, &block->qkv);
+    block->attention.shape = shape;
+    if (weights->bf16) {
+        mm_weights_pack(weights, &block->qkv);
+        block->attention = mm_attention_bf16_load(weights, &shape);
+    }
     mm_depthwise_load(weights, channels, local, &block->local_conv, &block->local_conv_bias);
 }
 
-void mm_tiny_vit_load(mm_tiny_vit *tiny, const mm_arch *arch, mm_weights *weights)
+/* The bf16 kernels take pairs of channels. Odd widths, which no known model has, are computed in f32. */
+static bool has_even_widths(const mm_arch *arch)
+{
+    bool even = arch->tiny.mbconv_hidden % 2 == 0 && arch->tiny.embed_dims[0] / 2 % 2 == 0;
+    for (size_t stage = 0; stage < 4; stage++)
+        even = even && arch->tiny.embed_dims[stage] % 2 == 0 && (!stage || arch->tiny.mlp_hidden[stage] % 2 == 0);
+    return even;
+}
+
+/* Pack stem1 with its three input channels filled up to MM_TINY_STEM_CHANNELS. */
+static void pack_stem1(mm_weights *weights, mm_linear *stem1)
+{
+    enum { FILLED = MM_TINY_STEM_CHANNELS };
+    float *filled = mm_weights_new(weights, 9 * FILLED * (uint64_t)stem1->out);
+    if (!filled || !stem1->weight)
+        return;
+    memset(filled, 0, 9 * FILLED * stem1->out * sizeof *filled);
+    for (size_t i = 0; i < 9 * stem1->out; i++)
+        memcpy(filled + i * FILLED, stem1->weight + i * 3, 3 * sizeof *filled);
+    stem1->weight = filled;
+    stem1->in = 9 * FILLED;
+    mm_weights_pack(weights, stem1);
+}
+
+static void load_layers(mm_tiny_vit *tiny, const mm_arch *arch, mm_weights *weights)
 {
     const uint32_t *dims = arch->tiny.embed_dims;
-    tiny->arch = arch;
     tiny->stem1 = mm_weights_conv_bn(weights, 27, dims[0] / 2, "image_encoder.patch_embed.seq.0");
     tiny->stem1.weight = mm_weights_channels_last(weights, tiny->stem1.weight, 3, dims[0] / 2);
     tiny->stem2 = mm_weights_conv_bn(weights, 9 * (size_t)(dims[0] / 2), dims[0], "image_encoder.patch_embed.seq.2");
     tiny->stem2.weight = mm_weights_channels_last(weights, tiny->stem2.weight, dims[0] / 2, dims[0]);
+    if (weights->bf16) {
+        pack_stem1(weights, &tiny->stem1);
+        mm_weights_pack(weights, &tiny->stem2);
+    }
     char prefix[96];
     for (uint32_t i = 0; i < arch->tiny.depths[0]; i++) {
         if (snprintf(prefix, sizeof prefix, "image_encoder.layers.0.blocks.%u", i) < 0)
@@ -93,20 +141,13 @@ void mm_tiny_vit_load(mm_tiny_vit *tiny, const mm_arch *arch, mm_weights *weight
     tiny->neck = mm_neck_load(weights, dims[3], arch->prompt_embed_dim);
 }
 
-static mm_attention attention_of(const mm_tiny_block *block, const mm_arch *arch, size_t stage)
+void mm_tiny_vit_load(mm_tiny_vit *tiny, const mm_arch *arch, mm_weights *weights)
 {
-    const size_t channels = arch->tiny.embed_dims[stage], dim = channels / arch->tiny.num_heads[stage];
-    return (mm_attention){.side = arch->tiny.resolution[stage],
-                          .window = arch->tiny.window_sizes[stage],
-                          .heads = arch->tiny.num_heads[stage],
-                          .dim = dim,
-                          .row = 3 * channels,
-                          .head_step = 3 * dim,
-                          .key = dim,
-                          .value = 2 * dim,
-                          .scale = (float)(1.0 / sqrt((double)dim)),
-                          .outside = block->outside,
-                          .bias = block->bias};
+    const bool bf16 = weights->bf16;
+    tiny->arch = arch;
+    tiny->in_bf16 = weights->bf16 = bf16 && has_even_widths(arch);
+    load_layers(tiny, arch, weights);
+    weights->bf16 = bf16;
 }
 
 /* Three regions: activations, the next layer's activations, and qkv or the normed tokens. */
@@ -124,8 +165,7 @@ static layout layout_of(const mm_arch *arch)
         if (stage)
             sizes.work = largest(sizes.work, 3 * side * side * channels);
     }
-    const size_t cells = (size_t)arch->embedding_side * arch->embedding_side;
-    sizes.activations = largest(sizes.activations, cells * arch->prompt_embed_dim);
+    sizes.activations = largest(sizes.activations, mm_neck_memory(arch->embedding_side, arch->prompt_embed_dim));
     return sizes;
 }
 
@@ -139,7 +179,7 @@ size_t mm_tiny_vit_scratch(const mm_arch *arch)
 {
     const uint32_t *dims = arch->tiny.embed_dims, *resolution = arch->tiny.resolution;
     const size_t half = (arch->image_size - 1) / 2 + 1;
-    size_t scratch = mm_layer_conv3x3_scratch(3, half);
+    size_t scratch = largest(mm_layer_conv3x3_scratch(3, half), mm_tiny_stem_scratch(arch));
     scratch = largest(scratch, mm_layer_conv3x3_scratch(dims[0] / 2, resolution[0]));
     scratch = largest(scratch, mm_mbconv_scratch(resolution[0], arch->tiny.mbconv_hidden, 1));
     for (size_t stage = 0; stage < 4; stage++) {
@@ -148,10 +188,10 @@ size_t mm_tiny_vit_scratch(const mm_arch *arch)
                                                          arch->tiny.downsample_between[stage] ? 2 : 1));
         if (!stage)
             continue;
-        /* Any bias will do: it says that windows are not tiled. */
-        const mm_tiny_block block = {.bias = &(const float){0}};
-        const mm_attention attention = attention_of(&block, arch, stage);
+        mm_attention attention = attention_shape(arch, stage);
+        attention.bias = &(const float){0}; /* any bias will do: it says that windows are not tiled */
         scratch = largest(scratch, mm_attention_scratch(&attention));
+        scratch = largest(scratch, mm_tiny_block_scratch_bf16(&attention, arch->tiny.mlp_hidden[stage]));
         scratch = largest(scratch, mm_layer_mlp_scratch(dims[stage], arch->tiny.mlp_hidden[stage]));
     }
     return largest(scratch, mm_layer_conv3x3_scratch(arch->prompt_embed_dim, arch->embedding_side));
@@ -180,8 +220,7 @@ static mm_status run_block(const mm_tiny_vit *tiny, size_t stage, size_t index, 
     mm_status status = mm_layer_linear(context, &block->qkv, y, cells, qkv, err);
     if (status != MM_OK)
         return status;
-    const mm_attention attention = attention_of(block, tiny->arch, stage);
-    status = mm_attention_run(context, &attention, qkv, y, err);
+    status = mm_attention_run(context, &block->attention.shape, qkv, y, err);
     if (status != MM_OK)
         return status;
     status = mm_gemm(context->kernels, false, true, cells, channels, channels, 1, y, channels, block->proj.weight,
@@ -210,6 +249,8 @@ mm_status mm_tiny_vit_encode(const mm_tiny_vit *tiny, const mm_context *context,
     const layout sizes = layout_of(arch);
     const size_t size = arch->image_size, half = (size - 1) / 2 + 1;
     float *x = memory, *y = x + sizes.activations, *work = y + sizes.activations;
+    if (tiny->in_bf16)
+        return mm_tiny_vit_encode_bf16(tiny, context, image, x, y, out, err);
     normalise(arch, image, x);
     mm_status status = mm_layer_conv3x3(context, &tiny->stem1, x, size, size, 3, 2, true, work, err);
     if (status == MM_OK)

@@ -80,9 +80,10 @@ void mm_vit_load(mm_vit *vit, const mm_arch *arch, mm_weights *weights)
 
 size_t mm_vit_memory(const mm_arch *arch)
 {
-    /* tokens, normed tokens or attention output, qkv (which the neck's two outputs use later) */
+    /* tokens, normed tokens or attention output, qkv (which the neck uses later) */
     const size_t cells = (size_t)arch->embedding_side * arch->embedding_side;
-    return cells * largest(5 * (size_t)arch->vit.embed_dim, 2 * (size_t)arch->prompt_embed_dim);
+    const size_t neck = mm_neck_memory(arch->embedding_side, arch->prompt_embed_dim);
+    return cells * arch->vit.embed_dim + largest(4 * cells * arch->vit.embed_dim, neck);
 }
 
 size_t mm_vit_scratch(const mm_arch *arch)

@@ -53,8 +53,15 @@ MM_INLINE __mmask16 lanes_of(size_t n)
     return n < 16 ? (__mmask16)(0xffffu >> (16 - n)) : 0xffff;
 }
 
-/* The biases of one query for a tile of keys from `first` on. Whole vectors are written; what stands behind a row of the
- * grid is overwritten by the next one. */
+/* Where the biases of a tile's logits stand: rows `row` apart. */
+typedef struct biases {
+    const float *values;
+    size_t row;
+    __mmask16 last; /* lanes of the last vector that exist; the others are keys' padding */
+} biases;
+
+/* The decomposed biases of one query for a tile of keys from `first` on, or zeros. Whole vectors are written; what stands
+ * behind a row of the grid is overwritten by the next one. */
 static void write_bias(const attention_call *a, size_t query, size_t first, size_t keys, float *out)
 {
     if (a->rel_h) {
@@ -67,27 +74,27 @@ static void write_bias(const attention_call *a, size_t query, size_t first, size
                 _mm512_storeu_ps(out + y * side + x,
                                  _mm512_add_ps(_mm512_maskz_loadu_ps(lanes_of(side - x), rel_w + x), term));
         }
-    } else if (a->pair) {
-        memcpy(out, a->pair + query * a->keys, keys * sizeof *out);
     } else {
         memset(out, 0, keys * sizeof *out);
     }
-    /* What pads the keys has no weight. */
-    for (size_t key = keys; key % 16; key++)
-        out[key] = nothing;
 }
 
-/* logits = scale * q k^T + logits, for one panel of keys. */
-MM_INLINE void add_logits(size_t rows, size_t vectors, const attention_call *a, const value *q, const value *panel,
-                          float *logits, size_t stride)
+/* logits = scale * q k^T + biases, for one panel of keys; the biases may be where the logits go. What pads the keys gets no
+ * weight. */
+MM_INLINE void find_logits(size_t rows, size_t vectors, const attention_call *a, const value *q, const value *panel,
+                           const biases *bias, float *logits, size_t stride)
 {
     __m512 sums[ROWS][4];
     tile_multiply(rows, vectors, q, a->q_row, panel, groups_of(a->dim), sums);
     const __m512 scale = _mm512_set1_ps(a->scale * log2_e);
+#pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 4
         for (size_t v = 0; v < vectors; v++) {
-            float *at = logits + r * stride + v * 16;
-            _mm512_storeu_ps(at, _mm512_fmadd_ps(sums[r][v], scale, _mm512_loadu_ps(at)));
+            const __mmask16 exists = v + 1 < vectors ? 0xffff : bias->last;
+            const __m512 b =
+                _mm512_mask_loadu_ps(_mm512_set1_ps(nothing), exists, bias->values + r * bias->row + v * 16);
+            _mm512_storeu_ps(logits + r * stride + v * 16, _mm512_fmadd_ps(sums[r][v], scale, b));
         }
 }
 
@@ -97,7 +104,9 @@ MM_INLINE void add_values(size_t rows, size_t vectors, const value *weights, siz
 {
     __m512 sums[ROWS][4];
     tile_multiply(rows, vectors, weights, stride, panel, groups, sums);
+#pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 4
         for (size_t v = 0; v < vectors; v++) {
             float *at = result + r * width + v * 16;
             _mm512_storeu_ps(at, _mm512_add_ps(sums[r][v], _mm512_loadu_ps(at)));
@@ -136,19 +145,21 @@ MM_INLINE void attend(size_t rows, const attention_call *a, const workspace *w, 
     const value *k = a->k + index * packed_count(a->tile, a->dim);
     const value *v = a->v + index * packed_count(a->dim, a->tile);
     float *result = w->result + query * w->width;
-    for (size_t r = 0; r < rows; r++)
+    biases bias = {.values = a->pair ? a->pair + query * a->keys : w->logits, .row = a->pair ? a->keys : w->stride};
+    for (size_t r = 0; r < rows && !a->pair; r++)
         write_bias(a, query + r, first, keys, w->logits + r * w->stride);
-    for (size_t column = 0; column < padded; column += MM_PANEL) {
+    for (size_t column = 0; column < padded; column += MM_PANEL, bias.values += MM_PANEL) {
         const value *panel = k + column * groups_of(a->dim) * GROUP;
         float *logits = w->logits + column;
+        bias.last = padded - column > MM_PANEL ? 0xffff : lanes_of(keys - (padded - 16));
         if (padded - column >= MM_PANEL)
-            add_logits(rows, 4, a, q, panel, logits, w->stride);
+            find_logits(rows, 4, a, q, panel, &bias, logits, w->stride);
         else if (padded - column == 48)
-            add_logits(rows, 3, a, q, panel, logits, w->stride);
+            find_logits(rows, 3, a, q, panel, &bias, logits, w->stride);
         else if (padded - column == 32)
-            add_logits(rows, 2, a, q, panel, logits, w->stride);
+            find_logits(rows, 2, a, q, panel, &bias, logits, w->stride);
         else
-            add_logits(rows, 1, a, q, panel, logits, w->stride);
+            find_logits(rows, 1, a, q, panel, &bias, logits, w->stride);
     }
     for (size_t r = 0; r < rows; r++)
         weigh(w->logits + r * w->stride, w->weights + r * w->stride, padded, w->maximum + query + r,

@@ -42,6 +42,22 @@ void mm_pack_weight(const float *w, size_t ldw, size_t n, size_t k, mm_bf16 *out
     }
 }
 
+size_t mm_packed_depthwise_count(size_t channels)
+{
+    return 10 * round_up(channels, MM_DEPTHWISE_STEP);
+}
+
+void mm_pack_depthwise(const float *weight, const float *bias, size_t channels, float *out)
+{
+    for (size_t first = 0; first < channels; first += MM_DEPTHWISE_STEP)
+        for (size_t k = 0; k < 10; k++)
+            for (size_t i = 0; i < MM_DEPTHWISE_STEP; i++) {
+                const size_t c = first + i % 16 * 2 + i / 16;
+                const float *from = k < 9 ? weight + k * channels : bias;
+                *out++ = c < channels ? from[c] : 0;
+            }
+}
+
 size_t mm_bf16_attention_scratch(size_t queries, size_t dim, size_t tile)
 {
     const size_t keys = round_up(tile, MM_PANEL_STEP) + MM_BF16_SLACK;

@@ -36,6 +36,7 @@ typedef enum mm_epilogue {
     MM_ADD_TO_F32,   /* out += sum + bias */
     MM_TO_BF16,      /* out = bf16(sum + bias) */
     MM_GELU_TO_BF16, /* out = bf16(gelu(sum + bias)) */
+    MM_ADD_GELU_TO_BF16, /* out = bf16(gelu(sum + bias + residual)) */
 } mm_epilogue;
 
 /* One product and its end. Rows of `a` are lda apart and hold k rounded up to even finite values; bias[n] may be NULL. */
@@ -45,9 +46,37 @@ typedef struct mm_bf16_product {
     mm_packed b;
     const float *bias;
     mm_epilogue epilogue;
-    void *out; /* [rows][n], rows ldout values apart */
+    const mm_bf16 *residual; /* [rows][n], rows ldout apart, where the epilogue adds one */
+    void *out;               /* [rows][n], rows ldout values apart */
     size_t ldout;
 } mm_bf16_product;
+
+/* A 3x3 convolution of a channels-last image whose margin stands around it in memory: `in` points to the pixel above and
+ * to the left of the first. B's k counts [3][3][channels]; channels is even. */
+typedef struct mm_bf16_convolution {
+    const mm_bf16 *in; /* [(rows - 1) * stride + 3][(columns - 1) * stride + 3][channels], image rows in_row apart */
+    size_t in_row, channels, stride;
+    size_t rows, columns; /* of the result */
+    mm_packed b;
+    const float *bias; /* or NULL */
+    mm_epilogue epilogue; /* none that adds a residual */
+    void *out; /* [rows][columns][n], image rows out_row values apart */
+    size_t out_row;
+} mm_bf16_convolution;
+
+/* One row of a depthwise 3x3 convolution: out[columns][channels] = bf16(gelu(sum + bias)). */
+typedef struct mm_bf16_depthwise {
+    const mm_bf16 *rows[3]; /* each [(columns - 1) * stride + 3][channels], the margin's columns included */
+    const float *packed;    /* see mm_pack_depthwise */
+    size_t channels, stride, columns;
+    mm_bf16 *out;
+} mm_bf16_depthwise;
+
+/* A depthwise convolution's weight[9][channels] and bias[channels] by 32 channels: the nine taps and the bias, of each
+ * the sixteen even channels and then the sixteen odd ones, zeros behind the last channel. */
+enum { MM_DEPTHWISE_STEP = 32 };
+size_t mm_packed_depthwise_count(size_t channels);
+void mm_pack_depthwise(const float *weight, const float *bias, size_t channels, float *out);
 
 /* Some queries of one head: out = softmax(scale * q k^T + bias) v over keys that come in tiles, with a running softmax. */
 typedef struct mm_bf16_attention {
@@ -75,6 +104,8 @@ size_t mm_bf16_attention_scratch(size_t queries, size_t dim, size_t tile);
 
 typedef struct mm_bf16_ops {
     void (*product)(const mm_bf16_product *product);
+    void (*convolution)(const mm_bf16_convolution *convolution);
+    void (*depthwise)(const mm_bf16_depthwise *depthwise); /* stride 1 or 2 */
     void (*attention)(const mm_bf16_attention *attention);
     /* out[n] = bf16(x[n]) */
     void (*convert)(const float *x, mm_bf16 *out, size_t n);

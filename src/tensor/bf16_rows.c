@@ -3,15 +3,10 @@
 
 #ifdef __AVX512BF16__
 
-MM_INLINE __mmask16 lanes_of(size_t n)
-{
-    return n < 16 ? (__mmask16)(0xffffu >> (16 - n)) : 0xffff;
-}
-
 static void convert(const float *x, mm_bf16 *out, size_t n)
 {
     for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 exists = lanes_of(n - i);
+        const __mmask16 exists = mm_lanes_of(n - i);
         _mm256_mask_storeu_epi16(out + i, exists, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(exists, x + i)));
     }
 }
@@ -21,17 +16,17 @@ static void norm(const float *x, const float *weight, const float *bias, float e
     for (size_t r = 0; r < rows; r++, x += n, out += n) {
         __m512 total = _mm512_setzero_ps(), square = _mm512_setzero_ps();
         for (size_t i = 0; i < n; i += 16)
-            total = _mm512_add_ps(total, _mm512_maskz_loadu_ps(lanes_of(n - i), x + i));
+            total = _mm512_add_ps(total, _mm512_maskz_loadu_ps(mm_lanes_of(n - i), x + i));
         const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(total) / (float)n);
         for (size_t i = 0; i < n; i += 16) {
-            const __mmask16 exists = lanes_of(n - i);
+            const __mmask16 exists = mm_lanes_of(n - i);
             const __m512 d = _mm512_maskz_sub_ps(exists, _mm512_maskz_loadu_ps(exists, x + i), mean);
             square = _mm512_fmadd_ps(d, d, square);
         }
         const float variance = _mm512_reduce_add_ps(square) / (float)n;
         const __m512 inverse = _mm512_div_ps(_mm512_set1_ps(1), _mm512_sqrt_ps(_mm512_set1_ps(variance + eps)));
         for (size_t i = 0; i < n; i += 16) {
-            const __mmask16 exists = lanes_of(n - i);
+            const __mmask16 exists = mm_lanes_of(n - i);
             const __m512 d = _mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(exists, x + i), mean), inverse);
             const __m512 y = _mm512_fmadd_ps(d, _mm512_maskz_loadu_ps(exists, weight + i),
                                              _mm512_maskz_loadu_ps(exists, bias + i));
@@ -73,6 +68,8 @@ static void pack_values(const mm_bf16 *v, size_t row, size_t keys, size_t dim, m
 
 const mm_bf16_ops mm_bf16_avx512 = {
     .product = mm_bf16_product_avx512,
+    .convolution = mm_bf16_convolution_avx512,
+    .depthwise = mm_bf16_depthwise_avx512,
     .attention = mm_bf16_attention_avx512,
     .convert = convert,
     .norm = norm,
