@@ -318,8 +318,8 @@ static uint64_t possible_pixels(const mm_upsampler *u, const column_group *group
     return (uint64_t)(group->x1 - group->x0) * (states->end - states->first) * MM_CELL_ROWS;
 }
 
-/* Whether stability stays below the threshold even if all pixels that are left are above both offsets, which no rounding
- * of the score to float can change. */
+/* Whether the score stays below the threshold even if all pixels that are left are above both offsets, and by more than
+ * its rounding to float. */
 static bool is_hopeless(const mm_mask_scan *scan, uint64_t left, float min_stability)
 {
     const double least = (double)min_stability * (1 - 1e-6);
