@@ -197,17 +197,20 @@ static void discount_last_cell(const mm_cell_grid *grid, uint64_t octet, mm_colu
     decided->above_high -= above & MM_SOME_ABOVE_HIGH ? beyond : 0;
 }
 
+bool mm_cells_any(const mm_cell_states *states, const mm_taps *taps)
+{
+    unsigned any = 0;
+    for (uint32_t k = 0; k < taps->count; k++)
+        any |= states->any[taps->index[k]];
+    return any;
+}
+
 /* From top to bottom, knowing of the pixel before a word: `before`, in all bits, or that it is open. */
-bool mm_cells_plan(const mm_cell_grid *grid, const mm_cell_states *states, const mm_taps *taps, mm_cell_plan *plan)
+void mm_cells_plan(const mm_cell_grid *grid, const mm_cell_states *states, const mm_taps *taps, mm_cell_plan *plan)
 {
     const uint8_t *column[MM_MAX_TAPS];
-    bool any = false;
-    for (uint32_t k = 0; k < taps->count; k++) {
+    for (uint32_t k = 0; k < taps->count; k++)
         column[k] = states->states + (size_t)taps->index[k] * grid->stride;
-        any |= states->any[taps->index[k]];
-    }
-    if (!any)
-        return false;
     const uint64_t all = ~UINT64_C(0);
     mm_column_counts decided = {0};
     uint32_t full = 0; /* pixels of octets that are above all */
@@ -254,5 +257,4 @@ bool mm_cells_plan(const mm_cell_grid *grid, const mm_cell_states *states, const
     plan->decided = (mm_column_counts){decided.above_low + full, decided.above_zero + full, decided.above_high + full};
     plan->open_count = open_count;
     plan->edge_count = edge_count;
-    return true;
 }

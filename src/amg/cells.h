@@ -58,7 +58,8 @@ typedef struct mm_cell_plan {
     size_t open_count, edge_count;
 } mm_cell_plan;
 
-/* False, with no plan made, if the columns are clear of the mask: no pixel is above any threshold. */
-bool mm_cells_plan(const mm_cell_grid *grid, const mm_cell_states *states, const mm_taps *taps, mm_cell_plan *plan);
+/* Whether a pixel made of these low-res columns may be above a threshold. If not, there is nothing to plan. */
+bool mm_cells_any(const mm_cell_states *states, const mm_taps *taps);
+void mm_cells_plan(const mm_cell_grid *grid, const mm_cell_states *states, const mm_taps *taps, mm_cell_plan *plan);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "amg/steps.h"
+#include "amg/upsample.h"
 
 /* Scan memory that no thread is using. A decoder with several threads calls from all of them. */
 typedef struct scratch {
@@ -71,7 +72,7 @@ static uint32_t select_masks(void *user, size_t prompt, const float *predicted_i
     return wanted;
 }
 
-/* Steps 5 and 6. */
+/* Steps 5 and 6. Masks that cannot become stable end half-way, without runs. */
 static mm_status take_mask(void *user, size_t prompt, uint32_t mask, const float *logits, mm_error *err)
 {
     prompts *p = user;
@@ -83,10 +84,11 @@ static mm_status take_mask(void *user, size_t prompt, uint32_t mask, const float
         return mm_fail_memory(err, "scanning a mask");
     const double start = omp_get_wtime();
     mm_mask_scan scan;
-    mm_status status = mm_upsampler_scan(p->prediction->upsampler, logits, params->stability_score_offset,
-                                         (char *)block + SCRATCH_HEADER, &scan, &c->rle, err);
+    mm_status status =
+        mm_upsampler_scan_stable(p->prediction->upsampler, logits, params->stability_score_offset,
+                                 params->stability_score_thresh, (char *)block + SCRATCH_HEADER, &scan, &c->rle, err);
     return_scratch(p, block, omp_get_wtime() - start);
-    if (status)
+    if (status || !c->rle.runs)
         return status;
     c->stability_score = mm_amg_stability(&scan);
     c->area = (uint32_t)scan.area;

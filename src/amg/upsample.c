@@ -310,8 +310,24 @@ static mm_status scan_group(const mm_upsampler *u, const column_group *group, fl
     return MM_OK;
 }
 
-mm_status mm_upsampler_scan(const mm_upsampler *u, const float *logits, float offset, void *scratch,
-                            mm_mask_scan *scan, mm_rle *rle, mm_error *err)
+/* The pixels of a group that may be above a threshold. */
+static uint64_t possible_pixels(const mm_upsampler *u, const column_group *group, const mm_cell_states *states)
+{
+    if (!mm_cells_any(states, &u->columns[group->x0]))
+        return 0;
+    return (uint64_t)(group->x1 - group->x0) * (states->end - states->first) * MM_CELL_ROWS;
+}
+
+/* Whether the score stays below the threshold even if all pixels that are left are above both offsets, and by more than
+ * its rounding to float. */
+static bool is_hopeless(const mm_mask_scan *scan, uint64_t left, float min_stability)
+{
+    const double least = (double)min_stability * (1 - 1e-6);
+    return (double)(scan->above_high + left) < least * (double)(scan->above_low + left);
+}
+
+mm_status mm_upsampler_scan_stable(const mm_upsampler *u, const float *logits, float offset, float min_stability,
+                                   void *scratch, mm_mask_scan *scan, mm_rle *rle, mm_error *err)
 {
     *scan = (mm_mask_scan){0};
     workspace w;
@@ -319,19 +335,33 @@ mm_status mm_upsampler_scan(const mm_upsampler *u, const float *logits, float of
     (void)lay_out(u, memory + (CACHE_LINE - (uintptr_t)memory % CACHE_LINE), &w);
     memset(w.covered, 0, u->grid.words * sizeof *w.covered);
     mm_cells_classify(&u->grid, u->loops, logits, offset, &w.states);
+    const bool may_give_up = rle && min_stability > 0 && offset >= 0; /* else more may be above high than above low */
+    uint64_t left = 0;
+    for (uint32_t i = 0; i < u->group_count && may_give_up; i++)
+        left += possible_pixels(u, &u->groups[i], &w.states);
     run_writer writer = {0};
     mm_status status = rle ? reserve(&writer, u->height, err) : MM_OK;
     uint32_t resized = 0; /* tiles */
     for (uint32_t i = 0; i < u->group_count && !status; i++) {
         const column_group *group = &u->groups[i];
-        for (; resized <= last_sample(u, group) / MM_TILE_COLUMNS; resized++)
-            resize_tile(u, logits, resized, &w);
-        if (!mm_cells_plan(&u->grid, &w.states, &u->columns[group->x0], &w.plan)) {
+        const mm_taps *taps = &u->columns[group->x0];
+        if (!mm_cells_any(&w.states, taps)) {
             if (writer.set)
                 change_at(&writer, group->x0 * u->height);
             continue;
         }
+        for (; resized <= last_sample(u, group) / MM_TILE_COLUMNS; resized++)
+            resize_tile(u, logits, resized, &w);
+        mm_cells_plan(&u->grid, &w.states, taps, &w.plan);
         status = scan_group(u, group, offset, &w, scan, rle ? &writer : NULL, err);
+        if (!may_give_up || status)
+            continue;
+        left -= possible_pixels(u, group, &w.states);
+        if (is_hopeless(scan, left, min_stability)) {
+            free(writer.runs);
+            *rle = (mm_rle){0};
+            return MM_OK;
+        }
     }
     if (status) {
         free(writer.runs);
@@ -345,4 +375,10 @@ mm_status mm_upsampler_scan(const mm_upsampler *u, const float *logits, float of
         *rle = (mm_rle){u->height, u->width, writer.count, fitted ? fitted : writer.runs};
     }
     return MM_OK;
+}
+
+mm_status mm_upsampler_scan(const mm_upsampler *u, const float *logits, float offset, void *scratch,
+                            mm_mask_scan *scan, mm_rle *rle, mm_error *err)
+{
+    return mm_upsampler_scan_stable(u, logits, offset, 0, scratch, scan, rle, err);
 }

@@ -54,11 +54,13 @@ START_TEST(boxes_without_area_have_nan_iou_and_stay)
 }
 END_TEST
 
+enum { MANY = 700 };
+
 /* The kernel as torchvision has it: every box that is still there suppresses those behind it. */
 static size_t plain_nms(const float (*boxes)[4], const float *scores, size_t count, double threshold, size_t *keep)
 {
-    size_t order[256], kept = 0;
-    bool gone[256] = {false};
+    size_t order[MANY], kept = 0;
+    bool gone[MANY] = {false};
     for (size_t i = 0; i < count; i++) { /* insertion keeps ties in order */
         size_t at = i;
         for (; at > 0 && scores[order[at - 1]] < scores[i]; at--)
@@ -72,39 +74,136 @@ static size_t plain_nms(const float (*boxes)[4], const float *scores, size_t cou
         keep[kept++] = order[i];
         for (size_t j = i + 1; j < count; j++) {
             const float *b = boxes[order[j]];
-            const float w = (a[2] < b[2] ? a[2] : b[2]) - (a[0] > b[0] ? a[0] : b[0]);
-            const float h = (a[3] < b[3] ? a[3] : b[3]) - (a[1] > b[1] ? a[1] : b[1]);
-            const float inter = w > 0 && h > 0 ? w * h : 0;
+            const float w = fminf(a[2], b[2]) - fmaxf(a[0], b[0]);
+            const float h = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
+            const float inter = (w > 0 ? w : 0) * (h > 0 ? h : 0);
             const float area_a = (a[2] - a[0]) * (a[3] - a[1]), area_b = (b[2] - b[0]) * (b[3] - b[1]);
             const float iou = inter / (area_a + area_b - inter);
-            if (iou > threshold)
+            if ((double)iou > threshold)
                 gone[j] = true;
         }
     }
     return kept;
 }
 
+static unsigned draw(uint32_t *state, unsigned n)
+{
+    return ((*state = *state * 1664525u + 1013904223u) >> 8) % n;
+}
+
+static float unit(uint32_t *state)
+{
+    return (float)draw(state, 1 << 24) / (float)(1 << 24);
+}
+
+static void place(float box[4], float x, float y, float w, float h)
+{
+    box[0] = x;
+    box[1] = y;
+    box[2] = x + w;
+    box[3] = y + h;
+}
+
+/* Small whole numbers: many equal boxes, exact fractions as IoU, some without area. */
+static void crowded(uint32_t *state, float box[4])
+{
+    place(box, (float)draw(state, 24), (float)draw(state, 24), (float)draw(state, 20), (float)draw(state, 20));
+}
+
+/* Like the masks of a photograph: a few things of all sizes, each found many times. */
+static void clustered(uint32_t *state, float box[4])
+{
+    uint32_t thing = draw(state, 20) * 7919 + 13;
+    const float w = 4 * exp2f(8 * unit(&thing)), h = w * (0.5f + unit(&thing));
+    const float x = 1500 * unit(&thing), y = 1000 * unit(&thing);
+    place(box, x + 0.2f * w * unit(state), y + 0.2f * h * unit(state), w * (0.8f + 0.3f * unit(state)), h);
+}
+
+static void scattered(uint32_t *state, float box[4])
+{
+    place(box, 1800 * unit(state), 1200 * unit(state), 300 * unit(state), 300 * unit(state));
+}
+
+static void nested(uint32_t *state, float box[4])
+{
+    const float margin = (float)draw(state, 500);
+    place(box, margin, margin, 1000 - 2 * margin, 1000 - 2 * margin);
+}
+
+/* Parts of one box, at all its sides: corners are as far from each other as an IoU allows. */
+static void sliced(uint32_t *state, float box[4])
+{
+    const float part = 1000 * (draw(state, 3) ? unit(state) : 1);
+    const float start = draw(state, 2) ? 1000 - part : 0;
+    if (draw(state, 2))
+        place(box, start, 0, part, 100);
+    else
+        place(box, 5000, start, 100, part);
+}
+
+/* So small that areas underflow, or so large that they overflow. */
+static void extreme(uint32_t *state, float box[4])
+{
+    const float scale = exp2f((float)draw(state, 250) - 125.0f);
+    scattered(state, box);
+    for (int side = 0; side < 4; side++)
+        box[side] *= draw(state, 2) ? scale : exp2f(60);
+}
+
+static void scaled(uint32_t *state, float box[4], float scale)
+{
+    clustered(state, box);
+    for (int side = 0; side < 4; side++)
+        box[side] *= scale;
+}
+
+/* Areas of a few times the least float: any IoU may come out. */
+static void denormal(uint32_t *state, float box[4])
+{
+    scaled(state, box, 0x1p-81f);
+}
+
+/* Areas about 1e30 and 1e-30. */
+static void large_or_small(uint32_t *state, float box[4])
+{
+    scaled(state, box, draw(state, 2) ? 0x1p42f : 0x1p-58f);
+}
+
+static void broken(uint32_t *state, float box[4])
+{
+    static const float values[] = {NAN, INFINITY, -INFINITY, 0, 3e38f, -3e38f, 50, -50};
+    if (draw(state, 2))
+        crowded(state, box);
+    else
+        place(box, (float)draw(state, 50), (float)draw(state, 50), 20 - (float)draw(state, 40),
+              20 - (float)draw(state, 40));
+    if (draw(state, 3) == 0)
+        box[draw(state, 4)] = values[draw(state, 8)];
+}
+
 START_TEST(random_boxes_match_a_plain_loop)
 {
+    static void (*const distributions[])(uint32_t *, float[4]) = {
+        crowded, clustered, scattered, nested, sliced, extreme, denormal, large_or_small, broken};
+    static const double thresholds[] = {0.7, 0.5, 0.3, 0.9, 0.1, 0.05, 0.02, 0, -1, 0.999999, 1, 1.5, INFINITY, NAN};
+    enum { DISTRIBUTIONS = sizeof distributions / sizeof distributions[0] };
+    static float boxes[MANY][4], scores[MANY];
+    static size_t keep[MANY], expected[MANY];
     uint32_t state = 1;
-    for (int round = 0; round < 200; round++) {
-        float boxes[200][4], scores[200];
-        for (size_t i = 0; i < 200; i++) {
-            unsigned r[5];
-            for (size_t k = 0; k < 5; k++)
-                r[k] = (state = state * 1664525u + 1013904223u) >> 16;
-            boxes[i][0] = (float)(r[0] % 24);
-            boxes[i][1] = (float)(r[1] % 24);
-            boxes[i][2] = boxes[i][0] + (float)(r[2] % 20);
-            boxes[i][3] = boxes[i][1] + (float)(r[3] % 20);
-            scores[i] = (float)(r[4] % 16) / 16;
-        }
-        size_t keep[200], expected[200];
-        const double threshold = (double)(round % 10) / 10;
-        const size_t kept = run_nms((const float(*)[4])boxes, scores, 200, threshold, keep);
-        ck_assert_uint_eq(kept, plain_nms((const float(*)[4])boxes, scores, 200, threshold, expected));
-        ck_assert_mem_eq(keep, expected, kept * sizeof *keep);
-    }
+    for (size_t t = 0; t < sizeof thresholds / sizeof thresholds[0]; t++)
+        for (size_t d = 0; d <= DISTRIBUTIONS; d++)
+            for (size_t round = 0; round < 12; round++) {
+                const size_t count = round == 0 ? MANY : 1 + draw(&state, 300);
+                for (size_t i = 0; i < count; i++) {
+                    distributions[d < DISTRIBUTIONS ? d : draw(&state, DISTRIBUTIONS)](&state, boxes[i]);
+                    scores[i] = (float)draw(&state, 100) / 100;
+                }
+                const float(*drawn)[4] = (const float(*)[4])boxes;
+                const size_t kept = run_nms(drawn, scores, count, thresholds[t], keep);
+                ck_assert_msg(kept == plain_nms(drawn, scores, count, thresholds[t], expected),
+                              "threshold %g, distribution %zu: %zu kept", thresholds[t], d, kept);
+                ck_assert_mem_eq(keep, expected, kept * sizeof *keep);
+            }
 }
 END_TEST
 
@@ -112,6 +211,7 @@ int main(void)
 {
     Suite *suite = suite_create("mask/nms");
     TCase *tests = tcase_create("nms");
+    tcase_set_timeout(tests, 60);
     tcase_add_test(tests, ties_keep_their_order_and_nan_scores_come_first);
     tcase_add_test(tests, the_float_iou_is_compared_with_a_double);
     tcase_add_test(tests, boxes_without_area_have_nan_iou_and_stay);
