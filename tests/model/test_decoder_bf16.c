@@ -7,8 +7,10 @@
 #include "tools/golden_case.h"
 
 static const char *const cases[] = {"vit.prompts.json", "tiny.prompts.json", "default.prompts.json"};
-/* Of a prompt's logits, in L2, and of a predicted IoU. Measured at most: 0.0053 and 0.0019. */
-static const double most_of_logits = 0.015, most_of_iou = 0.005;
+/* Of a prompt's logits, in L2: of the worst prompt and of the median one; and of a predicted IoU. Over 400 points on pictures of
+ * which a few pixels changed, 0.003 was the median, 0.019 the 99th percentile and 0.042 the worst, with 0.016 of a predicted IoU:
+ * where a token's last look at the image weighs two or three cells against each other, bf16 shifts the balance by a percent. */
+static const double most_of_logits = 0.06, median_of_logits = 0.006, most_of_iou = 0.03;
 
 enum { CASES = sizeof cases / sizeof cases[0], DEFAULT = 2, MOST_PROMPTS = 20, MANY_POINTS = 30 };
 
@@ -85,20 +87,29 @@ static double relative_error(const float *got, const float *expected, size_t n)
     return sqrt(difference / square);
 }
 
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 START_TEST(bf16_is_close_to_f32)
 {
     setting exact, s;
+    double errors[MOST_PROMPTS];
     if (!setting_open(cases[_i], MM_PRECISION_BF16, 2, &s))
         return;
     ck_assert(setting_open(cases[_i], MM_PRECISION_F32, 2, &exact));
     decoded expected = decode(&exact, &exact.list), got = decode(&s, &s.list);
     const size_t masks = got.masks, logits = masks * got.plane;
     for (size_t p = 0; p < MOST_PROMPTS; p++) {
-        const double error = relative_error(got.logits + p * logits, expected.logits + p * logits, logits);
-        ck_assert_double_le(error, most_of_logits);
+        errors[p] = relative_error(got.logits + p * logits, expected.logits + p * logits, logits);
+        ck_assert_double_le(errors[p], most_of_logits);
         for (size_t i = p * masks; i < (p + 1) * masks; i++)
             ck_assert_double_eq_tol((double)got.predicted_iou[i], (double)expected.predicted_iou[i], most_of_iou);
     }
+    qsort(errors, MOST_PROMPTS, sizeof errors[0], by_size);
+    ck_assert_double_le(errors[MOST_PROMPTS / 2], median_of_logits);
     decoded_free(&expected);
     decoded_free(&got);
     setting_close(&exact);
