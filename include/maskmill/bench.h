@@ -62,9 +62,10 @@ typedef struct mm_bench {
     double images_per_second;  /* 1 / total */
     double prompts_per_second; /* by the decoder's time: prompts / (prompts + upscale) */
     double masks_per_second;   /* masks / total */
-    /* Of the process after the runs, in bytes: the most it ever had in memory, and how much of files it has mapped there,
-     * which processes on one machine share (the checkpoint, libraries). 0 if the system does not tell. */
-    uint64_t peak_bytes, mapped_bytes;
+    /* Of the process after the runs, in bytes: the most it ever had in memory, mapped files included; what it has for itself;
+     * and how much of files it has mapped there, which processes on one machine share (the checkpoint, libraries). 0 if the
+     * system does not tell. */
+    uint64_t peak_bytes, own_bytes, mapped_bytes;
 } mm_bench;
 
 /* Measure. Errors are those of the config, the image and the model. */

@@ -69,8 +69,8 @@ def _share_of_masks(results: Results) -> float | None:
 
 def _own_memory(results: Results) -> float | None:
     """What a rank has to itself: mapped weights are shared by the ranks of a machine."""
-    peak, mapped = results.report("bf16", "memory", "peak_bytes"), results.report("bf16", "memory", "mapped_bytes")
-    return None if peak is None or mapped is None else (peak - mapped) / 1e6
+    own = results.report("bf16", "memory", "own_bytes")
+    return None if own is None else own / 1e6
 
 
 BARS = {

@@ -217,13 +217,14 @@ static uint64_t status_line(const char *line, const char *key)
     return strncmp(line, key, length) == 0 ? 1024 * (uint64_t)strtoull(line + length, NULL, 10) : 0;
 }
 
-void mm_bench_memory(uint64_t *peak_bytes, uint64_t *mapped_bytes)
+void mm_bench_memory(uint64_t *peak_bytes, uint64_t *own_bytes, uint64_t *mapped_bytes)
 {
-    *peak_bytes = *mapped_bytes = 0;
+    *peak_bytes = *own_bytes = *mapped_bytes = 0;
     FILE *file = fopen("/proc/self/status", "re");
     char line[256];
     while (file && fgets(line, sizeof line, file)) {
         *peak_bytes += status_line(line, "VmHWM:");
+        *own_bytes += status_line(line, "RssAnon:");
         *mapped_bytes += status_line(line, "RssFile:");
     }
     if (file)
@@ -247,7 +248,7 @@ static mm_status measure(session *s, mm_bench *bench, mm_error *err)
     mm_kernels_describe(&bench->kernels, bench->kernels_text, sizeof bench->kernels_text);
     bench->pred_iou_thresh = s->config.amg.pred_iou_thresh;
     sum_up(s, bench);
-    mm_bench_memory(&bench->peak_bytes, &bench->mapped_bytes);
+    mm_bench_memory(&bench->peak_bytes, &bench->own_bytes, &bench->mapped_bytes);
     /* Last, because its matrices are no part of the work's memory. */
     return mm_kernels_peak(&bench->kernels, &bench->peak_gflops, err);
 }

@@ -10,7 +10,7 @@ MM_RESULT_USED mm_status mm_bench_picture(uint32_t width, uint32_t height, mm_im
 
 /* Of this process: the most that ever was resident, and what is resident now of mapped files. 0 for what the system does
  * not tell. */
-void mm_bench_memory(uint64_t *peak_bytes, uint64_t *mapped_bytes);
+void mm_bench_memory(uint64_t *peak_bytes, uint64_t *own_bytes, uint64_t *mapped_bytes);
 
 /* seconds[count], count > 0, is sorted on return. */
 mm_spread mm_bench_spread(double *seconds, size_t count);

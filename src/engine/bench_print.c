@@ -76,8 +76,8 @@ mm_status mm_bench_print_text(const mm_bench *bench, FILE *out, mm_error *err)
                   100 * ratio(bench->gflops.decode, bench->peak_gflops));
     (void)fprintf(out, "rates    %.3g images/s, %.4g prompts/s in the decoder, %.3g masks/s\n", bench->images_per_second,
                   bench->prompts_per_second, bench->masks_per_second);
-    (void)fprintf(out, "memory   %.0f MB at most; %.0f MB are mapped files, which processes share\n",
-                  (double)bench->peak_bytes / mb, (double)bench->mapped_bytes / mb);
+    (void)fprintf(out, "memory   %.0f MB of its own; %.0f MB of mapped files, which processes share; both %.0f MB at most\n",
+                  (double)bench->own_bytes / mb, (double)bench->mapped_bytes / mb, (double)bench->peak_bytes / mb);
     return finish(out, err);
 }
 
@@ -115,8 +115,8 @@ static json_t *rates_object(const mm_bench_rates *rates, double unit)
 
 static json_t *whole(const mm_bench *bench)
 {
-    json_t *memory = json_pack("{s:I, s:I}", "peak_bytes", (json_int_t)bench->peak_bytes, "mapped_bytes",
-                               (json_int_t)bench->mapped_bytes);
+    json_t *memory = json_pack("{s:I, s:I, s:I}", "peak_bytes", (json_int_t)bench->peak_bytes, "own_bytes",
+                               (json_int_t)bench->own_bytes, "mapped_bytes", (json_int_t)bench->mapped_bytes);
     /* json_pack frees what it was given when it fails, a NULL among its values included. */
     return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, "
                      "s:f, s:f, s:f, s:o}",

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/checkpoint_internal.h"
+
 enum { NAME_SIZE = 192 };
 
 static float *out_of_memory(mm_weights *weights)
@@ -119,6 +121,8 @@ mm_linear mm_weights_layer(mm_weights *weights, size_t in, size_t out, bool bias
     weights->arena = arena;
     pack(weights, &linear, weight);
     mm_arena_free(&passing);
+    /* One layer of the file at a time: what was packed is not read again. */
+    mm_checkpoint_release_pages(weights->checkpoint);
     return linear;
 }
 

@@ -37,9 +37,10 @@ END_TEST
 
 START_TEST(memory_is_told)
 {
-    uint64_t peak, mapped;
-    mm_bench_memory(&peak, &mapped);
+    uint64_t peak, own, mapped;
+    mm_bench_memory(&peak, &own, &mapped);
     ck_assert_uint_gt(peak, 1000000);
+    ck_assert_uint_gt(own, 0);
     ck_assert_uint_le(mapped, peak);
 }
 END_TEST

@@ -78,6 +78,7 @@ def check(name, runs, threads):
     assert abs(bench["images_per_second"] * bench["seconds"]["total"]["median"] - 1) < 1e-3
     assert bench["prompts_per_second"] > 0 and bench["masks_per_second"] >= 0
     assert bench["memory"]["peak_bytes"] > bench["memory"]["mapped_bytes"] > 0
+    assert bench["memory"]["own_bytes"] > 0
     assert bench["prompts"] >= bench["prompts_kept"] and bench["masks_scanned"] <= 3 * bench["prompts_kept"]
     assert bench["masks_scanned"] >= max(bench["prompts_kept"], bench["masks"])
     return bench
