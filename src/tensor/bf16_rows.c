@@ -3,6 +3,10 @@
 
 #ifdef __AVX512BF16__
 
+#include <math.h>
+
+enum { NORM_ROWS = 4 };
+
 static void convert(const float *x, mm_bf16 *out, size_t n)
 {
     for (size_t i = 0; i < n; i += 16) {
@@ -11,28 +15,51 @@ static void convert(const float *x, mm_bf16 *out, size_t n)
     }
 }
 
-static void norm(const float *x, const float *weight, const float *bias, float eps, mm_bf16 *out, size_t rows, size_t n)
+/* `rows` rows at once, so that the long latencies of their sums overlap. */
+MM_INLINE void norm_rows(size_t rows, const float *x, const float *weight, const float *bias, float eps, mm_bf16 *out,
+                         size_t n)
 {
-    for (size_t r = 0; r < rows; r++, x += n, out += n) {
-        __m512 total = _mm512_setzero_ps(), square = _mm512_setzero_ps();
-        for (size_t i = 0; i < n; i += 16)
-            total = _mm512_add_ps(total, _mm512_maskz_loadu_ps(mm_lanes_of(n - i), x + i));
-        const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(total) / (float)n);
-        for (size_t i = 0; i < n; i += 16) {
-            const __mmask16 exists = mm_lanes_of(n - i);
-            const __m512 d = _mm512_maskz_sub_ps(exists, _mm512_maskz_loadu_ps(exists, x + i), mean);
-            square = _mm512_fmadd_ps(d, d, square);
-        }
-        const float variance = _mm512_reduce_add_ps(square) / (float)n;
-        const __m512 inverse = _mm512_div_ps(_mm512_set1_ps(1), _mm512_sqrt_ps(_mm512_set1_ps(variance + eps)));
-        for (size_t i = 0; i < n; i += 16) {
-            const __mmask16 exists = mm_lanes_of(n - i);
-            const __m512 d = _mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(exists, x + i), mean), inverse);
-            const __m512 y = _mm512_fmadd_ps(d, _mm512_maskz_loadu_ps(exists, weight + i),
-                                             _mm512_maskz_loadu_ps(exists, bias + i));
-            _mm256_mask_storeu_epi16(out + i, exists, (__m256i)_mm512_cvtneps_pbh(y));
+    __m512 total[NORM_ROWS], square[NORM_ROWS], mean[NORM_ROWS], inverse[NORM_ROWS];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++)
+        total[r] = square[r] = _mm512_setzero_ps();
+    for (size_t i = 0; i < n; i += 16)
+#pragma GCC unroll 4
+        for (size_t r = 0; r < rows; r++)
+            total[r] = _mm512_add_ps(total[r], _mm512_maskz_loadu_ps(mm_lanes_of(n - i), x + r * n + i));
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++)
+        mean[r] = _mm512_set1_ps(_mm512_reduce_add_ps(total[r]) / (float)n);
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 exists = mm_lanes_of(n - i);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < rows; r++) {
+            const __m512 d = _mm512_maskz_sub_ps(exists, _mm512_maskz_loadu_ps(exists, x + r * n + i), mean[r]);
+            square[r] = _mm512_fmadd_ps(d, d, square[r]);
         }
     }
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++)
+        inverse[r] = _mm512_set1_ps(1.0f / sqrtf(_mm512_reduce_add_ps(square[r]) / (float)n + eps));
+    for (size_t i = 0; i < n; i += 16) {
+        const __mmask16 exists = mm_lanes_of(n - i);
+        const __m512 w = _mm512_maskz_loadu_ps(exists, weight + i), b = _mm512_maskz_loadu_ps(exists, bias + i);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < rows; r++) {
+            const __m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(exists, x + r * n + i), mean[r]);
+            const __m512 y = _mm512_fmadd_ps(_mm512_mul_ps(d, inverse[r]), w, b);
+            _mm256_mask_storeu_epi16(out + r * n + i, exists, (__m256i)_mm512_cvtneps_pbh(y));
+        }
+    }
+}
+
+static void norm(const float *x, const float *weight, const float *bias, float eps, mm_bf16 *out, size_t rows, size_t n)
+{
+    size_t r = 0;
+    for (; r + NORM_ROWS <= rows; r += NORM_ROWS)
+        norm_rows(NORM_ROWS, x + r * n, weight, bias, eps, out + r * n, n);
+    for (; r < rows; r++)
+        norm_rows(1, x + r * n, weight, bias, eps, out + r * n, n);
 }
 
 static void pack_keys(const mm_bf16 *k, size_t row, size_t keys, size_t dim, mm_bf16 *out)

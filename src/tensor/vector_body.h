@@ -8,6 +8,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 
 #include "tensor/vector.h"
 #include "tensor/vector_lanes.h"
@@ -183,32 +184,61 @@ static void scale_rows(float *x, const float *scale, size_t rows, size_t n, size
             x[i] *= scale[r];
 }
 
+/* What every pixel of a row of the result has in common: the image, the row that its window's first row is one below. */
+typedef struct depthwise_row {
+    const float *in;
+    size_t ih, iw, channels, stride, centre;
+    const float *weight, *bias;
+} depthwise_row;
+
+/* `columns` pixels of the result from column x on, `width` <= LANES channels from c on. Inside the image no column needs to be
+ * looked at; the order of additions is the same everywhere. */
+static inline __attribute__((always_inline)) void depthwise_pixels(const depthwise_row *row, size_t columns, bool inside,
+                                                                   size_t x, size_t c, size_t width, float *out)
+{
+    lanes total[4];
+#pragma GCC unroll 4
+    for (size_t i = 0; i < columns; i++)
+        total[i] = load_part(row->bias + c, width, 0);
+    for (size_t ky = 0; ky < 3; ky++) {
+        const size_t sy = row->centre + ky; /* one more than the row read */
+        if (sy < 1 || sy > row->ih)
+            continue;
+#pragma GCC unroll 3
+        for (size_t kx = 0; kx < 3; kx++) {
+            const lanes w = load_part(row->weight + (ky * 3 + kx) * row->channels + c, width, 0);
+#pragma GCC unroll 4
+            for (size_t i = 0; i < columns; i++) {
+                const size_t sx = (x + i) * row->stride + kx;
+                if (!inside && (sx < 1 || sx > row->iw))
+                    continue;
+                const float *from = row->in + ((sy - 1) * row->iw + sx - 1) * row->channels + c;
+                total[i] += load_part(from, width, 0) * w;
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (size_t i = 0; i < columns; i++)
+        store_part(out + (x + i) * row->channels + c, total[i], width);
+}
+
 static void depthwise3x3(const float *in, size_t ih, size_t iw, size_t channels, size_t stride, size_t centre,
                          const float *weight, const float *bias, float *out, size_t ow)
 {
-    for (size_t x = 0; x < ow; x++, out += channels)
+    const depthwise_row row = {in, ih, iw, channels, stride, centre, weight, bias};
+    for (size_t x = 0; x < ow;) {
+        const bool inside = x >= 1 && x + 4 <= ow && (x + 3) * stride + 2 <= iw;
         for (size_t c = 0; c < channels; c += LANES) {
             const size_t width = channels - c < LANES ? channels - c : LANES;
-            const bool whole = width == LANES;
-            lanes total = whole ? load(bias + c) : load_part(bias + c, width, 0);
-            for (size_t ky = 0; ky < 3; ky++) {
-                const size_t sy = centre + ky; /* one more than the row read */
-                if (sy < 1 || sy > ih)
-                    continue;
-                for (size_t kx = 0; kx < 3; kx++) {
-                    const size_t sx = x * stride + kx;
-                    if (sx < 1 || sx > iw)
-                        continue;
-                    const float *p = in + ((sy - 1) * iw + sx - 1) * channels + c;
-                    const float *w = weight + (ky * 3 + kx) * channels + c;
-                    total += whole ? load(p) * load(w) : load_part(p, width, 0) * load_part(w, width, 0);
-                }
-            }
-            if (whole)
-                store(out + c, total);
+            if (inside && width == LANES)
+                depthwise_pixels(&row, 4, true, x, c, LANES, out);
+            else if (inside)
+                depthwise_pixels(&row, 4, true, x, c, width, out);
             else
-                store_part(out + c, total, width);
+                depthwise_pixels(&row, 1, false, x, c, width, out);
         }
+        x += inside ? 4 : 1;
+    }
 }
 
 const mm_vector MM_VECTOR_TABLE = {
