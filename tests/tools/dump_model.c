@@ -19,6 +19,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
                                  : strcmp(value, "blas") == 0 ? MM_BACKEND_BLAS
                                                               : MM_BACKEND_AUTO;
         return 0;
+    case 'p':
+        given->kernels.precision = strcmp(value, "bf16") == 0 ? MM_PRECISION_BF16 : MM_PRECISION_F32;
+        return 0;
     case 't':
         given->kernels.threads = (uint32_t)strtoul(value, NULL, 10);
         return 0;
@@ -87,6 +90,7 @@ static mm_status dump(const arguments *given, const mm_model *model, mm_embeddin
 int main(int argc, char **argv)
 {
     static const struct argp_option options[] = {{"backend", 'b', "NAME", 0, "dnnl, blas or auto", 0},
+                                                 {"precision", 'p', "P", 0, "f32 (the default) or bf16", 0},
                                                  {"threads", 't', "N", 0, "threads", 0},
                                                  {"model-config", 'c', "FILE", 0, "the architecture, JSON", 0},
                                                  {0}};
