@@ -1,6 +1,6 @@
 /* Whole pictures against the reference's annotations: the same masks in the same order, equal boxes and points. The
  * cases are firm (tests/data/golden/make_golden.py): no decision in them is near enough to its threshold for rounding to
- * turn it. */
+ * turn it. And in bf16, most of the reference's masks. */
 #include <math.h>
 
 #include "check_main.h"
@@ -64,13 +64,23 @@ static void assert_floats(const json_t *array, const float *values, size_t count
     }
 }
 
-/* Equal but for single pixels whose logits are zero up to rounding. Returns the masks' IoU. */
-static double assert_annotation(const json_t *expected, const mm_annotation *found, size_t mask)
+/* The mask of one of the reference's annotations; the caller frees it. */
+static mm_rle expected_mask(const json_t *expected)
 {
     mm_error err = {0};
     mm_rle rle;
     const json_t *segmentation = json_object_get(expected, "segmentation");
     const json_t *size = json_object_get(segmentation, "size"), *counts = json_object_get(segmentation, "counts");
+    ck_assert_msg(mm_rle_from_counts((const uint8_t *)json_string_value(counts), json_string_length(counts),
+                                     (uint32_t)json_integer_value(json_array_get(size, 0)),
+                                     (uint32_t)json_integer_value(json_array_get(size, 1)), &rle, &err) == MM_OK, "%s",
+                  err.text);
+    return rle;
+}
+
+/* Equal but for single pixels whose logits are zero up to rounding. Returns the masks' IoU. */
+static double assert_annotation(const json_t *expected, const mm_annotation *found, size_t mask)
+{
     assert_floats(json_array_get(json_object_get(expected, "point_coords"), 0), found->point_coords, 2, "point", mask);
     assert_floats(json_object_get(expected, "crop_box"), found->crop_box, 4, "crop_box", mask);
     assert_floats(json_object_get(expected, "bbox"), found->bbox, 4, "bbox", mask);
@@ -79,10 +89,7 @@ static double assert_annotation(const json_t *expected, const mm_annotation *fou
      * is worth more than 1e-3. */
     ck_assert_double_eq_tol((double)found->stability_score, number(expected, "stability_score"),
                             fmax(1e-3, 1.5 / number(expected, "area")));
-    ck_assert_msg(mm_rle_from_counts((const uint8_t *)json_string_value(counts), json_string_length(counts),
-                                     (uint32_t)json_integer_value(json_array_get(size, 0)),
-                                     (uint32_t)json_integer_value(json_array_get(size, 1)), &rle, &err) == MM_OK, "%s",
-                  err.text);
+    mm_rle rle = expected_mask(expected);
     const double iou = mask_iou(&rle, &found->rle);
     ck_assert_uint_eq(mm_rle_area(&found->rle), found->area);
     ck_assert_msg(iou >= 0.99, "mask %zu: IoU with the reference's %g", mask, iou);
@@ -117,12 +124,57 @@ START_TEST(reference_masks)
 }
 END_TEST
 
+/* The highest IoU of one of the reference's masks with ours; 0 if there are none. */
+static double best_overlap(const json_t *expected, const mm_annotations *annotations)
+{
+    mm_rle rle = expected_mask(expected);
+    double best = 0.0;
+    for (size_t i = 0; i < annotations->count; i++)
+        best = fmax(best, mask_iou(&rle, &annotations->items[i].rle));
+    mm_rle_free(&rle);
+    return best;
+}
+
+/* In bf16 no decision is firm: masks are compared by their overlap with the best of ours. Measured: at most two masks of
+ * a case without a partner, and mean IoU from 0.976 (tiny_crops) to 0.997; the rest is for the rounding of other CPUs. _i
+ * counts cases. */
+static const double bf16_mean_iou[] = {0.96, 0.96, 0.96, 0.96, 0.985, 0.985, 0.985};
+
+START_TEST(bf16_masks)
+{
+    char file[256];
+    golden_case golden;
+    mm_annotations annotations;
+    mm_error err = {0};
+    (void)snprintf(file, sizeof file, "%s.masks.json", cases[_i]);
+    if (!golden_open(file, &(mm_kernels){.precision = MM_PRECISION_BF16, .threads = 1}, &golden))
+        return;
+    const mm_amg_params params = params_of(json_object_get(golden.json, "params"));
+    ck_assert_msg(mm_amg_generate(golden.model, golden.embedding, &params, mm_image_whole(&golden.image), &annotations,
+                                  &err) == MM_OK, "%s", err.text);
+    const json_t *masks = json_object_get(golden.json, "masks");
+    const size_t count = json_array_size(masks);
+    size_t matched = 0;
+    double sum = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        const double best = best_overlap(json_array_get(masks, i), &annotations);
+        matched += best >= 0.9;
+        sum += best >= 0.9 ? best : 0.0;
+    }
+    ck_assert_msg(4 * matched >= 3 * count, "%s: %zu of %zu masks are found again", cases[_i], matched, count);
+    ck_assert_msg(sum >= bf16_mean_iou[_i] * (double)matched, "%s: mean IoU %g", cases[_i], sum / (double)matched);
+    mm_annotations_free(&annotations);
+    golden_close(&golden);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("masks against the reference");
     TCase *masks = tcase_create("masks");
     tcase_set_timeout(masks, 120);
     tcase_add_loop_test(masks, reference_masks, 0, CASES * SETS);
+    tcase_add_loop_test(masks, bf16_masks, 0, CASES);
     suite_add_tcase(suite, masks);
     return mm_check_main(suite);
 }
