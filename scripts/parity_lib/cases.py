@@ -41,7 +41,7 @@ MORE = {"pred_iou_thresh": 0.3, "stability_score_thresh": 0.4}  # where else few
 class Case:
     name: str
     model: str
-    picture: tuple  # photograph, width, height
+    picture: tuple  # what images.photograph takes, or images.window
     changes: dict = field(default_factory=dict)
     points_per_batch: int = 16
     quick: bool = False
@@ -51,7 +51,7 @@ class Case:
         return {**DEFAULTS, **(TRAINED if self.model == "default" else {}), **self.changes}
 
     def image(self):
-        return images.photograph(*self.picture)
+        return images.photograph(*self.picture) if len(self.picture) == 3 else images.window(*self.picture)
 
 
 LANDSCAPE = ("nature/Garden.jpg", 1800, 1200)
@@ -81,4 +81,44 @@ CASES = [
     Case("vit_b-portrait-crops", "vit_b", PORTRAIT, {"points_per_side": 6, "crop_n_layers": 1}),
     Case("vit_b-tiny", "vit_b", TINY),
     Case("vit_b-large", "vit_b", LARGE, {"points_per_side": 6}, points_per_batch=1),
+]
+
+
+@dataclass
+class Group:
+    """Cases whose masks are counted together, in bf16: of few masks, a share would be left to chance. `trained`: a trained
+    model on many photographs, which the bar is for."""
+
+    name: str
+    cases: list
+    quick: bool = False
+    trained: bool = False
+
+    @property
+    def model(self):
+        return self.cases[0].model
+
+
+NATURE = ("Aqua", "Blinds", "Dune", "FreshFlower", "Garden", "GreenMeadow", "LadyBird", "RainDrops", "Storm", "TwoWings", "Wood",
+          "YellowFlower")  # all photographs of the package
+SMALL_MODEL = {"points_per_side": 32, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.6}  # configs/small-model.yaml
+
+
+def whole(model, names, changes):
+    """Each photograph at 1200 pixels a side."""
+    return [Case(f"{model}-{name}", model, (f"nature/{name}.jpg", 1200, 1, 0, 0), changes) for name in names]
+
+
+def quarters(model, names, changes):
+    """Four windows of each photograph, which show other things and give masks of their own."""
+    return [Case(f"{model}-{name}-{2 * y + x}", model, (f"nature/{name}.jpg", 512, 2, x, y), changes)
+            for name in names for y in range(2) for x in range(2)]
+
+
+GROUPS = [
+    Group("default-photographs", whole("default", NATURE, SMALL_MODEL) + quarters("default", NATURE, SMALL_MODEL),
+          trained=True),
+    Group("mobile_sam-photographs", whole("mobile_sam", NATURE[:6], {"points_per_side": 16})),
+    Group("vit_b-photographs", whole("vit_b", NATURE[4:7], {"points_per_side": 16})),
+    *(Group(case.name, [case], case.quick) for case in CASES),
 ]

@@ -35,7 +35,7 @@ def _bytes(annotation):
     return {"size": rle["size"], "counts": counts.encode() if isinstance(counts, str) else counts}
 
 
-def _key(annotation):
+def prompt_key(annotation):
     point = np.float32(annotation["point_coords"][0])
     return tuple(float(v) for v in annotation["crop_box"]), float(point[0]), float(point[1])
 
@@ -46,7 +46,7 @@ def match(theirs, ours):
     groups = {}
     for side, annotations in enumerate((theirs, ours)):
         for i, annotation in enumerate(annotations):
-            groups.setdefault(_key(annotation), ([], []))[side].append(i)
+            groups.setdefault(prompt_key(annotation), ([], []))[side].append(i)
     pairs = []
     for a, b in groups.values():
         swap = len(a) > len(b)
@@ -81,7 +81,7 @@ def pair_figures(theirs, ours, pairs):
         figures["score"] = max(figures["score"], abs(a["predicted_iou"] - b["predicted_iou"]))
         figures["stability"] = max(figures["stability"], abs(a["stability_score"] - b["stability_score"]))
         figures["boxes"] += a["bbox"] != b["bbox"]
-        figures["points"] += _key(a) != _key(b)
+        figures["points"] += prompt_key(a) != prompt_key(b)
     figures["order"] = [j for _, j in pairs] == sorted(j for _, j in pairs)
     figures["mean_iou"], figures["least_iou"] = float(np.mean(overlaps)), min(overlaps)
     return figures
@@ -158,18 +158,18 @@ def _runs(annotation):
 
 def same_masks(a, b):
     return len(a) == len(b) and all(
-        x["segmentation"]["counts"] == y["segmentation"]["counts"] and x["bbox"] == y["bbox"] and _key(x) == _key(y)
+        x["segmentation"]["counts"] == y["segmentation"]["counts"] and x["bbox"] == y["bbox"] and prompt_key(x) == prompt_key(y)
         for x, y in zip(a, b))
 
 
-def _xyxy(annotation):
+def xyxy(annotation):
     x, y, w, h = annotation["bbox"]
     return np.array([x, y, x + w, y + h], dtype=np.float32)
 
 
 def why_missing(mask, kept, threshold):
     """In a line, what became of one side's mask on the other side."""
-    overlap = pair_iou(_xyxy(mask), np.array([_xyxy(k) for k in kept]).reshape(-1, 4))
+    overlap = pair_iou(xyxy(mask), np.array([xyxy(k) for k in kept]).reshape(-1, 4))
     near = [i for i in range(len(kept)) if overlap[i] > threshold - NEAR]
     if not near:
         return "did not pass the other side's filters, see its candidate"

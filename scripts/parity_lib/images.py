@@ -1,6 +1,7 @@
 """The pictures of the comparison: photographs of Debian's mate-backgrounds where they are installed, else drawn scenes."""
 
 import io
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +33,28 @@ def draw_scene(width, height, seed):
     return Image.fromarray(np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8))
 
 
-def photograph(name, width, height):
-    """The named photograph, cut at its centre to the wanted shape and resized; a drawn scene without the package."""
+def _source(name, width, height):
+    """The photograph in its own size, or a drawn scene where the package is not installed."""
     path = PHOTOGRAPHS / name
-    if not path.exists():
-        return draw_scene(width, height, len(name))
-    image = Image.open(path).convert("RGB")
+    return Image.open(path).convert("RGB") if path.exists() else draw_scene(width, height, zlib.crc32(name.encode()))
+
+
+def photograph(name, width, height):
+    """The named photograph, cut at its centre to the wanted shape and resized."""
+    image = _source(name, width, height)
     scale = min(image.width / width, image.height / height)
     left, top = (image.width - width * scale) / 2, (image.height - height * scale) / 2
     return image.resize((width, height), Image.BILINEAR, box=(left, top, left + width * scale, top + height * scale))
+
+
+def window(name, long_side, parts, x, y):
+    """Column x and row y of the named photograph divided into parts x parts windows, reduced to the given long side where
+    it is longer."""
+    image = _source(name, 1500, 1000)
+    image = image.crop((x * image.width // parts, y * image.height // parts, (x + 1) * image.width // parts,
+                        (y + 1) * image.height // parts))
+    image.thumbnail((long_side, long_side), Image.BILINEAR)
+    return image
 
 
 def jpeg_bytes(image, quality=95):

@@ -57,27 +57,40 @@ def default_prompts(width, height, low_res):
 
 
 @torch.no_grad()
-def predict_prompts(sam, image, prompts):
-    """Embedding [D][S][S], logits [P][K][L][L] and predicted IoU [P][K], all K mask tokens; coordinates stay double up
-    to the positional encoding, as they do in the automatic mask generator."""
+def encode(sam, image):
+    """The embedding [1][D][S][S]."""
     predictor = SamPredictor(sam)
     predictor.set_image(image)
+    return predictor.features
+
+
+@torch.no_grad()
+def decode(sam, embedding, size, prompts):
+    """Logits [P][K][L][L] and predicted IoU [P][K], all K mask tokens, for prompts in the pixels of an image of the given
+    (height, width); coordinates stay double up to the positional encoding, as they do in the automatic mask generator."""
+    transform = SamPredictor(sam).transform
     logits, scores = [], []
     for prompt in prompts:
         points = boxes = masks = None
         if "points" in prompt:
             given = np.array(prompt["points"], dtype=float)
-            coords = predictor.transform.apply_coords(given[:, :2], image.shape[:2])
+            coords = transform.apply_coords(given[:, :2], size)
             points = torch.as_tensor(coords)[None], torch.as_tensor(given[:, 2], dtype=torch.int)[None]
         if "box" in prompt:
-            boxes = torch.as_tensor(predictor.transform.apply_boxes(np.array(prompt["box"], dtype=float), image.shape[:2]))
+            boxes = torch.as_tensor(transform.apply_boxes(np.array(prompt["box"], dtype=float), size))
         if "mask_input" in prompt:
             masks = torch.as_tensor(prompt["mask_input"])[None, None]
         sparse, dense = sam.prompt_encoder(points, boxes, masks)
-        mask, iou = sam.mask_decoder.predict_masks(predictor.features, sam.prompt_encoder.get_dense_pe(), sparse, dense)
-        logits.append(mask[0].numpy())
-        scores.append(iou[0].numpy())
-    return predictor.features[0].numpy(), np.stack(logits), np.stack(scores)
+        mask, iou = sam.mask_decoder.predict_masks(embedding, sam.prompt_encoder.get_dense_pe(), sparse, dense)
+        logits.append(mask[0].float().numpy())
+        scores.append(iou[0].float().numpy())
+    return np.stack(logits), np.stack(scores)
+
+
+def predict_prompts(sam, image, prompts):
+    """Embedding [D][S][S], logits and predicted IoU as from decode."""
+    embedding = encode(sam, image)
+    return embedding[0].float().numpy(), *decode(sam, embedding, image.shape[:2], prompts)
 
 
 class Examiner:
