@@ -113,7 +113,7 @@ def looseness(sam, image, params, masks, logit_step):
         for by in (-step, step):
             other = moved(sam, image, params, name, by)
             same = len(other) == len(masks) and all(
-                compare._key(a) == compare._key(b) and a["bbox"] == b["bbox"] for a, b in zip(masks, other))
+                compare.prompt_key(a) == compare.prompt_key(b) and a["bbox"] == b["bbox"] for a, b in zip(masks, other))
             if not same:
                 found.append(f"{name} {by:+g}: {len(masks)} masks become {len(other)}")
     for a, b in zip(masks, masks[1:]):
