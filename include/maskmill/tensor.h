@@ -28,6 +28,8 @@ typedef struct mm_kernels {
     mm_precision precision; /* of the large products; norms, softmax and small heads are always f32 */
     mm_isa isa;
     uint32_t threads;       /* of this rank; 0 counts as 1 */
+    /* In bf16, image encoders under 8 GMAC are computed in f32 all the same (src/model/model.c says why), unless: */
+    bool bf16_small_encoders;
 } mm_kernels;
 
 /* Replace AUTO by what this machine and build have; MM_ERR_UNSUPPORTED if what was asked for is not there. */

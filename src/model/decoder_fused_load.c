@@ -96,7 +96,7 @@ static mm_pair *position_plane(loading *l, const mm_mask_decoder *decoder, const
     return plane;
 }
 
-/* Linear layers with the rows that u or u' meets; `parts` of c rows each and then `extra` more. */
+/* A layer without bias of so many rows, for the caller to fill; NULL after a failure. */
 static float *new_rows(loading *l, size_t rows, mm_linear *linear)
 {
     float *weight = mm_weights_new(l->weights, (uint64_t)rows * l->channels);

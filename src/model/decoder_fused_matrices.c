@@ -86,10 +86,8 @@ void mm_fused_columns(const mm_fused_sizes *sizes, const float *expanded, size_t
         const float *even = expanded + 2 * p * n, *odd = 2 * p + 1 < sizes->coordinates ? even + n : NULL;
         for (size_t o = 0; o < n; o += 16) {
             mm_pair pairs[16];
-            const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(_mm512_loadu_ps(even + o)));
             const __m512 second = odd ? _mm512_loadu_ps(odd + o) : _mm512_setzero_ps();
-            const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(second));
-            _mm512_storeu_si512(pairs, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+            _mm512_storeu_si512(pairs, mm_interleave_bf16(_mm512_loadu_ps(even + o), second));
             for (size_t i = 0; i < 16; i++)
                 matrix[(o + i) * sizes->pairs + p] = pairs[i];
         }

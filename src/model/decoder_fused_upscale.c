@@ -36,11 +36,6 @@ MM_INLINE void multiply_add(const mm_pair *a, size_t a_row, const mm_pair *b, si
     }
 }
 
-MM_INLINE __m512 load_bf16(const mm_bf16 *x)
-{
-    return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)x)), 16);
-}
-
 /* Wup keys_2 + bup = r_2 (r_1 (Wup G_2 u' + l_1's + row . a_1) + c's and l_2's + row . a_2) + Wup B_2 + bup, for 8 outputs from
  * `out` on */
 static void upscale_rows(const step *s, size_t out, float *to)
@@ -51,7 +46,7 @@ static void upscale_rows(const step *s, size_t out, float *to)
     __m512 sums[ROWS][2];
     for (size_t r = 0; r < ROWS; r++)
         for (size_t v = 0; v < 2; v++)
-            sums[r][v] = _mm512_add_ps(load_bf16(shared + r * HALF + 16 * v), _mm512_set1_ps(s->up->up_l[out + r]));
+            sums[r][v] = _mm512_add_ps(mm_load_bf16(shared + r * HALF + 16 * v, 0xffff), _mm512_set1_ps(s->up->up_l[out + r]));
     multiply_add(s->up->up_1 + out * pairs, pairs, a1, pairs, sums);
     for (size_t v = 0; v < 2; v++) {
         const __m512 r1 = _mm512_loadu_ps(s->prompt->inverse1 + s->cell + 16 * v);
@@ -65,13 +60,6 @@ static void upscale_rows(const step *s, size_t out, float *to)
             _mm512_storeu_ps(to + r * HALF + 16 * v,
                              _mm512_fmadd_ps(sums[r][v], r2, _mm512_set1_ps(s->weights->up_bias[out + r])));
     }
-}
-
-MM_INLINE __m512i pair_up(__m512 even, __m512 odd)
-{
-    const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
-    const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
-    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
 }
 
 /* packed = gelu(norm(first)) over the channels of each cell */
@@ -97,7 +85,7 @@ static void norm_and_pack(const step *s, size_t channels)
                 x[k] = mm_gelu(_mm512_fmadd_ps(_mm512_mul_ps(d, inverse), _mm512_set1_ps(norm->weight[o + k]),
                                                _mm512_set1_ps(norm->bias[o + k])));
             }
-            _mm512_storeu_si512(s->packed + o / 2 * HALF + i, pair_up(x[0], x[1]));
+            _mm512_storeu_si512(s->packed + o / 2 * HALF + i, mm_interleave_bf16(x[0], x[1]));
         }
     }
 }

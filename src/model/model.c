@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "maskmill/work.h"
 #include "model/checkpoint_internal.h"
 #include "model/decoder_fused.h"
 #include "model/tiny_vit.h"
@@ -48,10 +49,27 @@ static bool in_bf16(const mm_model *model)
     return model->kernels.precision == MM_PRECISION_BF16;
 }
 
+/* Multiply-adds from which on an encoder is worth rounding: a smaller one takes hundredths of a second in f32, a small part of
+ * what its prompts take, and its rounding would be nearly all that tells the masks of such a model from f32's. */
+static const double least_encoder_in_bf16 = 8e9;
+
+/* bf16 kernels take pairs of channels. A TinyViT sees to odd widths itself; a ViT, which is never so, is computed in f32. */
+static bool has_odd_widths(const mm_arch *arch)
+{
+    return arch->family == MM_FAMILY_VIT &&
+           (arch->vit.embed_dim / arch->vit.num_heads % 2 != 0 || arch->vit.mlp_dim % 2 != 0);
+}
+
+static bool encodes_in_bf16(const mm_model *model)
+{
+    return in_bf16(model) && !has_odd_widths(&model->arch) &&
+           (model->kernels.bf16_small_encoders || mm_arch_work(&model->arch).encode >= least_encoder_in_bf16);
+}
+
 /* The kernels of an encoder in f32, or NULL: then the library multiplies. */
 static const mm_f32_ops *f32_kernels(const mm_model *model)
 {
-    return in_bf16(model) ? NULL : mm_f32_get(&model->kernels);
+    return encodes_in_bf16(model) ? NULL : mm_f32_get(&model->kernels);
 }
 
 static mm_context context_of(const mm_model *model, float *const *scratch, mm_bf16 *const *converted, float *const *panels)
@@ -94,12 +112,13 @@ static mm_status load(mm_model *model, const char *path, const mm_model_options 
     if (status != MM_OK)
         return status;
     mm_weights weights = {
-        .checkpoint = model->checkpoint, .arena = &model->arena, .err = err, .bf16 = in_bf16(model),
+        .checkpoint = model->checkpoint, .arena = &model->arena, .err = err, .bf16 = encodes_in_bf16(model),
         .f32_kernels = f32_kernels(model) != NULL};
     if (model->arch.family == MM_FAMILY_VIT)
         mm_vit_load(&model->encoder.vit, &model->arch, &weights);
     else
         mm_tiny_vit_load(&model->encoder.tiny, &model->arch, &weights);
+    weights.bf16 = in_bf16(model);
     mm_prompt_encoder_load(&model->prompts, &model->arch, &weights);
     mm_mask_decoder_load(&model->decoder, &model->arch, &model->prompts, &weights);
     if (in_bf16(model) && mm_fused_supports(&model->arch)) {
@@ -239,11 +258,14 @@ mm_status mm_model_encode(const mm_model *model, mm_image_view image, mm_embeddi
     const double encoding = omp_get_wtime();
     *times = (mm_model_times){.resize = encoding - start};
     const mm_context context = context_of(model, embedding->scratch, embedding->converted, embedding->panels);
+    mm_context encoding_context = context;
+    if (!encodes_in_bf16(model))
+        encoding_context.bf16 = NULL;
     if (model->arch.family == MM_FAMILY_VIT)
-        status = mm_vit_encode(&model->encoder.vit, &context, mm_image_whole(&resized), embedding->memory,
+        status = mm_vit_encode(&model->encoder.vit, &encoding_context, mm_image_whole(&resized), embedding->memory,
                                embedding->side.embedding, err);
     else
-        status = mm_tiny_vit_encode(&model->encoder.tiny, &context, mm_image_whole(&resized), embedding->memory,
+        status = mm_tiny_vit_encode(&model->encoder.tiny, &encoding_context, mm_image_whole(&resized), embedding->memory,
                                     embedding->side.embedding, err);
     mm_image_free(&resized);
     if (status != MM_OK)

@@ -109,6 +109,14 @@ MM_INLINE __m512 mm_load_bf16(const mm_bf16 *x, __mmask16 exists)
         _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(exists, x)), 16));
 }
 
+/* Sixteen pairs of neighbours, the even ones in the low halves. */
+MM_INLINE __m512i mm_interleave_bf16(__m512 even, __m512 odd)
+{
+    const __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even));
+    const __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
+    return _mm512_or_si512(low, _mm512_slli_epi32(high, 16));
+}
+
 MM_INLINE void mm_store_bf16(mm_bf16 *out, __m512 x)
 {
     _mm256_storeu_si256((__m256i *)out, (__m256i)_mm512_cvtneps_pbh(x));

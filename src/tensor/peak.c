@@ -10,7 +10,7 @@ enum { M = 4096, N = 5120, K = 1280 }; /* ViT-H's first MLP layer */
 enum { LEAST_REPETITIONS = 3, MOST_REPETITIONS = 8, PIECE = 256 };
 static const double enough_seconds = 2;
 
-/* c[M][N] = a[M][K] b[N][K]^T, in f32, or in bf16 with b packed. */
+/* c[M][N] = a[M][K] b[N][K]^T, in f32, or in bf16 with b packed and c rounded, as encoders have it. */
 typedef struct operands {
     float *a, *b, *c;
     mm_bf16 *half_a, *packed_b; /* NULL: f32 */
@@ -48,8 +48,8 @@ static mm_status multiply(const mm_kernels *kernels, const operands *o, mm_error
 #pragma omp parallel for num_threads((int)kernels->threads)
     for (size_t row = 0; row < M; row += PIECE) {
         const mm_bf16_product product = {.a = o->half_a + row * K, .lda = K, .rows = PIECE,
-                                         .b = {.n = N, .k = K, .values = o->packed_b}, .epilogue = MM_TO_F32,
-                                         .out = o->c + row * N, .ldout = N};
+                                         .b = {.n = N, .k = K, .values = o->packed_b}, .epilogue = MM_TO_BF16,
+                                         .out = (mm_bf16 *)o->c + row * N, .ldout = N};
         mm_bf16_get()->product(&product);
     }
     return MM_OK;

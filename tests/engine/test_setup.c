@@ -5,9 +5,9 @@
 /* The least that all ranks have; the threads are the first's. */
 START_TEST(kernels_in_common)
 {
-    mm_kernels all[3] = {{MM_BACKEND_DNNL, MM_PRECISION_BF16, MM_ISA_AVX512, 2},
-                         {MM_BACKEND_DNNL, MM_PRECISION_BF16, MM_ISA_AVX512, 1},
-                         {MM_BACKEND_DNNL, MM_PRECISION_BF16, MM_ISA_AVX512, 1}};
+    mm_kernels all[3] = {{.backend = MM_BACKEND_DNNL, .precision = MM_PRECISION_BF16, .isa = MM_ISA_AVX512, .threads = 2},
+                         {.backend = MM_BACKEND_DNNL, .precision = MM_PRECISION_BF16, .isa = MM_ISA_AVX512, .threads = 1},
+                         {.backend = MM_BACKEND_DNNL, .precision = MM_PRECISION_BF16, .isa = MM_ISA_AVX512, .threads = 1}};
     mm_kernels common = mm_kernels_in_common(all, 3);
     ck_assert(common.backend == MM_BACKEND_DNNL && common.precision == MM_PRECISION_BF16);
     ck_assert(common.isa == MM_ISA_AVX512 && common.threads == 2);

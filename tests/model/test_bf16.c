@@ -13,7 +13,7 @@ static bool in_bf16(void)
 
 static float *embed(const char *file, uint32_t threads, size_t *count, json_t **entry)
 {
-    const mm_kernels kernels = {.precision = MM_PRECISION_BF16, .threads = threads};
+    const mm_kernels kernels = {.precision = MM_PRECISION_BF16, .threads = threads, .bf16_small_encoders = true};
     golden_case golden;
     mm_error err = {0};
     ck_assert(golden_open(file, &kernels, &golden));
