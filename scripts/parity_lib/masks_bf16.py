@@ -69,7 +69,8 @@ def why_unmatched(mask, candidates, unfiltered, kept, params):
     lead, lead_there = other["predicted_iou"] - twin["predicted_iou"], there["predicted_iou"] - mask["predicted_iou"]
     if lead_there <= 0:
         return {**reason, "why": "order", "lead": lead, "lead_there": -lead_there}
-    return {**reason, "why": "box", "box_iou": _box_iou(twin, other), "box_iou_there": _box_iou(mask, there)}
+    reason.update(box_iou=_box_iou(twin, other), box_iou_there=_box_iou(mask, there))
+    return {**reason, "why": "chain" if reason["box_iou_there"] > params["box_nms_thresh"] else "box"}
 
 
 def _span(reasons, key, digits):
@@ -85,6 +86,7 @@ LINES = {
                            f"{_span(those, 'lead_there', 4)} lower there",
     "box": lambda those: f"{_duplicate_of(those)}, whose box has IoU {_span(those, 'box_iou', 3)} with it here, "
                          f"{_span(those, 'box_iou_there', 3)} there",
+    "chain": lambda those: f"{_duplicate_of(those)}, which there a third one removed",
     "unknown": lambda those: f"no decision that is known; best IoU among the kept ones {_span(those, 'best_iou', 2)}",
 }
 
