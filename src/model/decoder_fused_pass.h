@@ -3,6 +3,27 @@
 #define MM_MODEL_DECODER_FUSED_PASS_H
 
 #include "model/decoder_fused.h"
+#include "tensor/bf16_avx512.h"
+
+/* Rows of a register tile, which is as wide as half a step: 16 sums, two vectors of cells and a broadcast. */
+enum { MM_FUSED_ROWS = 8 };
+
+#ifdef __AVX512BF16__
+/* sums += a b: `rows` rows of pairs `a_row` apart, against b[steps][32]. Constant numbers of rows make a register tile. */
+MM_INLINE void mm_fused_multiply_add(size_t rows, const mm_pair *a, size_t a_row, const mm_pair *b, size_t steps,
+                                     __m512 sums[MM_FUSED_ROWS][2])
+{
+    for (size_t s = 0; s < steps; s++) {
+        const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b + s * MM_FUSED_HALF);
+        const __m512bh b1 = (__m512bh)_mm512_loadu_si512(b + s * MM_FUSED_HALF + 16);
+        for (size_t r = 0; r < rows; r++) {
+            const __m512bh x = (__m512bh)_mm512_set1_epi32((int)a[r * a_row + s]);
+            sums[r][0] = _mm512_dpbf16_ps(sums[r][0], x, b0);
+            sums[r][1] = _mm512_dpbf16_ps(sums[r][1], x, b1);
+        }
+    }
+}
+#endif
 
 /* The first `count` of the `stride` rows of each head, in blocks of at most ROWS that do not cross a head: body(rows, s, head,
  * j). Constant numbers of rows make register tiles. */

@@ -8,29 +8,11 @@
 
 #include <string.h>
 
-#include "tensor/bf16_avx512.h"
-
-enum { CELLS = MM_FUSED_CELLS, HALF = MM_FUSED_HALF, ROWS = 8 };
-
+enum { CELLS = MM_FUSED_CELLS, HALF = MM_FUSED_HALF, ROWS = MM_FUSED_ROWS };
 
 typedef struct tile {
     __m512 sums[ROWS][2];
 } tile;
-
-/* sums += a b: `rows` rows of pairs `a_row` apart, against `steps` rows of 32 columns of pairs `b_row` apart. */
-MM_INLINE void multiply_add(size_t rows, const mm_pair *a, size_t a_row, const mm_pair *b, size_t b_row, size_t steps,
-                            tile *t)
-{
-    for (size_t s = 0; s < steps; s++) {
-        const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b + s * b_row);
-        const __m512bh b1 = (__m512bh)_mm512_loadu_si512(b + s * b_row + 16);
-        for (size_t r = 0; r < rows; r++) {
-            const __m512bh x = (__m512bh)_mm512_set1_epi32((int)a[r * a_row + s]);
-            t->sums[r][0] = _mm512_dpbf16_ps(t->sums[r][0], x, b0);
-            t->sums[r][1] = _mm512_dpbf16_ps(t->sums[r][1], x, b1);
-        }
-    }
-}
 
 MM_INLINE void clear(size_t rows, tile *t)
 {
@@ -95,7 +77,7 @@ MM_INLINE void meet_plane(size_t rows, const step *s, size_t head, size_t j, con
                           tile *t)
 {
     const size_t half_dim = s->sizes->dim / 2;
-    multiply_add(rows, x + j * half_dim, half_dim, plane_at(s, plane, head), HALF, half_dim, t);
+    mm_fused_multiply_add(rows, x + j * half_dim, half_dim, plane_at(s, plane, head), half_dim, t->sums);
 }
 
 /* The same of a triangle: what stands before the head's own vectors is zero. */
@@ -103,14 +85,14 @@ MM_INLINE void meet_triangle(size_t rows, const step *s, size_t head, size_t j, 
                              tile *t)
 {
     const size_t pairs = s->sizes->pairs, skipped = head * (s->sizes->tokens - 1) / 2;
-    multiply_add(rows, matrix + j * pairs + skipped, pairs, a + skipped * HALF, HALF, pairs - skipped, t);
+    mm_fused_multiply_add(rows, matrix + j * pairs + skipped, pairs, a + skipped * HALF, pairs - skipped, t->sums);
 }
 
 /* row j of a matrix . a */
 MM_INLINE void meet_weights(size_t rows, const step *s, size_t j, const mm_pair *matrix, const mm_pair *a, tile *t)
 {
     const size_t pairs = s->sizes->pairs;
-    multiply_add(rows, matrix + j * pairs, pairs, a, HALF, pairs, t);
+    mm_fused_multiply_add(rows, matrix + j * pairs, pairs, a, pairs, t->sums);
 }
 
 /* Token-to-image logits of layer 1. */

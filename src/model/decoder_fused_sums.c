@@ -6,9 +6,7 @@
 
 #include <string.h>
 
-#include "tensor/bf16_avx512.h"
-
-enum { CELLS = MM_FUSED_CELLS, HALF = MM_FUSED_HALF, ROWS = 8 };
+enum { CELLS = MM_FUSED_CELLS, HALF = MM_FUSED_HALF, ROWS = MM_FUSED_ROWS };
 
 /* A logit without weight; far from infinity, since differences of two must be numbers. */
 static const float nothing = -1e30f;

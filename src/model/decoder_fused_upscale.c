@@ -1,14 +1,12 @@
 /* The fused decoder's way from weights to low-res logits, 32 cells at a time: first transposed convolution, norm, GELU, second
  * one, GELU, and the product with each mask's vector, without leaving the L1 cache. */
-#include "model/decoder_fused.h"
+#include "model/decoder_fused_pass.h"
 
 #ifdef __AVX512BF16__
 
 #include <string.h>
 
-#include "tensor/bf16_avx512.h"
-
-enum { HALF = MM_FUSED_HALF, ROWS = 8 };
+enum { HALF = MM_FUSED_HALF, ROWS = MM_FUSED_ROWS };
 
 /* One step: cells from `cell` on. */
 typedef struct step {
@@ -23,19 +21,6 @@ typedef struct step {
     float *logits;   /* [masks][16][32] */
 } step;
 
-MM_INLINE void multiply_add(const mm_pair *a, size_t a_row, const mm_pair *b, size_t steps, __m512 sums[ROWS][2])
-{
-    for (size_t s = 0; s < steps; s++) {
-        const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b + s * HALF);
-        const __m512bh b1 = (__m512bh)_mm512_loadu_si512(b + s * HALF + 16);
-        for (size_t r = 0; r < ROWS; r++) {
-            const __m512bh x = (__m512bh)_mm512_set1_epi32((int)a[r * a_row + s]);
-            sums[r][0] = _mm512_dpbf16_ps(sums[r][0], x, b0);
-            sums[r][1] = _mm512_dpbf16_ps(sums[r][1], x, b1);
-        }
-    }
-}
-
 /* Wup keys_2 + bup = r_2 (r_1 (Wup G_2 u' + l_1's + row . a_1) + c's and l_2's + row . a_2) + Wup B_2 + bup, for 8 outputs from
  * `out` on */
 static void upscale_rows(const step *s, size_t out, float *to)
@@ -47,13 +32,13 @@ static void upscale_rows(const step *s, size_t out, float *to)
     for (size_t r = 0; r < ROWS; r++)
         for (size_t v = 0; v < 2; v++)
             sums[r][v] = _mm512_add_ps(mm_load_bf16(shared + r * HALF + 16 * v, 0xffff), _mm512_set1_ps(s->up->up_l[out + r]));
-    multiply_add(s->up->up_1 + out * pairs, pairs, a1, pairs, sums);
+    mm_fused_multiply_add(ROWS, s->up->up_1 + out * pairs, pairs, a1, pairs, sums);
     for (size_t v = 0; v < 2; v++) {
         const __m512 r1 = _mm512_loadu_ps(s->prompt->inverse1 + s->cell + 16 * v);
         for (size_t r = 0; r < ROWS; r++)
             sums[r][v] = _mm512_fmadd_ps(sums[r][v], r1, _mm512_set1_ps(s->up->up_c[out + r]));
     }
-    multiply_add(s->up->up_2 + out * pairs, pairs, a2, pairs, sums);
+    mm_fused_multiply_add(ROWS, s->up->up_2 + out * pairs, pairs, a2, pairs, sums);
     for (size_t v = 0; v < 2; v++) {
         const __m512 r2 = _mm512_loadu_ps(s->prompt->inverse2 + s->cell + 16 * v);
         for (size_t r = 0; r < ROWS; r++)
@@ -101,7 +86,7 @@ static void finish_subpixel(const step *s, size_t sub, size_t channels, float *t
         __m512 sums[ROWS][2];
         for (size_t r = 0; r < ROWS; r++)
             sums[r][0] = sums[r][1] = _mm512_set1_ps(s->up->decoder->upscale2.bias[row + r]);
-        multiply_add(s->weights->up2 + row * pairs, pairs, s->packed, pairs, sums);
+        mm_fused_multiply_add(ROWS, s->weights->up2 + row * pairs, pairs, s->packed, pairs, sums);
         for (size_t r = 0; r < ROWS; r++)
             for (size_t v = 0; v < 2; v++)
                 sums[r][v] = mm_gelu(sums[r][v]);
