@@ -65,7 +65,8 @@ static void lay_out_prompt(const mm_fused_sizes *sizes, float **m, size_t *total
         {&p->key2_1, rows * sizes->pairs},    {&p->query2_1, rows * sizes->pairs},  {&p->key3_1, rows * sizes->pairs},
         {&p->key3_2, rows * sizes->pairs},    {&p->norm_11, coordinates * sizes->pairs},
         {&p->norm1_11, coordinates * sizes->pairs}, {&p->norm1_12, coordinates * sizes->pairs},
-        {&p->norm_22, coordinates * sizes->pairs},  {&p->weights1, weights},        {&p->weights2, weights}};
+        {&p->norm_22, coordinates * sizes->pairs},  {&p->weights1, weights},        {&p->weights2, weights},
+        {&p->low2, MM_FUSED_CELLS * sizes->pairs}};
     for (size_t i = 0; i < sizeof packed / sizeof packed[0]; i++)
         *packed[i].pairs = (mm_pair *)mm_decoder_take(m, total, packed[i].count);
     mm_fused_gathering *g = &p->gathering;

@@ -93,6 +93,7 @@ typedef struct mm_fused_prompt {
     /* And to the norms themselves: |A_1 l_1|^2; |X_1 l_1|^2; 2 X_1 l_1 . (c + A_2 l_2); |c + A_2 l_2|^2 */
     float square1, square11, along, square2;
     mm_pair *weights1, *weights2;   /* [cells / 32][pairs][32]: a_1, a_2 */
+    mm_pair *low2;                  /* [2][pairs][32]: what rounding took from a_2 in the latest step */
     float *inverse1, *inverse2;     /* [cells]: r_1, r_2 */
     mm_fused_gathering gathering;
 } mm_fused_prompt;

@@ -62,6 +62,7 @@ typedef struct step {
     mm_fused_prompt *prompt;
     size_t cell;
     mm_pair *a1, *a2; /* [pairs][32] */
+    mm_pair *low2;    /* [pairs][32]: what rounding took from a_2 */
     float *exact;     /* [2 * pairs][32]: image-to-token logits, then weights, in f32 */
     float *logits;    /* [J][CELLS], at this half's column */
     float norm[HALF]; /* |x|^2 in the making */
@@ -138,7 +139,9 @@ MM_INLINE void image_logits2(size_t rows, const step *s, size_t head, size_t j)
 }
 
 /* Of the final attention:
- * q . Wk keys_2 = r_2 (r_1 (q . Wk G_2 u' + row . a_1 + l_1's) + c's and l_2's + row . a_2) + q . Wk pe */
+ * q . Wk keys_2 = r_2 (r_1 (q . Wk G_2 u' + row . a_1 + l_1's) + c's and l_2's + row . a_2) + q . Wk pe
+ * These logits are the steepest, and most of what rounding did to predicted IoU was done to a_2 in them; so they take a_2, and
+ * with it r_2, in two parts. */
 MM_INLINE void image_logits3(size_t rows, const step *s, size_t head, size_t j)
 {
     tile t;
@@ -148,6 +151,7 @@ MM_INLINE void image_logits3(size_t rows, const step *s, size_t head, size_t j)
     scale(rows, s->prompt->inverse1 + s->cell, &t);
     add_constant(rows, s->prompt->key3_c + j, &t);
     meet_weights(rows, s, j, s->prompt->key3_2, s->a2, &t);
+    meet_weights(rows, s, j, s->prompt->key3_2, s->low2, &t);
     scale(rows, s->prompt->inverse2 + s->cell, &t);
     meet_plane(rows, s, head, j, s->prompt->query3, s->weights->key3_pe, &t);
     store(rows, &t, s->logits + j * CELLS, CELLS);
@@ -225,6 +229,7 @@ MM_INLINE void norm2_second(size_t rows, step *s, size_t head, size_t f)
     scale(rows, s->prompt->inverse1 + s->cell, &t);
     add_constant(rows, s->prompt->norm2_c + f, &t);
     meet_triangle(rows, s, head, f, s->prompt->norm_22, s->a2, &t);
+    meet_triangle(rows, s, head, f, s->prompt->norm_22, s->low2, &t);
     add_to_norm(rows, s, s->exact + f * HALF, &t);
 }
 
@@ -249,9 +254,20 @@ static void softmax_tokens(const step *s)
         }
 }
 
-/* All tokens' weights in `exact` to pairs of coordinates; `exact` takes over what was rounded, [F], so that all that is made
- * of a weight agrees. A coordinate's row is never before it: those that are still to be read are not overwritten. */
-static void pack_weights(const step *s, mm_pair *pairs)
+MM_INLINE __m512 even_of(__m512i pairs)
+{
+    return (__m512)_mm512_slli_epi32(pairs, 16);
+}
+
+MM_INLINE __m512 odd_of(__m512i pairs)
+{
+    return (__m512)_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000));
+}
+
+/* All tokens' weights in `exact` to pairs of coordinates, [F], and what rounding took to `low` if it is not NULL; without it
+ * `exact` takes over what was rounded, so that all that is made of a weight agrees. A coordinate's row is never before it: those
+ * that are still to be read are not overwritten. */
+static void pack_weights(const step *s, mm_pair *pairs, mm_pair *low)
 {
     const size_t others = s->sizes->tokens - 1;
     size_t row = 0, token = 0; /* of the next coordinate */
@@ -263,12 +279,16 @@ static void pack_weights(const step *s, mm_pair *pairs)
             row += token ? 1 : 2; /* the last token has none */
         }
         for (size_t i = 0; i < HALF; i += 16) {
-            float *even = s->exact + f * HALF + i, *odd = even + HALF;
-            const __m512i both = mm_interleave_bf16(_mm512_loadu_ps(from[0] + i),
-                                            from[1] ? _mm512_loadu_ps(from[1] + i) : _mm512_setzero_ps());
+            float *to = s->exact + f * HALF + i;
+            const __m512 even = _mm512_loadu_ps(from[0] + i);
+            const __m512 odd = from[1] ? _mm512_loadu_ps(from[1] + i) : _mm512_setzero_ps();
+            const __m512i both = mm_interleave_bf16(even, odd);
             _mm512_storeu_si512(pairs + f / 2 * HALF + i, both);
-            _mm512_storeu_ps(even, (__m512)_mm512_slli_epi32(both, 16));
-            _mm512_storeu_ps(odd, (__m512)_mm512_and_si512(both, _mm512_set1_epi32((int)0xffff0000)));
+            if (low)
+                _mm512_storeu_si512(low + f / 2 * HALF + i, mm_interleave_bf16(_mm512_sub_ps(even, even_of(both)),
+                                                                               _mm512_sub_ps(odd, odd_of(both))));
+            _mm512_storeu_ps(to, low ? even : even_of(both));
+            _mm512_storeu_ps(to + HALF, low ? odd : odd_of(both));
         }
     }
 }
@@ -278,9 +298,8 @@ static void unpack_weights(const step *s, const mm_pair *pairs)
     for (size_t p = 0; p < s->sizes->pairs; p++)
         for (size_t i = 0; i < HALF; i += 16) {
             const __m512i both = _mm512_loadu_si512(pairs + p * HALF + i);
-            _mm512_storeu_ps(s->exact + 2 * p * HALF + i, (__m512)_mm512_slli_epi32(both, 16));
-            _mm512_storeu_ps(s->exact + (2 * p + 1) * HALF + i,
-                             (__m512)_mm512_and_si512(both, _mm512_set1_epi32((int)0xffff0000)));
+            _mm512_storeu_ps(s->exact + 2 * p * HALF + i, even_of(both));
+            _mm512_storeu_ps(s->exact + (2 * p + 1) * HALF + i, odd_of(both));
         }
 }
 
@@ -322,8 +341,8 @@ static step begin_half(const mm_fused_sizes *sizes, const mm_fused_weights *weig
 {
     const size_t at = cell / HALF * sizes->pairs * HALF;
     return (step){.sizes = sizes, .weights = weights, .image = image, .prompt = prompt, .cell = cell,
-                  .a1 = prompt->weights1 + at, .a2 = prompt->weights2 + at, .exact = w->exact,
-                  .logits = w->logits + half};
+                  .a1 = prompt->weights1 + at, .a2 = prompt->weights2 + at, .low2 = prompt->low2 + half * sizes->pairs,
+                  .exact = w->exact, .logits = w->logits + half};
 }
 
 static size_t cells_left(const mm_fused_sizes *sizes, size_t first)
@@ -355,7 +374,7 @@ void mm_fused_pass2(const mm_fused_sizes *sizes, const mm_fused_weights *weights
         step s = begin_half(sizes, weights, image, prompt, cell, half, &w);
         MM_FOR_BLOCKS(sizes->tokens, sizes->tokens, &s, token_logits1)
         softmax_tokens(&s);
-        pack_weights(&s, s.a1);
+        pack_weights(&s, s.a1, NULL);
         begin_norm1(&s);
         MM_FOR_BLOCKS(sizes->tokens - 1, sizes->tokens - 1, &s, norm1)
         invert_norm(&s, sizes->eps1, prompt->inverse1 + cell);
@@ -398,7 +417,7 @@ void mm_fused_pass3(const mm_fused_sizes *sizes, const mm_fused_weights *weights
         MM_FOR_BLOCKS(sizes->tokens - 1, sizes->tokens - 1, &s, norm2_first)
         MM_FOR_BLOCKS(sizes->tokens, sizes->tokens, &s, token_logits2)
         softmax_tokens(&s);
-        pack_weights(&s, s.a2);
+        pack_weights(&s, s.a2, s.low2);
         MM_FOR_BLOCKS(sizes->tokens - 1, sizes->tokens - 1, &s, norm2_second)
         invert_norm(&s, sizes->eps2, prompt->inverse2 + cell);
         MM_FOR_BLOCKS(sizes->outputs, sizes->tokens, &s, image_logits3)

@@ -28,6 +28,7 @@ typedef struct pass_case {
     mm_fused_weights weights;
     mm_fused_prompt prompt;
     float *work;
+    mm_pair *low2; /* what every step left in prompt.low2, as weights2 has it */
 } pass_case;
 
 /* T, outputs, H, d, D, N: odd and even F = H (T - 1), cells that do not fill a step, fewer than a step. */
@@ -146,6 +147,8 @@ static void make_buffers(pass_case *t)
     mm_fused_gathering *g = &p->gathering;
     p->weights1 = pool_pairs(&t->pool, sizes->padded * sizes->pairs);
     p->weights2 = pool_pairs(&t->pool, sizes->padded * sizes->pairs);
+    p->low2 = pool_pairs(&t->pool, MM_FUSED_CELLS * sizes->pairs);
+    t->low2 = pool_pairs(&t->pool, sizes->padded * sizes->pairs);
     const struct {
         float **floats;
         size_t count;
@@ -357,6 +360,12 @@ static void check_pass2(pass_case *t)
                                    .a1 = p->weights1});
 }
 
+/* row of a matrix . a_2, both of its parts */
+static double meet_second_weights(const pass_case *t, const float *matrix, size_t row, size_t n)
+{
+    return meet_weights(&t->sizes, matrix, row, t->prompt.weights2, n) + meet_weights(&t->sizes, matrix, row, t->low2, n);
+}
+
 /* |x_2|^2 */
 static double norm_of_second(const pass_case *t, size_t n)
 {
@@ -368,13 +377,14 @@ static double norm_of_second(const pass_case *t, size_t n)
     double once = (double)t->image.u1_c[n] + meet_last(sizes, x->last2, x->norm12, n) + (double)p->along;
     double rest = (double)p->square2;
     for (size_t f = 0; f < sizes->coordinates; f++) {
-        const double a1 = (double)weight_at(sizes, p->weights1, n, f), a2 = (double)weight_at(sizes, p->weights2, n, f);
+        const double a1 = (double)weight_at(sizes, p->weights1, n, f);
+        const double a2 = (double)weight_at(sizes, p->weights2, n, f) + (double)weight_at(sizes, t->low2, n, f);
         squared += a1 * (meet(sizes, x->value1, f, others, x->norm11, n) + (double)p->norm1_l[f] +
                          meet_weights(sizes, x->norm1_11, f, p->weights1, n));
         once += a1 * (double)p->norm1_c[f] +
                 a2 * (meet(sizes, x->value2, f, others, x->norm12, n) + (double)p->norm2_l[f] +
                       meet_weights(sizes, x->norm1_12, f, p->weights1, n));
-        rest += a2 * ((double)p->norm2_c[f] + meet_weights(sizes, x->norm_22, f, p->weights2, n));
+        rest += a2 * ((double)p->norm2_c[f] + meet_second_weights(t, x->norm_22, f, n));
     }
     const double r = (double)p->inverse1[n];
     return r * r * squared + r * once + rest;
@@ -387,8 +397,10 @@ static void check_pass3(pass_case *t)
     const plain *x = &t->x;
     const size_t tokens = sizes->tokens, cells = sizes->cells;
     mm_fused_begin_gathering(sizes, &t->prompt.gathering);
-    for (size_t first = 0; first < sizes->padded; first += MM_FUSED_CELLS)
+    for (size_t first = 0; first < sizes->padded; first += MM_FUSED_CELLS) {
         mm_fused_pass3(sizes, &t->weights, &t->image, &t->prompt, first, t->work);
+        memcpy(t->low2 + first * sizes->pairs, p->low2, MM_FUSED_CELLS * sizes->pairs * sizeof *p->low2);
+    }
     double *logits = pool_doubles(&t->pool, sizes->vectors * cells), *both = pool_doubles(&t->pool, cells);
     double *second = pool_doubles(&t->pool, cells), of_cell[128];
     for (size_t n = 0; n < cells; n++) {
@@ -404,7 +416,7 @@ static void check_pass3(pass_case *t)
         for (size_t j = 0; j < sizes->vectors; j++)
             logits[j * cells + n] = r2 * (r1 * (meet(sizes, x->query3, j, tokens, x->key3, n) + (double)p->key3_l[j] +
                                                 meet_weights(sizes, x->key3_1, j, p->weights1, n)) +
-                                          (double)p->key3_c[j] + meet_weights(sizes, x->key3_2, j, p->weights2, n)) +
+                                          (double)p->key3_c[j] + meet_second_weights(t, x->key3_2, j, n)) +
                                     meet(sizes, x->query3, j, tokens, x->key3_pe, n);
     }
     check_gathering(t, &(gathered){.logits = logits, .tokens = sizes->outputs, .values = x->value3, .scale1 = both,
