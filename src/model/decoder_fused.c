@@ -76,6 +76,7 @@ static void lay_out_prompt(const mm_fused_sizes *sizes, float **m, size_t *total
     } others[] = {
         {&p->value1_f32, coordinates * dim}, {&p->value2_f32, coordinates * dim}, {&p->last1_f32, inner},
         {&p->last2_f32, inner},              {&p->scaled_query, rows * dim},      {&p->key2_l, rows},
+        {&p->query1_l, rows},
         {&p->query2_l, rows},                {&p->key3_l, rows},                  {&p->key3_c, rows},
         {&p->norm_l, coordinates},           {&p->norm1_l, coordinates},          {&p->norm1_c, coordinates},
         {&p->norm2_l, coordinates},          {&p->norm2_c, coordinates},          {&p->inverse1, sizes->padded},
@@ -148,15 +149,20 @@ static void take_values(const fused_state *state, size_t prompt, const float *pr
             y[f * dim + i] = rows[f % others * inner + f / others * dim + i] - last[f / others * dim + i];
 }
 
-/* out[j] = scale x_j . channels[c] in the channels of j's head; x[rows][d] has `tokens` rows a head */
-static void dot_rows(const mm_fused_sizes *sizes, const float *x, size_t tokens, const float *channels, float scale,
-                     float *out)
+static void add_mean(const float *mean, size_t n, float *x)
+{
+    for (size_t i = 0; mean && i < n; i++)
+        x[i] += mean[i];
+}
+
+/* out[j] = x_j . channels[c] in the channels of j's head; x[rows][d] has `tokens` rows a head */
+static void dot_rows(const mm_fused_sizes *sizes, const float *x, size_t tokens, const float *channels, float *out)
 {
     for (size_t j = 0; j < sizes->heads * tokens; j++) {
         float total = 0;
         for (size_t i = 0; i < sizes->dim; i++)
             total += x[j * sizes->dim + i] * channels[j / tokens * sizes->dim + i];
-        out[j] = scale * total;
+        out[j] = total;
     }
 }
 
@@ -181,28 +187,35 @@ static mm_status project(const mm_context *context, const mm_linear *linear, boo
     return mm_layer_linear(context, linear, x, tokens->prompts * tokens->tokens, tokens->work[3], err);
 }
 
-/* For `tokens` rows of x a head: matrix = x . constant . y, and what the last value adds, added[rows] = x . constant . last. */
+/* For `tokens` rows of x a head: matrix = x . constant . y, and what the last value and the mean of what x meets (NULL: 0) add,
+ * added[rows] = x . (constant . last + mean). */
 static void make_matrix(const fused_state *state, const float *x, size_t tokens, const float *constant, const float *y,
-                        const float *last, mm_pair *matrix, float *added)
+                        const float *last, const float *mean, mm_pair *matrix, float *added)
 {
     const mm_fused_sizes *sizes = &state->sizes;
     mm_fused_expand(sizes, y, constant, sizes->inner, state->expanded);
     mm_fused_matrix(sizes, x, tokens, state->expanded, false, state->matrix_work, matrix);
     mm_fused_expand_last(sizes, last, constant, sizes->inner, state->expanded_last);
-    dot_rows(sizes, x, tokens, state->expanded_last, 1, added);
+    add_mean(mean, sizes->inner, state->expanded_last);
+    dot_rows(sizes, x, tokens, state->expanded_last, added);
 }
 
-/* Of |constant^(1/2) (last + y a)|^2: the triangle y . constant . y, what is linear in a, added[F] = 2 y . constant . last,
- * and last . constant . last, which is returned. */
+/* Of |constant^(1/2) (last + y a)|^2 + mean . (last + y a): the triangle y . constant . y, what is linear in a, added[F] =
+ * y . (2 constant . last + mean), and last . (constant . last + mean), which is returned. The mean may be NULL for 0. */
 static float make_triangle(const fused_state *state, const float *constant, const float *y, const float *last,
-                           mm_pair *matrix, float *added)
+                           const float *mean, mm_pair *matrix, float *added)
 {
     const mm_fused_sizes *sizes = &state->sizes;
     mm_fused_expand(sizes, y, constant, sizes->inner, state->expanded);
     mm_fused_matrix(sizes, y, sizes->tokens - 1, state->expanded, true, state->matrix_work, matrix);
-    mm_fused_expand_last(sizes, last, constant, sizes->inner, state->expanded_last);
-    dot_rows(sizes, y, sizes->tokens - 1, state->expanded_last, 2, added);
-    return dot(last, state->expanded_last, sizes->inner);
+    float *channels = state->expanded_last;
+    mm_fused_expand_last(sizes, last, constant, sizes->inner, channels);
+    const float square = dot(last, channels, sizes->inner);
+    for (size_t i = 0; i < sizes->inner; i++)
+        channels[i] *= 2;
+    add_mean(mean, sizes->inner, channels);
+    dot_rows(sizes, y, sizes->tokens - 1, channels, added);
+    return square + (mean ? dot(last, mean, sizes->inner) : 0);
 }
 
 static float reduce(const float parts[16])
@@ -213,14 +226,16 @@ static float reduce(const float parts[16])
     return total;
 }
 
-/* What a sum over the image has of a layer's values: mixed += outer . constant . y + share constant . last */
+/* What a sum over the image has of a layer's values, and of the mean of the image's (NULL: 0):
+ * mixed += outer . constant . y + share (constant . last + mean) */
 static void add_outer(const fused_state *state, const float *outer, const float *share, const float *constant,
-                      const float *y, const float *last)
+                      const float *y, const float *last, const float *mean)
 {
     const mm_fused_sizes *sizes = &state->sizes;
     mm_fused_expand(sizes, y, constant, sizes->inner, state->expanded);
     mm_fused_add_outer(sizes, outer, state->expanded, state->mixed);
     mm_fused_expand_last(sizes, last, constant, sizes->inner, state->expanded_last);
+    add_mean(mean, sizes->inner, state->expanded_last);
     for (size_t j = 0; j < sizes->vectors; j++) {
         const float total = reduce(share + 16 * j);
         for (size_t i = 0; i < sizes->dim; i++)
@@ -228,8 +243,7 @@ static void add_outer(const fused_state *state, const float *outer, const float 
     }
 }
 
-/* Rows of work[0][R][c] of one prompt from state->mixed and a constant bias (NULL: none); zeros for tokens that did not
- * look. */
+/* Rows of work[0][R][c] of one prompt from state->mixed and a constant bias[c]; zeros for tokens that did not look. */
 static void place_mixed(fused_state *state, size_t prompt, size_t tokens, const float *bias)
 {
     const mm_fused_sizes *sizes = &state->sizes;
@@ -240,7 +254,7 @@ static void place_mixed(fused_state *state, size_t prompt, size_t tokens, const 
         const size_t head = j / sizes->tokens * sizes->dim;
         float *to = rows + j % sizes->tokens * sizes->inner + head;
         for (size_t i = 0; i < sizes->dim; i++)
-            to[i] = scale * state->mixed[j * sizes->dim + i] + (bias ? bias[head + i] : 0);
+            to[i] = scale * state->mixed[j * sizes->dim + i] + bias[head + i];
     }
 }
 
@@ -273,14 +287,14 @@ static mm_status first_look(const mm_mask_decoder *decoder, const mm_context *co
             mm_fused_pass1(sizes, image, &state->prompts[p], first, state->pass_work);
     for (size_t p = 0; p < state->tokens.prompts; p++) {
         begin_mixed(state, p);
-        place_mixed(state, p, sizes->tokens, NULL); /* the shared values carry their bias */
+        place_mixed(state, p, sizes->tokens, image->means.value1); /* which has the bias in it */
     }
     return MM_OK;
 }
 
 /* The rest of a layer's token side: attention's end, MLP, and keys and values that the image will look at. */
-static mm_status finish_layer(const mm_mask_decoder *decoder, const mm_context *context, size_t index,
-                              fused_state *state, mm_error *err)
+static mm_status finish_layer(const mm_mask_decoder *decoder, const mm_context *context, const mm_fused_image *image,
+                              size_t index, fused_state *state, mm_error *err)
 {
     const mm_fused_sizes *sizes = &state->sizes;
     const mm_decoder_layer *layer = &decoder->layers[index];
@@ -295,6 +309,8 @@ static mm_status finish_layer(const mm_mask_decoder *decoder, const mm_context *
         mm_fused_prompt *prompt = &state->prompts[p];
         take_vectors(state, p, state->tokens.work[3], scale, prompt->scaled_query);
         mm_fused_pack(prompt->scaled_query, sizes->vectors * sizes->dim, index ? prompt->key2 : prompt->key1);
+        if (index == 0)
+            dot_rows(sizes, prompt->scaled_query, sizes->tokens, image->means.query1, prompt->query1_l);
     }
     if (status == MM_OK)
         status = project(context, &layer->image_to_token.v, false, state, err);
@@ -326,9 +342,9 @@ static mm_status second_look(const mm_mask_decoder *decoder, const mm_context *c
         take_vectors(state, p, state->tokens.work[3], scale, prompt->scaled_query);
         mm_fused_pack(prompt->scaled_query, sizes->vectors * sizes->dim, prompt->query2);
         make_matrix(state, prompt->scaled_query, sizes->tokens, fused->key2_1, prompt->value1_f32, prompt->last1_f32,
-                    prompt->key2_1, prompt->key2_l);
-        prompt->square1 = make_triangle(state, fused->norm_11, prompt->value1_f32, prompt->last1_f32, prompt->norm_11,
-                                        prompt->norm_l);
+                    image->means.key2, prompt->key2_1, prompt->key2_l);
+        prompt->square1 = make_triangle(state, fused->norm_11, prompt->value1_f32, prompt->last1_f32, image->means.norm1,
+                                        prompt->norm_11, prompt->norm_l);
         mm_fused_begin_gathering(sizes, &prompt->gathering);
     }
     for (size_t first = 0; first < sizes->padded; first += MM_FUSED_CELLS)
@@ -338,35 +354,36 @@ static mm_status second_look(const mm_mask_decoder *decoder, const mm_context *c
         const mm_fused_prompt *prompt = &state->prompts[p];
         begin_mixed(state, p);
         add_outer(state, prompt->gathering.outer1, prompt->gathering.share1, fused->value2_1, prompt->value1_f32,
-                  prompt->last1_f32);
+                  prompt->last1_f32, image->means.value2);
         place_mixed(state, p, sizes->tokens, fused->value2_bias);
     }
     return MM_OK;
 }
 
 /* What |x_2|^2 is made of, and layer 2's logits of the image's look at the tokens, whose keys scaled_query holds. */
-static void make_second_layer(const fused_state *state, const mm_fused_weights *fused, mm_fused_prompt *prompt)
+static void make_second_layer(const fused_state *state, const mm_fused_weights *fused, const mm_fused_means *means,
+                              mm_fused_prompt *prompt)
 {
     const mm_fused_sizes *sizes = &state->sizes;
     const size_t inner = sizes->inner, others = sizes->tokens - 1;
     const float *value1 = prompt->value1_f32, *value2 = prompt->value2_f32;
     const float *last1 = prompt->last1_f32, *last2 = prompt->last2_f32;
     float *channels = state->expanded_last;
-    make_matrix(state, prompt->scaled_query, sizes->tokens, fused->query2_1, value1, last1, prompt->query2_1,
-                prompt->query2_l);
-    prompt->square11 = make_triangle(state, fused->norm1_11, value1, last1, prompt->norm1_11, prompt->norm1_l);
-    make_matrix(state, value2, others, fused->norm1_12, value1, last1, prompt->norm1_12, prompt->norm2_l);
+    make_matrix(state, prompt->scaled_query, sizes->tokens, fused->query2_1, value1, last1, means->query2,
+                prompt->query2_1, prompt->query2_l);
+    prompt->square11 = make_triangle(state, fused->norm1_11, value1, last1, means->norm11, prompt->norm1_11, prompt->norm1_l);
+    make_matrix(state, value2, others, fused->norm1_12, value1, last1, means->norm12, prompt->norm1_12, prompt->norm2_l);
     /* |c + A_2 l_2|^2 = |c|^2 + 2 A_2' c . l_2 + |A_2 l_2|^2, and with a_2 */
     prompt->square2 = fused->c_norm + dot(fused->c_2, last2, inner) +
-                      make_triangle(state, fused->norm_22, value2, last2, prompt->norm_22, prompt->norm2_c);
+                      make_triangle(state, fused->norm_22, value2, last2, NULL, prompt->norm_22, prompt->norm2_c);
     for (size_t f = 0; f < sizes->coordinates; f++)
         prompt->norm2_c[f] += dot(value2 + f * sizes->dim, fused->c_2 + f / others * sizes->dim, sizes->dim);
     /* 2 X_1' (c + A_2 l_2) */
     mm_fused_expand_last(sizes, last2, fused->norm1_21, inner, channels);
     for (size_t i = 0; i < inner; i++)
         channels[i] += fused->c_1[i];
-    prompt->along = dot(channels, last1, inner);
-    dot_rows(sizes, value1, others, channels, 1, prompt->norm1_c);
+    prompt->along = dot(channels, last1, inner) + dot(means->norm12, last2, inner);
+    dot_rows(sizes, value1, others, channels, prompt->norm1_c);
 }
 
 /* The image looks at the tokens of layer 2; the tokens look at the image for the last time. */
@@ -377,7 +394,7 @@ static mm_status final_look(const mm_mask_decoder *decoder, const mm_context *co
     const mm_fused_weights *fused = decoder->fused;
     const float scale = log2_e * mm_decoder_logit_scale(decoder->arch);
     for (size_t p = 0; p < state->tokens.prompts; p++)
-        make_second_layer(state, fused, &state->prompts[p]);
+        make_second_layer(state, fused, &image->means, &state->prompts[p]);
     const mm_status status = project(context, &decoder->final.q, true, state, err);
     if (status != MM_OK)
         return status;
@@ -386,10 +403,10 @@ static mm_status final_look(const mm_mask_decoder *decoder, const mm_context *co
         const float *query = prompt->scaled_query;
         take_vectors(state, p, state->tokens.work[3], scale, prompt->scaled_query);
         mm_fused_pack(query, sizes->vectors * sizes->dim, prompt->query3);
-        make_matrix(state, query, sizes->tokens, fused->key3_1, prompt->value1_f32, prompt->last1_f32, prompt->key3_1,
-                    prompt->key3_l);
-        make_matrix(state, query, sizes->tokens, fused->key3_2, prompt->value2_f32, prompt->last2_f32, prompt->key3_2,
-                    prompt->key3_c);
+        make_matrix(state, query, sizes->tokens, fused->key3_1, prompt->value1_f32, prompt->last1_f32, image->means.key3,
+                    prompt->key3_1, prompt->key3_l);
+        make_matrix(state, query, sizes->tokens, fused->key3_2, prompt->value2_f32, prompt->last2_f32, NULL,
+                    prompt->key3_2, prompt->key3_c);
         for (size_t j = 0; j < sizes->vectors; j++)
             prompt->key3_c[j] +=
                 dot(query + j * sizes->dim, fused->key3_c + j / sizes->tokens * sizes->dim, sizes->dim);
@@ -402,9 +419,9 @@ static mm_status final_look(const mm_mask_decoder *decoder, const mm_context *co
         const mm_fused_prompt *prompt = &state->prompts[p];
         begin_mixed(state, p);
         add_outer(state, prompt->gathering.outer1, prompt->gathering.share1, fused->value3_1, prompt->value1_f32,
-                  prompt->last1_f32);
+                  prompt->last1_f32, image->means.value3);
         add_outer(state, prompt->gathering.outer2, prompt->gathering.share2, fused->value3_2, prompt->value2_f32,
-                  prompt->last2_f32);
+                  prompt->last2_f32, NULL);
         for (size_t j = 0; j < sizes->vectors; j++) {
             const float share = reduce(prompt->gathering.share2 + 16 * j);
             for (size_t i = 0; i < sizes->dim; i++)
@@ -446,6 +463,7 @@ static void upscale(const mm_mask_decoder *decoder, const mm_fused_image *image,
                              .grid_rows = grid_rows, .logits = logits};
     const mm_fused_weights *fused = decoder->fused;
     mm_fused_expand_last(sizes, prompt->last1_f32, fused->up_1, channels, state->up_l);
+    add_mean(image->means.up, channels, state->up_l);
     mm_fused_expand_last(sizes, prompt->last2_f32, fused->up_2, channels, state->up_c);
     for (size_t i = 0; i < channels; i++)
         state->up_c[i] += fused->up_c[i];
@@ -502,11 +520,11 @@ mm_status mm_fused_run(const mm_mask_decoder *decoder, const mm_context *context
     mm_decoder_begin_tokens(decoder, frame, batch, &state.tokens);
     mm_status status = first_look(decoder, context, image, &state, err);
     if (status == MM_OK)
-        status = finish_layer(decoder, context, 0, &state, err);
+        status = finish_layer(decoder, context, image, 0, &state, err);
     if (status == MM_OK)
         status = second_look(decoder, context, image, &state, err);
     if (status == MM_OK)
-        status = finish_layer(decoder, context, 1, &state, err);
+        status = finish_layer(decoder, context, image, 1, &state, err);
     if (status == MM_OK)
         status = final_look(decoder, context, image, &state, err);
     if (status == MM_OK)

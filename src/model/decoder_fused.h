@@ -57,9 +57,17 @@ struct mm_fused_weights {
     mm_pair *up2;                                  /* second upscaling, [D / 2 outputs][D / 8] pairs */
 };
 
+/* Means over the cells, [c] each and [D] for up. What cells have in common is most of what they are, so arrays hold what is left
+ * when it is taken away, which rounding to bf16 harms less; a prompt's vectors meet the means in f32. That of key1 is not
+ * asked for: it is the same for all cells, and cancels in their softmax. */
+typedef struct mm_fused_means {
+    float *key1, *query1, *norm1, *key2, *query2, *norm11, *norm12, *key3, *value1, *value2, *value3, *up;
+} mm_fused_means;
+
 /* Planes: [cells / 32][c / 2][32] pairs of neighbouring channels. Values: [cells / 64][32][c] pairs of neighbouring cells.
  * Cells are rounded up to MM_FUSED_CELLS; those that do not exist are zero. */
 typedef struct mm_fused_image {
+    mm_fused_means means; /* already taken from the following */
     size_t cells; /* rounded up */
     mm_pair *key1, *query1, *norm1, *key2, *query2, *norm11, *norm12, *key3;
     mm_pair *value1, *value2, *value3;
@@ -87,10 +95,11 @@ typedef struct mm_fused_prompt {
     float *value1_f32, *value2_f32;                 /* [F][d] */
     float *last1_f32, *last2_f32;                   /* [c] */
     float *scaled_query; /* [J][d]: the latest query or key, times scale and log2(e) */
-    /* What l_1 (with r_1), and c and l_2 (without), add to each row of logits, [J], and of norms, [F] */
-    float *key2_l, *query2_l, *key3_l, *key3_c;
+    /* What means and l_1 (with r_1), and c and l_2 (without), add to each row of logits, [J], and of norms, [F] */
+    float *query1_l, *key2_l, *query2_l, *key3_l, *key3_c;
     float *norm_l, *norm1_l, *norm1_c, *norm2_l, *norm2_c;
-    /* And to the norms themselves: |A_1 l_1|^2; |X_1 l_1|^2; 2 X_1 l_1 . (c + A_2 l_2); |c + A_2 l_2|^2 */
+    /* And to the norms themselves: |A_1 l_1|^2; |X_1 l_1|^2; 2 X_1 l_1 . (c + A_2 l_2); |c + A_2 l_2|^2; with the means of
+     * what l_1, l_1 and l_2 meet */
     float square1, square11, along, square2;
     mm_pair *weights1, *weights2;   /* [cells / 32][pairs][32]: a_1, a_2 */
     mm_pair *low2;                  /* [2][pairs][32]: what rounding took from a_2 in the latest step */
@@ -164,7 +173,7 @@ void mm_fused_add_outer(const mm_fused_sizes *sizes, const float *outer, const f
 typedef struct mm_fused_upscaling {
     const mm_mask_decoder *decoder;
     const mm_pair *up_1, *up_2; /* [D][pairs]: of this prompt's values */
-    const float *up_l, *up_c;   /* [D]: what l_1 adds (with r_1), and c and l_2 */
+    const float *up_l, *up_c;   /* [D]: what the mean and l_1 add (with r_1), and c and l_2 */
     const float *hyper;
     size_t masks;
     size_t grid_rows; /* that are wanted */

@@ -109,7 +109,7 @@ MM_INLINE void image_logits1(size_t rows, const step *s, size_t head, size_t j)
 MM_INLINE void token_logits1(size_t rows, const step *s, size_t head, size_t j)
 {
     tile t;
-    clear(rows, &t);
+    begin(rows, s->prompt->query1_l + j, &t);
     meet_plane(rows, s, head, j, s->prompt->key1, s->image->query1, &t);
     store(rows, &t, s->exact + j * HALF, HALF);
 }

@@ -129,8 +129,8 @@ static void make_prompt(pass_case *t)
             clear_before_head(sizes, *arrays[i].plain);
         *arrays[i].packed = pack_rows(&t->pool, *arrays[i].plain, arrays[i].rows, arrays[i].columns);
     }
-    float **const by_row[] = {&p->key2_l, &p->query2_l, &p->key3_l, &p->key3_c};
-    for (size_t i = 0; i < 4; i++)
+    float **const by_row[] = {&p->query1_l, &p->key2_l, &p->query2_l, &p->key3_l, &p->key3_c};
+    for (size_t i = 0; i < 5; i++)
         *by_row[i] = random_floats(&t->pool, rows, 0, 1);
     float **const by_coordinate[] = {&p->norm_l, &p->norm1_l, &p->norm1_c, &p->norm2_l, &p->norm2_c};
     for (size_t i = 0; i < 5; i++)
@@ -347,7 +347,7 @@ static void check_pass2(pass_case *t)
     double of_cell[128];
     for (size_t n = 0; n < cells; n++) {
         for (size_t j = 0; j < sizes->vectors; j++)
-            of_cell[j] = meet(sizes, x->key1_token, j, tokens, x->query1_image, n);
+            of_cell[j] = (double)p->query1_l[j] + meet(sizes, x->key1_token, j, tokens, x->query1_image, n);
         check_weights(sizes, p->weights1, n, of_cell);
         check_inverse(sizes, norm_of_first(t, n), sizes->eps1, p->inverse1[n]);
         inverse[n] = (double)p->inverse1[n];

@@ -247,18 +247,39 @@ END_TEST
 
 /* ---- planes of positions and of an image ---- */
 
-/* What a plane holds of cell n, against expected[c]: one rounding to bf16 off. */
-static void check_plane(const mm_fused_sizes *sizes, const mm_pair *plane, size_t n, const double *expected, const char *what)
+/* A number of a packed array, from which a mean was taken, against what is expected with it: one rounding to bf16 off. */
+static void check_packed(float got, float mean, double expected, const char *what)
 {
-    for (size_t i = 0; i < sizes->inner; i++)
-        assert_near((double)plane_at(sizes, plane, n, i), expected[i], bf16_error * fabs(expected[i]) + 1e-5, what);
+    const double left = expected - (double)mean;
+    assert_near((double)got, left, bf16_error * fabs(left) + 1e-5, what);
 }
 
-static void check_values(const mm_fused_sizes *sizes, const mm_pair *values, size_t n, const double *expected, const char *what)
+/* What a plane holds of cell n, against expected[c]; mean[c] may be NULL for 0. */
+static void check_plane(const mm_fused_sizes *sizes, const mm_pair *plane, const float *mean, size_t n,
+                        const double *expected, const char *what)
 {
     for (size_t i = 0; i < sizes->inner; i++)
-        assert_near((double)half_of(values[n / 2 * sizes->inner + i], n % 2), expected[i],
-                    bf16_error * fabs(expected[i]) + 1e-5, what);
+        check_packed(plane_at(sizes, plane, n, i), mean ? mean[i] : 0, expected[i], what);
+}
+
+static void check_values(const mm_fused_sizes *sizes, const mm_pair *values, const float *mean, size_t n,
+                         const double *expected, const char *what)
+{
+    for (size_t i = 0; i < sizes->inner; i++)
+        check_packed(half_of(values[n / 2 * sizes->inner + i], n % 2), mean ? mean[i] : 0, expected[i], what);
+}
+
+/* What is left of a plane adds up to nothing, up to rounding. */
+static void check_centred(const mm_fused_sizes *sizes, const mm_pair *plane, const char *what)
+{
+    for (size_t i = 0; i < sizes->inner; i++) {
+        double total = 0, size = 0;
+        for (size_t n = 0; n < sizes->cells; n++) {
+            total += (double)plane_at(sizes, plane, n, i);
+            size += fabs((double)plane_at(sizes, plane, n, i));
+        }
+        assert_near(total, 0, bf16_error * size, what);
+    }
 }
 
 static void check_positions(const random_decoder *r, const mm_fused_sizes *sizes, size_t n)
@@ -268,13 +289,13 @@ static void check_positions(const random_decoder *r, const mm_fused_sizes *sizes
     for (size_t d = 0; d < sizes->channels; d++)
         pe[d] = (double)r->prompts.dense_pe[n * sizes->channels + d];
     apply(&second->token_to_image.k, pe, false, expected);
-    check_plane(sizes, r->constants.key2_pe, n, expected, "Wk_2 pe");
+    check_plane(sizes, r->constants.key2_pe, NULL, n, expected, "Wk_2 pe");
     apply(&r->decoder.final.k, pe, false, expected);
-    check_plane(sizes, r->constants.key3_pe, n, expected, "Wk_3 pe");
+    check_plane(sizes, r->constants.key3_pe, NULL, n, expected, "Wk_3 pe");
     for (size_t d = 0; d < sizes->channels; d++)
         pe[d] += (double)r->decoder.layers[0].norm4.bias[d];
     apply(&second->image_to_token.q, pe, true, expected);
-    check_plane(sizes, r->constants.query2_pe, n, expected, "Wq_2 (pe + B_1) + bq_2");
+    check_plane(sizes, r->constants.query2_pe, NULL, n, expected, "Wq_2 (pe + B_1) + bq_2");
 }
 
 static void check_cell_of_image(const random_decoder *r, const mm_fused_sizes *sizes, size_t n)
@@ -290,26 +311,26 @@ static void check_cell_of_image(const random_decoder *r, const mm_fused_sizes *s
         with_pe[d] = c.x0[d] + (double)r->prompts.dense_pe[n * channels + d];
     }
     apply(&first->token_to_image.k, with_pe, false, expected);
-    check_plane(sizes, image->key1, n, expected, "keys of layer 1");
+    check_plane(sizes, image->key1, image->means.key1, n, expected, "keys of layer 1");
     apply(&first->image_to_token.q, with_pe, true, expected);
-    check_plane(sizes, image->query1, n, expected, "queries of layer 1");
+    check_plane(sizes, image->query1, image->means.query1, n, expected, "queries of layer 1");
     apply(&first->token_to_image.v, c.x0, true, expected);
-    check_values(sizes, image->value1, n, expected, "values of layer 1");
+    check_values(sizes, image->value1, image->means.value1, n, expected, "values of layer 1");
 
     make_u(r, &c, u, u1);
     apply(&w->from_u, u, false, expected);
-    check_plane(sizes, image->norm1, n, expected, "2 A_1' u");
-    check_plane(sizes, image->key2, n, expected + inner, "keys of layer 2 from u");
-    check_values(sizes, image->value2, n, expected + 2 * inner, "values of layer 2 from u");
-    check_plane(sizes, image->query2, n, expected + 3 * inner, "queries of layer 2 from u");
+    check_plane(sizes, image->norm1, image->means.norm1, n, expected, "2 A_1' u");
+    check_plane(sizes, image->key2, image->means.key2, n, expected + inner, "keys of layer 2 from u");
+    check_values(sizes, image->value2, image->means.value2, n, expected + 2 * inner, "values of layer 2 from u");
+    check_plane(sizes, image->query2, image->means.query2, n, expected + 3 * inner, "queries of layer 2 from u");
     apply(&w->from_u1, u1, false, expected);
-    check_plane(sizes, image->norm11, n, expected, "2 X_1' u'");
-    check_plane(sizes, image->norm12, n, expected + inner, "2 A_2' u'");
-    check_plane(sizes, image->key3, n, expected + 2 * inner, "keys of the final attention from u'");
-    check_values(sizes, image->value3, n, expected + 3 * inner, "values of the final attention from u'");
+    check_plane(sizes, image->norm11, image->means.norm11, n, expected, "2 X_1' u'");
+    check_plane(sizes, image->norm12, image->means.norm12, n, expected + inner, "2 A_2' u'");
+    check_plane(sizes, image->key3, image->means.key3, n, expected + 2 * inner, "keys of the final attention from u'");
+    check_values(sizes, image->value3, image->means.value3, n, expected + 3 * inner, "values of the final attention from u'");
     for (size_t o = 0; o < channels; o++)
-        assert_near((double)mm_bf16_to_float(image->up[(n / 32 * channels + o) * 32 + n % 32]), expected[4 * inner + o],
-                    bf16_error * fabs(expected[4 * inner + o]) + 1e-5, "the first upscaling from u'");
+        check_packed(mm_bf16_to_float(image->up[(n / 32 * channels + o) * 32 + n % 32]), image->means.up[o],
+                     expected[4 * inner + o], "the first upscaling from u'");
 
     const double square = dot(u, u, channels), square1 = dot(u1, u1, channels);
     assert_near((double)image->u_norm[n], square, 1e-6 * square, "|u|^2");
@@ -330,10 +351,12 @@ START_TEST(planes_equal_the_definition)
         check_positions(&r, &sizes, n);
         check_cell_of_image(&r, &sizes, n);
     }
+    check_centred(&sizes, r.fused.key1, "keys of layer 1");
+    check_centred(&sizes, r.fused.norm12, "2 A_2' u'");
     const double nothing[MAX_CHANNELS] = {0};
     for (size_t n = sizes.cells; n < sizes.padded; n++) {
-        check_plane(&sizes, r.fused.key3, n, nothing, "a cell that does not exist");
-        check_values(&sizes, r.fused.value3, n, nothing, "a cell that does not exist");
+        check_plane(&sizes, r.fused.key3, NULL, n, nothing, "a cell that does not exist");
+        check_values(&sizes, r.fused.value3, NULL, n, nothing, "a cell that does not exist");
         ck_assert(r.fused.u_norm[n] == 0 && r.fused.u1_norm[n] == 0 && r.fused.u1_c[n] == 0);
     }
     random_decoder_free(&r);
