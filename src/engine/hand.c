@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,9 @@ static const char *const form = "image %" PRId64 " begun %" PRIu64 " waiting %" 
 struct mm_hand {
     int file;
     char *path;
+    pthread_mutex_t lock; /* guards what follows, and the file */
     uint64_t begun;
+    bool put_down;
 };
 
 /* image_id -1 is none. */
@@ -41,7 +44,8 @@ static mm_status write_note(mm_hand *hand, int64_t image_id, uint64_t waiting, m
 mm_status mm_hand_open(const char *folder, int rank, mm_hand **hand, mm_error *err)
 {
     mm_hand *made = calloc(1, sizeof *made);
-    if (!made || asprintf(&made->path, "%s/%s%06d", folder, prefix, rank) < 0) {
+    if (!made || pthread_mutex_init(&made->lock, NULL) != 0 ||
+        asprintf(&made->path, "%s/%s%06d", folder, prefix, rank) < 0) {
         free(made);
         return mm_fail_memory(err, "the note of images in hand");
     }
@@ -58,13 +62,20 @@ mm_status mm_hand_open(const char *folder, int rank, mm_hand **hand, mm_error *e
 
 mm_status mm_hand_begin(mm_hand *hand, uint64_t image_id, uint64_t waiting, mm_error *err)
 {
+    pthread_mutex_lock(&hand->lock);
     hand->begun++;
-    return write_note(hand, (int64_t)image_id, waiting, err);
+    const mm_status status = hand->put_down ? MM_OK : write_note(hand, (int64_t)image_id, waiting, err);
+    pthread_mutex_unlock(&hand->lock);
+    return status;
 }
 
-mm_status mm_hand_rest(mm_hand *hand, mm_error *err)
+void mm_hand_put_down(mm_hand *hand)
 {
-    return write_note(hand, -1, 0, err);
+    pthread_mutex_lock(&hand->lock);
+    hand->put_down = true;
+    const mm_status status = write_note(hand, -1, 0, NULL);
+    pthread_mutex_unlock(&hand->lock);
+    (void)status; /* at worst an image is taken for a suspect */
 }
 
 uint64_t mm_hand_begun(const mm_hand *hand)
@@ -78,6 +89,7 @@ void mm_hand_close(mm_hand *hand)
         return;
     if (hand->file >= 0)
         (void)close(hand->file); /* a note that is lost costs nothing but caution */
+    (void)pthread_mutex_destroy(&hand->lock);
     free(hand->path);
     free(hand);
 }

@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +104,7 @@ mm_status mm_owner_path(const mm_owner *owner, uint64_t shard, char *path, size_
                : mm_fail(err, MM_ERR_LIMIT, "the path of the output folder %.100s... is too long", owner->folder);
 }
 
-static own_shard *find(mm_owner *owner, uint64_t shard)
+static own_shard *find(const mm_owner *owner, uint64_t shard)
 {
     const uint64_t ranks = (uint64_t)owner->plan.ranks;
     if (shard < owner->first_shard || (shard - owner->first_shard) % ranks != 0)
@@ -122,6 +121,12 @@ void mm_owner_adopt(mm_owner *owner, mm_journal *journal)
 void mm_owner_finish(mm_owner *owner, uint64_t shard)
 {
     find(owner, shard)->finished = true;
+}
+
+bool mm_owner_has_all(const mm_owner *owner, uint64_t shard)
+{
+    const mm_journal *journal = find(owner, shard)->journal;
+    return journal && mm_journal_records(journal) == mm_journal_origin_of(journal)->images;
 }
 
 mm_journal *mm_owner_release(mm_owner *owner, uint64_t shard)

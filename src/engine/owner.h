@@ -5,6 +5,7 @@
 #ifndef MM_ENGINE_OWNER_H
 #define MM_ENGINE_OWNER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,8 @@ MM_RESULT_USED mm_status mm_owner_path(const mm_owner *owner, uint64_t shard, ch
 void mm_owner_adopt(mm_owner *owner, mm_journal *journal);
 /* The shard needs no journal any more; it is in its place or on its way. */
 void mm_owner_finish(mm_owner *owner, uint64_t shard);
+/* Whether the shard's journal has a record of each image. */
+bool mm_owner_has_all(const mm_owner *owner, uint64_t shard);
 /* The shard's journal if there is one, for the caller to close; the shard counts as finished. NULL if there is none. */
 mm_journal *mm_owner_release(mm_owner *owner, uint64_t shard);
 
