@@ -17,6 +17,7 @@
 #ifndef MASKMILL_SHARD_H
 #define MASKMILL_SHARD_H
 
+#include "maskmill/comm.h"
 #include "maskmill/journal.h"
 #include "maskmill/stats.h"
 
@@ -35,9 +36,10 @@ MM_RESULT_USED mm_status mm_shard_write(const char *out, uint64_t shard, uint64_
                                         const mm_record *records, const char *const *file_names, size_t count,
                                         const mm_shard_origin *origin, mm_error *err);
 
-/* Write OUT/dataset.h5 over shards 0 .. shard_count-1, all of which must be there and whole. */
-MM_RESULT_USED mm_status mm_dataset_index(const char *out, uint64_t shard_count, const mm_shard_origin *origin,
-                                          mm_error *err);
+/* Write OUT/dataset.h5 over shards first_shard .. first_shard + shard_count - 1, all of which must be there and whole.
+ * Takes a few megabytes of memory, whatever the number of masks. A full disk is MM_ERR_IO, and leaves nothing behind. */
+MM_RESULT_USED mm_status mm_dataset_index(const char *out, uint64_t first_shard, uint64_t shard_count,
+                                          const mm_shard_origin *origin, mm_error *err);
 
 typedef struct mm_dataset mm_dataset;
 
@@ -59,13 +61,19 @@ MM_RESULT_USED mm_status mm_dataset_read(const mm_dataset *dataset, uint64_t row
 
 typedef struct mm_verify_report {
     uint64_t images, masks, shards;
-    uint64_t faults;    /* what was found wrong */
-    char first[512];    /* the first fault, one line: shard, image, mask, what */
+    uint64_t faults;   /* what was found wrong */
+    char first[512];   /* the first fault, one line: shard, image, mask, what */
+    bool unfinished;   /* a folder whose run has not ended: only the shards that are there were looked at */
+    uint64_t journals; /* its shards under way */
 } mm_verify_report;
 
 /* Structure, offsets, ids, every RLE against its area and box, digests, statistics recomputed. Faults are reported,
- * not returned as errors; an unreadable file is a fault too. `out` (may be NULL) gets one line a fault. */
-MM_RESULT_USED mm_status mm_dataset_verify(const char *path, FILE *out, mm_verify_report *report, mm_error *err);
+ * not returned as errors; an unreadable file is a fault too. `path` is what mm_dataset_open takes, or the folder of a
+ * run that has not ended.
+ * Collective if `comm` is not NULL: its ranks share the shards, and rank 0 gets the report and writes to `out` (may be
+ * NULL) one line a fault, those of dataset.h5 first, then those of the shards in their order, whoever found them. */
+MM_RESULT_USED mm_status mm_dataset_verify(const char *path, mm_comm *comm, FILE *out, mm_verify_report *report,
+                                           mm_error *err);
 
 /* One JSON an image into `folder`, as SA-1B has them: {"image": {image_id, width, height, file_name}, "annotations":
  * [{id, segmentation: {size, counts}, bbox, area, predicted_iou, stability_score, point_coords, crop_box}]}.

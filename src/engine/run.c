@@ -158,7 +158,7 @@ static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
 static mm_status close_books(run *r, mm_report *report, double start, mm_error *err)
 {
     const mm_shard_origin origin = origin_of(r);
-    mm_status status = mm_dataset_index(r->options->out, r->summary.shards, &origin, err);
+    mm_status status = mm_dataset_index(r->options->out, 0, r->summary.shards, &origin, err);
     if (status == MM_OK)
         status = mm_quarantine_write(&r->quarantine, r->setup.manifest, r->options->out, err);
     if (status != MM_OK)

@@ -48,11 +48,12 @@ static mm_status open_index(mm_dataset *dataset, const char *path, mm_error *err
 {
     hid_t file;
     mm_seal seal;
-    mm_status status = mm_seal_read(path, &seal, err);
-    if (status == MM_OK)
-        status = mm_h5_open(path, "dataset", false, &file, err);
+    mm_status status = mm_seal_check_head(path, &seal, err);
     if (status != MM_OK)
         return status;
+    file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT); /* default properties: see mm_h5_open */
+    if (file < 0)
+        return mm_h5_fail(err, MM_ERR_FORMAT, "cannot open %s as HDF5", path);
     status = mm_shard_list_read(file, seal.bytes, &dataset->list, err);
     if (status == MM_OK)
         status = mm_origin_read(file, &dataset->origin, err);
@@ -211,7 +212,7 @@ static mm_status use_shard(const mm_dataset *dataset, size_t index, const mm_sha
     if (last->open && last->index == index)
         return MM_OK;
     char path[PATH_MAX];
-    mm_status status = mm_shard_path(dataset->folder, index, path, sizeof path, err);
+    mm_status status = mm_shard_path(dataset->folder, dataset->list.first_shard + index, path, sizeof path, err);
     if (status == MM_OK)
         status = mm_shard_list_check(&dataset->list, dataset->folder, index, err);
     if (status != MM_OK)
@@ -243,7 +244,7 @@ mm_status mm_dataset_read(const mm_dataset *dataset, uint64_t row, mm_record *re
     if (status == MM_OK) {
         status = mm_shard_file_read(shard, row, record, file_name, err);
         if (status != MM_OK && err)
-            (void)mm_error_prefix(err, "shard %zu of %s", index, dataset->folder);
+            (void)mm_error_prefix(err, "shard %" PRIu64 " of %s", dataset->list.first_shard + index, dataset->folder);
     }
     mm_h5_silence_end(before);
     return status;

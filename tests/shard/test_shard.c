@@ -71,9 +71,9 @@ START_TEST(a_shard_may_be_empty_of_masks)
     mm_record records[2] = {make_image(0, 5, 5, 0), make_image(1, 5, 5, 0)};
     const char *const names[] = {"a", "b"};
     ck_assert_msg(mm_shard_write(scratch, 0, 0, records, names, 2, &origin, &err) == MM_OK, "%s", err.text);
-    ck_assert_msg(mm_dataset_index(scratch, 1, &origin, &err) == MM_OK, "%s", err.text);
+    ck_assert_msg(mm_dataset_index(scratch, 0, 1, &origin, &err) == MM_OK, "%s", err.text);
     mm_verify_report report;
-    ck_assert_int_eq(mm_dataset_verify(scratch, NULL, &report, &err), MM_OK);
+    ck_assert_int_eq(mm_dataset_verify(scratch, NULL, NULL, &report, &err), MM_OK);
     ck_assert_msg(report.faults == 0, "%s", report.first);
     ck_assert_uint_eq(report.images, 2);
     mm_record_free(&records[0]);
@@ -135,7 +135,7 @@ START_TEST(a_full_disk_leaves_no_shard)
     limit_files(4000);
     const mm_status new_shard =
         mm_shard_write(scratch, 1, FIXTURE_IMAGES, second, fixture_names, FIXTURE_IMAGES, &origin, &err);
-    const mm_status index = mm_dataset_index(scratch, 1, &origin, &of_index);
+    const mm_status index = mm_dataset_index(scratch, 0, 1, &origin, &of_index);
     const mm_status again = mm_shard_write(scratch, 0, 0, first, fixture_names, FIXTURE_IMAGES, &origin, &of_first);
     unlimit_files();
     free_records(first);
@@ -166,7 +166,7 @@ START_TEST(any_damage_is_noticed)
         flip_byte(path, i, (uint8_t)(1u << (i % 8)));
         ck_assert_msg(mm_dataset_open(path, &dataset, &err) != MM_OK, "a flip at byte %zu", i);
         if (i % 50 == 0) {
-            ck_assert_int_eq(mm_dataset_verify(path, NULL, &report, &err), MM_OK);
+            ck_assert_int_eq(mm_dataset_verify(path, NULL, NULL, &report, &err), MM_OK);
             ck_assert_uint_eq(report.faults, 1);
         }
         flip_byte(path, i, (uint8_t)(1u << (i % 8)));
