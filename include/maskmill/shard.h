@@ -18,6 +18,7 @@
 #define MASKMILL_SHARD_H
 
 #include "maskmill/comm.h"
+#include "maskmill/corpus.h"
 #include "maskmill/journal.h"
 #include "maskmill/stats.h"
 
@@ -49,6 +50,11 @@ void mm_dataset_close(mm_dataset *dataset);
 uint64_t mm_dataset_images(const mm_dataset *dataset);
 uint64_t mm_dataset_masks(const mm_dataset *dataset);
 uint64_t mm_dataset_shards(const mm_dataset *dataset);
+/* Shard k of the dataset (k counts from 0 also where the shards' numbers do not): its number, and where its rows are. */
+typedef struct mm_shard_span {
+    uint64_t number, first_row, images, first_mask, masks;
+} mm_shard_span;
+mm_shard_span mm_dataset_span(const mm_dataset *dataset, uint64_t k);
 const char *mm_dataset_folder(const mm_dataset *dataset);
 /* The configuration it was made with, as YAML text, from its dataset.h5. The caller frees *yaml. */
 MM_RESULT_USED mm_status mm_dataset_config(const mm_dataset *dataset, char **yaml, mm_error *err);
@@ -83,6 +89,14 @@ MM_RESULT_USED mm_status mm_dataset_export_sa1b(const mm_dataset *dataset, const
 /* One instances.json in COCO's own layout (images, annotations, one category "object"), streamed. */
 MM_RESULT_USED mm_status mm_dataset_export_coco(const mm_dataset *dataset, const char *folder, uint64_t *written,
                                                 mm_error *err);
+
+/* SA-1B as it is handed out: for each shard one sa_000000.tar of the photographs, byte for byte as the corpus has them,
+ * each followed by its JSON: sa_<image_id>.jpg, sa_<image_id>.json, for all images that are done. Equal input gives
+ * equal bytes. A photograph that is missing, or has another length than `manifest` says, is an error that names it;
+ * a tar is there whole or not at all. Collective if `comm` is not NULL: ranks share the shards, and *written counts the
+ * images of all of them on rank 0. */
+MM_RESULT_USED mm_status mm_dataset_export_tar(const mm_dataset *dataset, const mm_manifest *manifest, mm_comm *comm,
+                                               const char *folder, uint64_t *written, mm_error *err);
 
 /* The reference's JSON for one image (coco_rle output mode), to `out`: a list of annotations. */
 MM_RESULT_USED mm_status mm_annotations_print_json(const mm_annotations *annotations, FILE *out, mm_error *err);

@@ -76,6 +76,9 @@ static mm_status open_only_shard(mm_dataset *dataset, const char *path, mm_error
     if (status != MM_OK)
         return status;
     dataset->last->open = true;
+    const char *name = strrchr(path, '/');
+    if (sscanf(name ? name + 1 : path, "sa_%20" SCNu64, &dataset->list.first_shard) != 1)
+        dataset->list.first_shard = 0; /* it was given another name */
     dataset->list.columns[SHARD_FIRST_IMAGE][0] = dataset->last->file.first_image;
     dataset->list.columns[SHARD_IMAGES][0] = dataset->last->file.image_count;
     dataset->list.columns[SHARD_MASKS][0] = dataset->last->file.mask_count;
@@ -169,6 +172,18 @@ uint64_t mm_dataset_masks(const mm_dataset *dataset)
 uint64_t mm_dataset_shards(const mm_dataset *dataset)
 {
     return dataset->list.count;
+}
+
+mm_shard_span mm_dataset_span(const mm_dataset *dataset, uint64_t k)
+{
+    uint64_t *const *columns = dataset->list.columns;
+    mm_shard_span span = {.number = dataset->list.first_shard + k,
+                          .first_row = columns[SHARD_FIRST_IMAGE][k] - columns[SHARD_FIRST_IMAGE][0],
+                          .images = columns[SHARD_IMAGES][k],
+                          .masks = columns[SHARD_MASKS][k]};
+    for (uint64_t i = 0; i < k; i++)
+        span.first_mask += columns[SHARD_MASKS][i];
+    return span;
 }
 
 const char *mm_dataset_folder(const mm_dataset *dataset)
