@@ -63,4 +63,20 @@ typedef struct mm_run_summary {
 MM_RESULT_USED mm_status mm_engine_run(mm_comm *comm, const mm_run_options *options, mm_run_summary *summary,
                                        mm_error *err);
 
+/* Joining the parts that runs over ranges of shards have left. */
+typedef struct mm_merge_options {
+    const char *const *parts; /* their folders, in any order; none: out/part-* */
+    size_t part_count;
+    const char *out;          /* the whole dataset's folder: not there, empty, or of an earlier merge of these parts */
+    bool mixed_kernels;       /* take parts that were computed with different kernels */
+    int argc;                 /* for run.json */
+    char *const *argv;
+} mm_merge_options;
+
+/* The files of `out` are those that one run over everything would have written. Shards are hard-linked, or copied where
+ * that cannot be, so the parts stay as they are and a merge that was interrupted is simply done again. MM_ERR_USAGE if
+ * parts are missing, unfinished, overlap, or were made with another configuration, model, manifest or kernels; nothing
+ * is written then. */
+MM_RESULT_USED mm_status mm_engine_merge(const mm_merge_options *options, mm_run_summary *summary, mm_error *err);
+
 #endif

@@ -56,6 +56,8 @@ typedef struct mm_shard_span {
 } mm_shard_span;
 mm_shard_span mm_dataset_span(const mm_dataset *dataset, uint64_t k);
 const char *mm_dataset_folder(const mm_dataset *dataset);
+/* What it was made with; belongs to the dataset. */
+const mm_shard_origin *mm_dataset_origin(const mm_dataset *dataset);
 /* The configuration it was made with, as YAML text, from its dataset.h5. The caller frees *yaml. */
 MM_RESULT_USED mm_status mm_dataset_config(const mm_dataset *dataset, char **yaml, mm_error *err);
 MM_RESULT_USED mm_status mm_dataset_statistics(const mm_dataset *dataset, mm_stats *stats, mm_error *err);

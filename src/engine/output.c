@@ -181,8 +181,7 @@ static mm_status clear(const char *out, mm_error *err)
     return status == MM_OK ? unlink_if_there(AT_FDCWD, path, out, err) : status;
 }
 
-/* The folder and those above it that are not there. */
-static mm_status make_folders(const char *out, mm_error *err)
+mm_status mm_output_make_folders(const char *out, mm_error *err)
 {
     char path[PATH_MAX];
     if (strlen(out) >= sizeof path)
@@ -205,13 +204,13 @@ mm_status mm_output_prepare(const char *out, bool overwrite, mm_error *err)
 {
     mm_status status = mm_output_inspect(out, overwrite, err);
     if (status == MM_OK)
-        status = make_folders(out, err);
+        status = mm_output_make_folders(out, err);
     if (status == MM_OK && overwrite)
         status = clear(out, err);
     char shards[PATH_MAX];
     if (status == MM_OK)
         status = mm_output_path(out, "shards", shards, sizeof shards, err);
-    return status == MM_OK ? make_folders(shards, err) : status;
+    return status == MM_OK ? mm_output_make_folders(shards, err) : status;
 }
 
 mm_status mm_output_put(const char *out, const char *name, const void *bytes, size_t size, mm_error *err)

@@ -14,6 +14,9 @@ MM_RESULT_USED mm_status mm_output_inspect(const char *out, bool overwrite, mm_e
 /* Inspect again, remove an earlier dataset (only files that maskmill writes), make OUT and OUT/shards. */
 MM_RESULT_USED mm_status mm_output_prepare(const char *out, bool overwrite, mm_error *err);
 
+/* The folder and those above it that are not there. */
+MM_RESULT_USED mm_status mm_output_make_folders(const char *path, mm_error *err);
+
 /* "out/name" into path[size]; MM_ERR_LIMIT if it is too long. */
 MM_RESULT_USED mm_status mm_output_path(const char *out, const char *name, char *path, size_t size, mm_error *err);
 
