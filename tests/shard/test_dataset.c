@@ -212,6 +212,58 @@ START_TEST(what_is_no_dataset_is_refused)
 }
 END_TEST
 
+/* dataset.h5 is opened by its head alone, so that opening does not take longer for more masks. */
+START_TEST(damage_behind_the_head_is_for_verify_to_find)
+{
+    mm_seal seal, again;
+    /* Many small masks, so that there is something behind the head. */
+    mm_record record = make_image(0, 8, 8, 60000);
+    const char *const name = "many.jpg";
+    ck_assert_int_eq(mm_shard_write(at("out"), 0, 0, &record, &name, 1, &origin, &err), MM_OK);
+    mm_record_free(&record);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &origin, &err), MM_OK);
+    ck_assert_int_eq(mm_seal_check(at("out/dataset.h5"), &seal, &err), MM_OK);
+    ck_assert(seal.head > MM_SEAL_BYTES && seal.head < seal.bytes / 2);
+    flip_byte(at("out/dataset.h5"), seal.head + (seal.bytes - seal.head) / 2, 4);
+    mm_dataset *dataset;
+    ck_assert_msg(mm_dataset_open(at("out"), &dataset, &err) == MM_OK, "%s", err.text);
+    ck_assert_uint_eq(mm_dataset_masks(dataset), 60000);
+    mm_dataset_close(dataset);
+    ck_assert_int_eq(mm_seal_check(at("out/dataset.h5"), &again, &err), MM_ERR_FORMAT);
+    expect_one_fault(at("out"), "dataset.h5 is damaged");
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &origin, &err), MM_OK);
+    flip_byte(at("out/dataset.h5"), seal.head - 100, 4);
+    ck_assert_int_eq(mm_dataset_open(at("out"), &dataset, &err), MM_ERR_FORMAT);
+    expect_one_fault(at("out"), "dataset.h5 is damaged");
+}
+END_TEST
+
+/* A shard is opened when it is its turn, and closed again. */
+START_TEST(more_shards_than_files_may_be_open)
+{
+    enum { MANY = 80 };
+    struct rlimit before;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit few = {.rlim_cur = 40, .rlim_max = before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    put_dataset(at("out"), MANY);
+    mm_dataset *dataset;
+    ck_assert_msg(mm_dataset_open(at("out"), &dataset, &err) == MM_OK, "%s", err.text);
+    for (uint64_t row = 0; row < mm_dataset_images(dataset); row++) {
+        mm_record record;
+        ck_assert_msg(mm_dataset_read(dataset, row, &record, NULL, &err) == MM_OK, "%s", err.text);
+        ck_assert_uint_eq(record.image_id, row);
+        mm_record_free(&record);
+    }
+    mm_dataset_close(dataset);
+    mm_verify_report report;
+    ck_assert_int_eq(mm_dataset_verify(at("out"), NULL, NULL, &report, &err), MM_OK);
+    ck_assert_msg(report.faults == 0, "%s", report.first);
+    ck_assert_uint_eq(report.shards, MANY);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+END_TEST
+
 /* --- lies: a shard that is sealed, but says what is not so ----------------------------------------------------------
  */
 
@@ -418,6 +470,8 @@ int main(void)
     tcase_add_test(tests, damage_inside_a_shard_is_met_when_it_is_read);
     tcase_add_test(tests, shards_of_other_runs_do_not_join);
     tcase_add_test(tests, what_is_no_dataset_is_refused);
+    tcase_add_test(tests, damage_behind_the_head_is_for_verify_to_find);
+    tcase_add_test(tests, more_shards_than_files_may_be_open);
     tcase_add_test(tests, lies_are_found_out);
     tcase_add_test(tests, lies_of_the_index_are_found_out);
     tcase_add_test(tests, lengths_that_cannot_be_are_refused);
