@@ -18,7 +18,8 @@ static mm_status create(mm_disk_draft *draft, mm_error *err)
     if (driver >= 0 && creation >= 0 && access >= 0 && H5Pset_userblock(creation, MM_SEAL_BYTES) >= 0 &&
         H5Pset_obj_track_times(creation, false) >= 0 && mm_disk_use(access, driver, draft->disk) >= 0 &&
         H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
-        H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0)
+        H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
+        H5Pset_evict_on_close(access, true) >= 0) /* or the mappings of all virtual columns stay in memory */
         draft->file = H5Fcreate(draft->place.temporary, H5F_ACC_TRUNC, creation, access);
     const mm_status status =
         draft->file < 0 ? mm_h5_fail(err, MM_ERR_INTERNAL, "HDF5 cannot make %s", draft->place.path) : MM_OK;

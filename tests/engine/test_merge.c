@@ -134,8 +134,8 @@ static void put_parts(void)
     put_run("whole", 0, 2, "f32");
     put_folder("out");
     put_run("out/part-0-0", 0, 0, "f32");
-    put_run("out/part-1-1", 1, 1, "f32");
-    put_run("out/part-2-9", 2, 2, "f32"); /* asked for more than there is */
+    put_run("out/part-1-1", 1, 1, "f32, 2 threads");
+    put_run("out/part-2-9", 2, 2, "f32, 1 thread"); /* asked for more than there is */
 }
 
 START_TEST(parts_make_the_whole)
