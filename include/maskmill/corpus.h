@@ -51,6 +51,12 @@ MM_RESULT_USED mm_status mm_corpus_scan_together(mm_comm *comm, const char *cons
 MM_RESULT_USED mm_status mm_manifest_write(const mm_manifest *manifest, const char *path, mm_error *err);
 MM_RESULT_USED mm_status mm_manifest_open(const char *path, mm_manifest **manifest, mm_error *err);
 void mm_manifest_free(mm_manifest *manifest);
+/* Collective: the file is opened by one rank a host, and the ranks of a host share its memory. */
+MM_RESULT_USED mm_status mm_manifest_open_together(mm_comm *comm, const char *path, mm_manifest **manifest,
+                                                   mm_error *err);
+/* The same where some ranks have the manifest in *manifest already (such as rank 0 after a scan), which then moves into
+ * the shared memory; the others hold NULL. `path` is where it has been written. After a failure *manifest is NULL. */
+MM_RESULT_USED mm_status mm_manifest_share(mm_comm *comm, const char *path, mm_manifest **manifest, mm_error *err);
 
 /* The photographs lie in another folder now: paths relative to the only root are looked for in `folder` from now on.
  * MM_ERR_USAGE for a manifest with several roots, whose paths are absolute. */

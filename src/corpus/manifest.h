@@ -2,6 +2,7 @@
 #ifndef MM_CORPUS_MANIFEST_H
 #define MM_CORPUS_MANIFEST_H
 
+#include "corpus/buffer.h"
 #include "maskmill/corpus.h"
 
 struct mm_manifest {
