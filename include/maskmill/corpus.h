@@ -58,6 +58,24 @@ MM_RESULT_USED mm_status mm_manifest_open_together(mm_comm *comm, const char *pa
  * the shared memory; the others hold NULL. `path` is where it has been written. After a failure *manifest is NULL. */
 MM_RESULT_USED mm_status mm_manifest_share(mm_comm *comm, const char *path, mm_manifest **manifest, mm_error *err);
 
+typedef struct mm_hash_options {
+    bool ignore_orientation;
+    uint64_t max_pixels, max_bytes; /* larger images get no hash; 0: no limit */
+    void (*progress)(void *user, uint64_t done, uint64_t total); /* on rank 0, now and then; may be NULL */
+    void *user;
+} mm_hash_options;
+
+/* Collective, with the manifest on rank 0 (`comm` may be NULL): give every image that has no perceptual hash one, reading
+ * it whole. An image that cannot be decoded, or shows nothing but one shade, keeps 0. */
+MM_RESULT_USED mm_status mm_corpus_hash(mm_comm *comm, mm_manifest *manifest, const mm_hash_options *options,
+                                        mm_error *err);
+
+/* Collective, with the manifest on rank 0 (`comm` may be NULL): find near-duplicates among the images that have a hash.
+ * An image is a duplicate of the first image (in the order of ids) that is no duplicate and whose hash differs from its
+ * own in at most `distance` (0 .. 10) of the 64 bits. *duplicates counts them, on rank 0. */
+MM_RESULT_USED mm_status mm_corpus_group(mm_comm *comm, mm_manifest *manifest, uint32_t distance,
+                                         uint64_t *duplicates, mm_error *err);
+
 /* The photographs lie in another folder now: paths relative to the only root are looked for in `folder` from now on.
  * MM_ERR_USAGE for a manifest with several roots, whose paths are absolute. */
 MM_RESULT_USED mm_status mm_manifest_move_root(mm_manifest *manifest, const char *folder, mm_error *err);
