@@ -8,8 +8,18 @@
 #include "maskmill/amg.h"
 #include "maskmill/comm.h"
 
+typedef enum mm_duplicate_policy {
+    MM_DUPLICATES_KEEP = 0, /* not looked for */
+    MM_DUPLICATES_FLAG,     /* found, and told in the manifest */
+    MM_DUPLICATES_SKIP      /* the same, and no masks are made of them */
+} mm_duplicate_policy;
+
 typedef struct mm_config {
     mm_amg_params amg; /* section `amg`, but short_side stands in section `output` */
+    struct {
+        uint32_t duplicates;         /* mm_duplicate_policy; keep */
+        uint32_t duplicate_distance; /* 3: of 64 bits, at most these differ between near-duplicates */
+    } corpus;
     struct {
         uint32_t images_per_shard; /* 1000 */
     } output;
@@ -53,7 +63,7 @@ typedef struct mm_run_options {
 } mm_run_options;
 
 typedef struct mm_run_summary {
-    uint64_t images_done, images_set_aside, masks, shards;
+    uint64_t images_done, images_set_aside, images_skipped, masks, shards;
     double seconds;
 } mm_run_summary;
 

@@ -59,6 +59,9 @@ static void print_summary(const mm_run_summary *summary, const char *out)
            summary->images_done, summary->masks, images > 0 ? (double)summary->masks / images : 0.0, summary->seconds,
            summary->seconds > 0 ? images / summary->seconds : 0.0, summary->shards, summary->shards == 1 ? "" : "s",
            out);
+    if (summary->images_skipped > 0)
+        printf("%" PRIu64 " near-duplicates were skipped; duplicate_of in %s/manifest.h5 names their originals\n",
+               summary->images_skipped, out);
     if (summary->images_set_aside > 0)
         printf("%" PRIu64 " images were set aside; %s/quarantine.tsv says why\n", summary->images_set_aside, out);
 }

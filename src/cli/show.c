@@ -87,6 +87,9 @@ static mm_status show(const mm_dataset *dataset, const show_arguments *arguments
     mm_status status = mm_dataset_find(dataset, arguments->words[1], &row, err);
     if (status == MM_OK)
         status = mm_dataset_read(dataset, row, &record, &name, err);
+    if (status == MM_OK && record.status == MM_IMAGE_SKIPPED)
+        status = mm_fail(err, MM_ERR_USAGE, "%s: was skipped as a near-duplicate; duplicate_of in manifest.h5 names its "
+                         "original", name);
     if (status == MM_OK && record.status != MM_IMAGE_DONE)
         status = mm_fail(err, MM_ERR_USAGE, "%s: was set aside and has no masks; quarantine.tsv says why", name);
     if (status == MM_OK) {

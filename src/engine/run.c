@@ -10,10 +10,12 @@
 #include "engine/quarantine.h"
 #include "engine/report.h"
 #include "engine/share.h"
+#include "engine/stand_in.h"
 #include "maskmill/shard.h"
 
 typedef struct run {
     const mm_run_options *options;
+    const mm_stand_in *stand_in; /* NULL but in tests and benchmarks */
     mm_setup setup;
     double stage_seconds[MM_STAGE_COUNT]; /* the computing thread's */
     /* Rank 0's books, kept by its service thread. */
@@ -64,8 +66,11 @@ static mm_status annotate(run *r, uint64_t image_id, mm_record *record, mm_error
     mm_status status = load_image(r, image_id, &image, err);
     if (status != MM_OK)
         return status;
-    status = mm_amg_generate(r->setup.model, r->setup.embedding, &r->setup.config.amg, mm_image_whole(&image),
-                             &annotations, err);
+    if (r->stand_in)
+        status = r->stand_in->annotate(r->stand_in->user, image_id, &image, &annotations, err);
+    else
+        status = mm_amg_generate(r->setup.model, r->setup.embedding, &r->setup.config.amg, mm_image_whole(&image),
+                                 &annotations, err);
     mm_image_free(&image);
     if (status != MM_OK)
         return status;
@@ -77,14 +82,24 @@ static mm_status annotate(run *r, uint64_t image_id, mm_record *record, mm_error
     return status;
 }
 
-static mm_status make(void *user, uint64_t image_id, mm_record *record, mm_status *why, mm_error *err)
+/* It is a near-duplicate, and the configuration says not to make masks of those. */
+static bool is_skipped(const run *r, uint64_t image_id)
+{
+    return r->setup.config.corpus.duplicates == MM_DUPLICATES_SKIP &&
+           mm_manifest_duplicate_of(r->setup.manifest, image_id) != image_id;
+}
+
+static mm_status make(void *user, uint64_t image_id, bool suspect, mm_record *record, mm_status *why, mm_error *err)
 {
     run *r = user;
+    (void)suspect;
     mm_error reason = {0};
+    const mm_manifest_entry entry = mm_manifest_at(r->setup.manifest, image_id);
+    if (is_skipped(r, image_id))
+        return mm_record_skip(image_id, entry.width, entry.height, record, err);
     const mm_status status = annotate(r, image_id, record, &reason);
     if (status == MM_OK)
         return MM_OK;
-    const mm_manifest_entry entry = mm_manifest_at(r->setup.manifest, image_id);
     if (!belongs_to_image(status))
         return mm_fail(err, status, "image %s: %s", entry.path, reason.text);
     *why = status;
@@ -117,18 +132,28 @@ static mm_status commit(void *user, uint64_t shard, uint64_t first_image, const 
 
 /* --- Rank 0's books. --- */
 
-static mm_status finished(void *user, const mm_finished *image, mm_error *err)
+static mm_status set_aside(void *user, const mm_set_aside *image, mm_error *err)
 {
     run *r = user;
-    const bool set_aside = image->status != MM_OK;
-    r->summary.masks += image->masks;
-    mm_progress_add(&r->progress, set_aside, image->masks);
-    if (!set_aside) {
-        r->summary.images_done++;
-        return MM_OK;
-    }
-    r->summary.images_set_aside++;
     return mm_quarantine_add(&r->quarantine, image->image_id, image->status, image->reason, err);
+}
+
+static void made(void *user, int rank, const mm_made *made)
+{
+    run *r = user;
+    (void)rank;
+    r->summary.images_done += made->done;
+    r->summary.images_set_aside += made->set_aside;
+    r->summary.masks += made->masks;
+    mm_progress_add(&r->progress, made->done + made->set_aside, made->set_aside, made->masks);
+}
+
+/* What an image's time grows with: reading, decoding and masks go by pixels, the encoder does not. */
+static uint64_t pixels(void *user, uint64_t image_id)
+{
+    const run *r = user;
+    const mm_manifest_entry entry = mm_manifest_at(r->setup.manifest, image_id);
+    return (uint64_t)entry.width * entry.height;
 }
 
 static void tick(void *user)
@@ -139,17 +164,23 @@ static void tick(void *user)
 
 static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
 {
-    const mm_share_plan plan = {.images = mm_manifest_count(r->setup.manifest),
+    const mm_share_plan plan = {.end = mm_manifest_count(r->setup.manifest),
                                 .images_per_shard = r->setup.config.output.images_per_shard,
                                 .user = r,
                                 .make = make,
                                 .commit = commit,
-                                .finished = finished,
-                                .tick = tick};
+                                .set_aside = set_aside,
+                                .made = made,
+                                .tick = tick,
+                                .cost = pixels};
     const bool shows = mm_comm_rank(comm) == 0 && !r->options->quiet;
-    r->progress = mm_progress_begin(shows ? stderr : NULL, isatty(STDERR_FILENO), plan.images, mm_seconds_now());
-    r->summary.shards = plan.images / plan.images_per_shard + (plan.images % plan.images_per_shard != 0);
+    r->progress = mm_progress_begin(shows ? stderr : NULL, isatty(STDERR_FILENO), plan.end, mm_seconds_now());
+    r->summary.shards = plan.end / plan.images_per_shard + (plan.end % plan.images_per_shard != 0);
+    for (uint64_t i = plan.first; i < plan.end; i++)
+        r->summary.images_skipped += is_skipped(r, i);
     const mm_status status = mm_share_images(comm, &plan, err);
+    if (status == MM_OK && mm_comm_rank(comm) == 0)
+        r->summary.images_done -= r->summary.images_skipped; /* they are made in no time, but made they were not */
     mm_progress_end(&r->progress, mm_seconds_now());
     return status;
 }
@@ -192,11 +223,12 @@ static mm_status finish(run *r, mm_comm *comm, time_t started, double start, mm_
     return mm_comm_agree(comm, status, err);
 }
 
-mm_status mm_engine_run(mm_comm *comm, const mm_run_options *options, mm_run_summary *summary, mm_error *err)
+mm_status mm_engine_run_with(mm_comm *comm, const mm_run_options *options, const mm_stand_in *stand_in,
+                             mm_run_summary *summary, mm_error *err)
 {
     const time_t started = time(NULL);
     const double start = mm_seconds_now();
-    run r = {.options = options};
+    run r = {.options = options, .stand_in = stand_in};
     mm_status status = mm_setup_open(comm, options, &r.setup, err);
     if (status == MM_OK)
         status = share_images(&r, comm, err);
@@ -206,4 +238,9 @@ mm_status mm_engine_run(mm_comm *comm, const mm_run_options *options, mm_run_sum
     mm_quarantine_free(&r.quarantine);
     mm_setup_close(&r.setup);
     return status;
+}
+
+mm_status mm_engine_run(mm_comm *comm, const mm_run_options *options, mm_run_summary *summary, mm_error *err)
+{
+    return mm_engine_run_with(comm, options, NULL, summary, err);
 }

@@ -35,9 +35,29 @@ static mm_status check_all(const mm_run_options *options, mm_setup *setup, mm_er
     mm_status status = load_config(options, setup, err);
     if (status == MM_OK)
         status = mm_output_inspect(options->out, options->overwrite, err);
-    if (status == MM_OK)
-        status = mm_corpus_scan(options->sources, options->source_count, &setup->manifest, &setup->scan, err);
     return status == MM_OK ? find_model(options, setup, err) : status;
+}
+
+/* Groups that the manifest brings along are taken if they were looked for as the configuration says. */
+static mm_status find_duplicates(mm_comm *comm, mm_setup *setup, mm_error *err)
+{
+    const mm_config *config = &setup->config;
+    const mm_hash_options options = {.ignore_orientation = config->image.ignore_orientation,
+                                     .max_pixels = config->image.max_pixels,
+                                     .max_bytes = config->image.max_bytes};
+    if (config->corpus.duplicates == MM_DUPLICATES_KEEP)
+        return MM_OK;
+    uint32_t distance = 0;
+    uint64_t duplicates = 0;
+    bool known = setup->manifest && mm_manifest_grouped(setup->manifest, &distance) &&
+                 distance == config->corpus.duplicate_distance;
+    mm_status status = mm_comm_broadcast(comm, 0, &known, sizeof known, err);
+    if (status != MM_OK || known)
+        return status;
+    status = mm_corpus_hash(comm, setup->manifest, &options, err);
+    return status == MM_OK
+               ? mm_corpus_group(comm, setup->manifest, config->corpus.duplicate_distance, &duplicates, err)
+               : status;
 }
 
 /* What rank 0 found, to all: config, its text, and where the model is. */
@@ -175,15 +195,15 @@ static mm_status share_manifest(mm_comm *comm, const mm_run_options *options, mm
         status = mm_comm_broadcast(comm, 0, &images, sizeof images, err);
     if (status != MM_OK)
         return status;
-    if (mm_comm_rank(comm) != 0) {
-        status = mm_manifest_open(path, &setup->manifest, err);
-        if (status != MM_OK)
-            (void)mm_error_prefix(err, "the output folder must be one that all hosts share"); /* same status */
-        else if (mm_manifest_count(setup->manifest) != images)
-            status = mm_fail(err, MM_ERR_IO, "%s has %" PRIu64 " images here and %" PRIu64
-                             " on rank 0; the output folder must be one that all hosts share",
-                             path, mm_manifest_count(setup->manifest), images);
-    }
+    status = mm_manifest_share(comm, path, &setup->manifest, err);
+    if (status == MM_ERR_IO || status == MM_ERR_FORMAT)
+        (void)mm_error_prefix(err, "the output folder must be one that all hosts share"); /* same status */
+    if (status != MM_OK)
+        return status;
+    if (mm_manifest_count(setup->manifest) != images)
+        status = mm_fail(err, MM_ERR_IO, "%s has %" PRIu64 " images here and %" PRIu64
+                         " on rank 0; the output folder must be one that all hosts share",
+                         path, mm_manifest_count(setup->manifest), images);
     return mm_comm_agree(comm, status, err);
 }
 
@@ -197,11 +217,16 @@ mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *
         status = mm_comm_agree(comm, status, err);
     }
     if (status == MM_OK)
+        status = mm_corpus_scan_together(comm, options->sources, options->source_count, &setup->manifest, &setup->scan,
+                                         err);
+    if (status == MM_OK)
         status = share_findings(comm, setup, err);
     if (status == MM_OK)
         status = agree_on_kernels(comm, &options->kernels, &setup->kernels, err);
     if (status == MM_OK)
         status = open_model(comm, options, setup, err);
+    if (status == MM_OK) /* last, since it reads all images */
+        status = find_duplicates(comm, setup, err);
     return status == MM_OK ? share_manifest(comm, options, setup, err) : status;
 }
 

@@ -19,9 +19,9 @@ typedef struct mm_setup {
     mm_embedding *embedding;
 } mm_setup;
 
-/* Collective. Rank 0 checks config, output folder, sources and model; all ranks open the model with the kernels that
- * all have; then, with nothing left that could be wrong, rank 0 prepares OUT and writes OUT/manifest.h5, from which the
- * others read it. The caller closes *setup, also after a failure. */
+/* Collective. Rank 0 checks config, output folder and model; all ranks list the corpus, open the model with the kernels
+ * that all have, and look for near-duplicates if they are asked to; then, with nothing left that could be wrong, rank 0
+ * prepares OUT and writes OUT/manifest.h5, and the ranks of a host share it in memory. The caller closes *setup, also after a failure. */
 MM_RESULT_USED mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err);
 void mm_setup_close(mm_setup *setup);
 

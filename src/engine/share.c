@@ -86,10 +86,17 @@ static void on_ask(share *s, int source, const void *bytes)
 {
     mm_ask ask;
     memcpy(&ask, bytes, sizeof ask);
-    mm_scheduler_measured(s->scheduler, source, ask.images, ask.seconds);
-    mm_turn_reply reply = {0};
-    reply.turn = mm_scheduler_next(s->scheduler, source, ask.ahead, &reply.batch);
-    give(s, source, MM_TAG_TURN, &reply, sizeof reply);
+    const uint64_t images = ask.made.done + ask.made.set_aside;
+    mm_scheduler_measured(s->scheduler, source, images, ask.made.seconds);
+    if (ask.want != MM_WANT_NOTHING) {
+        mm_turn_reply reply = {0};
+        reply.turn = mm_scheduler_next(s->scheduler, source, ask.want == MM_WANT_AHEAD, &reply.batch);
+        give(s, source, MM_TAG_TURN, &reply, sizeof reply);
+    }
+    if (images > 0 && s->plan.made)
+        s->plan.made(s->plan.user, source, &ask.made);
+    s->images_left -= images;
+    end_if_complete(s);
 }
 
 static void on_turn(share *s, int source, const void *bytes)
@@ -102,20 +109,16 @@ static void on_turn(share *s, int source, const void *bytes)
     pthread_mutex_unlock(&s->lock);
 }
 
-static void on_finished(share *s, int source, const void *bytes)
+static void on_set_aside(share *s, int source, const void *bytes)
 {
     (void)source;
-    mm_finished finished;
-    memcpy(&finished, bytes, sizeof finished);
-    finished.reason[sizeof finished.reason - 1] = '\0';
+    mm_set_aside image;
+    memcpy(&image, bytes, sizeof image);
+    image.reason[sizeof image.reason - 1] = '\0';
     mm_error err = {0};
-    const mm_status status = s->plan.finished(s->plan.user, &finished, &err);
-    if (status != MM_OK) {
+    const mm_status status = s->plan.set_aside(s->plan.user, &image, &err);
+    if (status != MM_OK)
         give_fault(s, status, &err);
-        return;
-    }
-    s->images_left--;
-    end_if_complete(s);
 }
 
 static void on_written(share *s, int source, const void *bytes)
@@ -180,7 +183,7 @@ static void receive(void *user, int source, int tag, uint8_t *bytes, size_t size
     } kinds[] = {
         [MM_TAG_ASK] = {on_ask, sizeof(mm_ask), true},
         [MM_TAG_TURN] = {on_turn, sizeof(mm_turn_reply), false},
-        [MM_TAG_FINISHED] = {on_finished, sizeof(mm_finished), true},
+        [MM_TAG_SET_ASIDE] = {on_set_aside, sizeof(mm_set_aside), true},
         [MM_TAG_WRITTEN] = {on_written, sizeof(uint64_t), true},
         [MM_TAG_FAULT] = {on_fault, sizeof(mm_verdict), true},
         [MM_TAG_END] = {on_end, sizeof(mm_verdict), false},
@@ -233,12 +236,12 @@ static void outcome(void *user, uint64_t shard, mm_status status, const mm_error
 
 /* --- The computing thread. --- */
 
-static void send_finished(share *s, const mm_record *record, mm_status why)
+static void send_set_aside(share *s, const mm_record *record, mm_status why)
 {
-    mm_finished finished = {.image_id = record->image_id, .masks = record->mask_count, .status = why};
+    mm_set_aside image = {.image_id = record->image_id, .status = why};
     if (record->reason)
-        (void)strncpy(finished.reason, record->reason, sizeof finished.reason - 1);
-    give(s, 0, MM_TAG_FINISHED, &finished, sizeof finished);
+        (void)strncpy(image.reason, record->reason, sizeof image.reason - 1);
+    give(s, 0, MM_TAG_SET_ASIDE, &image, sizeof image);
 }
 
 static mm_status send_record(share *s, const mm_record *record, mm_error *err)
@@ -258,17 +261,30 @@ static mm_status send_record(share *s, const mm_record *record, mm_error *err)
     return mm_service_send(s->service, owner, MM_TAG_RECORD, bytes, size + sizeof record->image_id, err);
 }
 
-static mm_status make_image(share *s, uint64_t image_id, mm_error *err)
+static mm_status make_image(share *s, uint64_t image_id, bool suspect, mm_made *made, mm_error *err)
 {
+    const double start = mm_seconds_now();
     mm_record record = {0};
     mm_status why = MM_OK;
-    mm_status status = s->plan.make(s->plan.user, image_id, &record, &why, err);
+    mm_status status = s->plan.make(s->plan.user, image_id, suspect, &record, &why, err);
     if (status != MM_OK)
         return status;
     status = send_record(s, &record, err);
-    if (status == MM_OK)
-        send_finished(s, &record, why);
+    if (status == MM_OK && why != MM_OK)
+        send_set_aside(s, &record, why);
+    made->done += why == MM_OK;
+    made->set_aside += why != MM_OK;
+    made->masks += record.mask_count;
+    made->seconds += mm_seconds_now() - start;
     mm_record_free(&record);
+    return status;
+}
+
+static mm_status make_batch(share *s, const mm_batch *batch, mm_made *made, mm_error *err)
+{
+    mm_status status = MM_OK;
+    for (uint32_t i = 0; status == MM_OK && i < batch->count && i < MM_BATCH_MAX && !has_ended(s); i++)
+        status = make_image(s, batch->image_ids[i], batch->suspect, made, err);
     return status;
 }
 
@@ -284,31 +300,32 @@ static mm_turn_reply take_turn(share *s)
     return turn;
 }
 
-static void ask(share *s, mm_ask *made, bool ahead)
+static void ask(share *s, mm_made *made, mm_want want)
 {
-    made->ahead = ahead;
-    give(s, 0, MM_TAG_ASK, made, sizeof *made);
-    *made = (mm_ask){0};
+    const mm_ask ask = {*made, want};
+    give(s, 0, MM_TAG_ASK, &ask, sizeof ask);
+    *made = (mm_made){0};
 }
 
 static mm_status make_images(share *s, mm_error *err)
 {
-    mm_ask made = {0};
-    ask(s, &made, false);
+    mm_made made = {0};
+    ask(s, &made, MM_WANT_NOW);
     for (;;) {
         const mm_turn_reply turn = take_turn(s);
-        if (turn.turn == MM_TURN_OVER)
-            return MM_OK;
-        ask(s, &made, turn.turn == MM_TURN_BATCH);
-        if (turn.turn == MM_TURN_LATER)
-            continue;
-        for (uint64_t i = 0; i < turn.batch.count && !has_ended(s); i++) {
-            const double start = mm_seconds_now();
-            const mm_status status = make_image(s, turn.batch.first + i, err);
+        switch (turn.turn) {
+        case MM_TURN_BATCH:
+            ask(s, &made, MM_WANT_AHEAD);
+            const mm_status status = make_batch(s, &turn.batch, &made, err);
             if (status != MM_OK)
                 return status;
-            made.images++;
-            made.seconds += mm_seconds_now() - start;
+            break;
+        case MM_TURN_LATER:
+            ask(s, &made, MM_WANT_NOW);
+            break;
+        case MM_TURN_OVER:
+            ask(s, &made, MM_WANT_NOTHING);
+            return MM_OK;
         }
     }
 }
@@ -325,18 +342,35 @@ static mm_status wait_for_end(share *s, mm_error *err)
 
 /* --- Start and end. --- */
 
+static mm_status prepare_scheduler(share *s, mm_error *err)
+{
+    const mm_share_plan *plan = &s->plan;
+    const mm_scheduler_plan scheduler = {.first = plan->first,
+                                         .end = plan->end,
+                                         .images_per_shard = plan->images_per_shard,
+                                         .ranks = mm_comm_size(s->comm),
+                                         .user = plan->user,
+                                         .skip = plan->skip,
+                                         .cost = plan->cost,
+                                         .suspects = plan->suspects,
+                                         .suspect_count = plan->suspect_count};
+    const mm_status status = mm_scheduler_new(&scheduler, &s->scheduler, err);
+    if (status != MM_OK)
+        return status;
+    s->images_left = mm_scheduler_total(s->scheduler);
+    s->shards_left = mm_shard_total(plan->end, plan->images_per_shard) - plan->first / plan->images_per_shard;
+    return MM_OK;
+}
+
 static mm_status prepare(share *s, mm_error *err)
 {
     const int rank = mm_comm_rank(s->comm), ranks = mm_comm_size(s->comm);
     const mm_share_plan *plan = &s->plan;
     if (pthread_mutex_init(&s->lock, NULL) != 0 || pthread_cond_init(&s->news, NULL) != 0)
         return mm_fail_memory(err, "locks");
-    mm_status status = mm_owner_new(plan->images, plan->images_per_shard, rank, ranks, &s->owner, err);
-    if (status == MM_OK && rank == 0) {
-        s->images_left = plan->images;
-        s->shards_left = mm_shard_total(plan->images, plan->images_per_shard);
-        status = mm_scheduler_new(plan->images, ranks, &s->scheduler, err);
-    }
+    mm_status status = mm_owner_new(plan->end, plan->images_per_shard, rank, ranks, &s->owner, err);
+    if (status == MM_OK && rank == 0)
+        status = prepare_scheduler(s, err);
     const mm_writer_options writer = {.user = s, .commit = commit, .outcome = outcome};
     return status == MM_OK ? mm_writer_start(&writer, &s->writer, err) : status;
 }

@@ -11,19 +11,25 @@
 #include "maskmill/journal.h"
 
 typedef struct mm_share_plan {
-    uint64_t images; /* at least 1; the same on all ranks */
+    uint64_t first, end; /* images first .. end-1, at least one, whole shards but for the last; the same on all ranks */
     uint32_t images_per_shard;
     void *user;
     /* Make one image, in the caller's thread: *record, which the caller frees, and in *why the reason's status if it
-     * was set aside. Anything but MM_OK stops the run. */
-    mm_status (*make)(void *user, uint64_t image_id, mm_record *record, mm_status *why, mm_error *err);
+     * was set aside. `suspect`: see scheduler.h. Anything but MM_OK stops the run. */
+    mm_status (*make)(void *user, uint64_t image_id, bool suspect, mm_record *record, mm_status *why, mm_error *err);
     /* Write and commit a shard, in the writer's thread. Anything but MM_OK stops the run. */
     mm_status (*commit)(void *user, uint64_t shard, uint64_t first_image, const mm_record *records, size_t count,
                         mm_error *err);
-    /* On rank 0, in the service thread: one image of any rank is finished; some milliseconds have passed. The first
-     * stops the run if it fails. */
-    mm_status (*finished)(void *user, const mm_finished *finished, mm_error *err);
+    /* On rank 0, in the service thread: an image was set aside (stops the run if it fails); a rank has made more
+     * (counts those set aside, which were told before); some milliseconds have passed. */
+    mm_status (*set_aside)(void *user, const mm_set_aside *image, mm_error *err);
+    void (*made)(void *user, int rank, const mm_made *made);
     void (*tick)(void *user);
+    /* On rank 0, for the scheduler (scheduler.h); may be NULL. Called before sharing begins and in the service thread. */
+    bool (*skip)(void *user, uint64_t image_id);
+    uint64_t (*cost)(void *user, uint64_t image_id);
+    const uint64_t *suspects;
+    size_t suspect_count;
 } mm_share_plan;
 
 /* Collective. Returns on all ranks with the same status and text, when every shard is committed or after a fault. */

@@ -17,16 +17,21 @@ typedef struct scene {
     int rank, ranks;
     int made[IMAGES], committed[SHARDS]; /* by this rank */
     atomic_int commits, finished;        /* seen by this rank */
-    uint64_t masks_finished, set_aside_finished;
+    uint64_t set_aside_told, set_aside_counted;
     /* What this scene is about. */
     bool busy_until_others_are_done, busy_until_a_commit;
-    uint64_t make_fails_at, finished_fails_at; /* image ids */
+    uint64_t make_fails_at, set_aside_fails_at; /* image ids */
     uint64_t commit_fails_at;                  /* shard */
 } scene;
 
 static bool is_set_aside(uint64_t image_id)
 {
     return image_id % 10 == 3;
+}
+
+static bool is_suspect(uint64_t image_id)
+{
+    return image_id == 6 || image_id == 40;
 }
 
 /* Computes and calls no MPI, until the condition holds; `volatile` keeps the work. */
@@ -37,10 +42,11 @@ static void compute_until(atomic_int *count, int least)
         x = x * 1.0000001 + 1e-9;
 }
 
-static mm_status make(void *user, uint64_t image_id, mm_record *record, mm_status *why, mm_error *err)
+static mm_status make(void *user, uint64_t image_id, bool suspect, mm_record *record, mm_status *why, mm_error *err)
 {
     scene *s = user;
     mm_must(image_id < IMAGES);
+    mm_must(suspect == is_suspect(image_id));
     s->made[image_id]++;
     if (s->busy_until_others_are_done) {
         s->busy_until_others_are_done = false;
@@ -81,29 +87,46 @@ static mm_status commit(void *user, uint64_t shard, uint64_t first_image, const 
     return shard == s->commit_fails_at ? mm_fail(err, MM_ERR_IO, "disk full at shard %" PRIu64, shard) : MM_OK;
 }
 
-static mm_status finished(void *user, const mm_finished *image, mm_error *err)
+static mm_status set_aside(void *user, const mm_set_aside *image, mm_error *err)
 {
     scene *s = user;
     mm_must(s->rank == 0);
     char reason[64];
     (void)snprintf(reason, sizeof reason, "reason %" PRIu64, image->image_id);
-    mm_must(image->status == (is_set_aside(image->image_id) ? MM_ERR_FORMAT : MM_OK));
-    mm_must(strcmp(image->reason, is_set_aside(image->image_id) ? reason : "") == 0);
-    s->set_aside_finished += image->status != MM_OK;
-    atomic_fetch_add(&s->finished, 1);
-    return image->image_id == s->finished_fails_at ? mm_fail(err, MM_ERR_NOMEM, "no room for the list") : MM_OK;
+    mm_must(is_set_aside(image->image_id) && image->status == MM_ERR_FORMAT);
+    mm_must(strcmp(image->reason, reason) == 0);
+    s->set_aside_told++;
+    return image->image_id == s->set_aside_fails_at ? mm_fail(err, MM_ERR_NOMEM, "no room for the list") : MM_OK;
+}
+
+static void made(void *user, int rank, const mm_made *made)
+{
+    scene *s = user;
+    mm_must(s->rank == 0 && rank >= 0 && rank < s->ranks);
+    mm_must(made->seconds >= 0 && made->masks == 0);
+    s->set_aside_counted += made->set_aside;
+    mm_must(s->set_aside_counted <= s->set_aside_told); /* each is told before it is counted */
+    atomic_fetch_add(&s->finished, (int)(made->done + made->set_aside));
+}
+
+static uint64_t cost(void *user, uint64_t image_id)
+{
+    (void)user;
+    return image_id * 7919 % 64;
 }
 
 static scene new_scene(mm_comm *comm)
 {
     return (scene){.comm = comm, .rank = mm_comm_rank(comm), .ranks = mm_comm_size(comm), .make_fails_at = NO_IMAGE,
-                   .finished_fails_at = NO_IMAGE, .commit_fails_at = NO_IMAGE};
+                   .set_aside_fails_at = NO_IMAGE, .commit_fails_at = NO_IMAGE};
 }
 
 static mm_status play(scene *s, mm_error *err)
 {
-    const mm_share_plan plan = {.images = IMAGES, .images_per_shard = PER_SHARD, .user = s, .make = make,
-                                .commit = commit, .finished = finished};
+    static const uint64_t suspects[] = {40, 6};
+    const mm_share_plan plan = {.end = IMAGES, .images_per_shard = PER_SHARD, .user = s, .make = make,
+                                .commit = commit, .set_aside = set_aside, .made = made, .cost = cost,
+                                .suspects = suspects, .suspect_count = 2};
     return mm_share_images(s->comm, &plan, err);
 }
 
@@ -118,7 +141,7 @@ static void check_complete(scene *s)
     for (int i = 0; i < SHARDS; i++)
         mm_must(all_committed[i] == 1);
     if (s->rank == 0)
-        mm_must(atomic_load(&s->finished) == IMAGES && s->set_aside_finished == 7); /* 3, 13, ... 63 */
+        mm_must(atomic_load(&s->finished) == IMAGES && s->set_aside_told == 7 && s->set_aside_counted == 7); /* 3, 13, ... 63 */
 }
 
 static void everything_is_made_and_written_once(mm_comm *comm)
@@ -173,7 +196,7 @@ static void faults_stop_all_ranks(mm_comm *comm)
     must_fail_alike(&s, MM_ERR_IO, s.ranks > 1 ? text : "disk full at shard 0");
 
     s = new_scene(comm);
-    s.finished_fails_at = 11;
+    s.set_aside_fails_at = 13;
     must_fail_alike(&s, MM_ERR_NOMEM, "no room for the list");
 
     /* And nothing is left over that would disturb the next run. */
