@@ -56,6 +56,8 @@ typedef struct mm_run_options {
     const char *model;          /* -m: a path or a name; NULL for "default" */
     const char *model_config;   /* --model-config, or NULL */
     mm_kernels kernels;
+    bool only_shards;           /* --shards: those from first_shard to last_shard, which is one of them. `out` is for a */
+    uint64_t first_shard, last_shard; /* part then, to be joined with others by mm_engine_merge */
     bool overwrite;             /* remove an earlier dataset in `out` first */
     bool quiet;                 /* no progress */
     int argc;                   /* for run.json: the command as it was typed */

@@ -185,8 +185,11 @@ static mm_status sum_up(const mm_parts *parts, const char *out, mm_run_summary *
                                     .images_set_aside = stats->images_set_aside,
                                     .masks = stats->masks,
                                     .shards = parts->shards};
-    for (size_t i = 0; status == MM_OK && i < parts->count; i++)
-        summary->seconds += json_number_value(json_object_get(parts->items[i].run, "seconds"));
+    for (size_t i = 0; status == MM_OK && i < parts->count; i++) {
+        const json_t *run = parts->items[i].run;
+        summary->seconds += json_number_value(json_object_get(run, "seconds"));
+        summary->images_skipped += (uint64_t)json_integer_value(json_object_get(run, "images_skipped"));
+    }
     mm_dataset_close(dataset);
     free(stats);
     return status;

@@ -164,7 +164,8 @@ static void tick(void *user)
 
 static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
 {
-    const mm_share_plan plan = {.end = mm_manifest_count(r->setup.manifest),
+    const mm_share_plan plan = {.first = r->setup.range.first,
+                                .end = r->setup.range.end,
                                 .images_per_shard = r->setup.config.output.images_per_shard,
                                 .user = r,
                                 .make = make,
@@ -174,8 +175,9 @@ static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
                                 .tick = tick,
                                 .cost = pixels};
     const bool shows = mm_comm_rank(comm) == 0 && !r->options->quiet;
-    r->progress = mm_progress_begin(shows ? stderr : NULL, isatty(STDERR_FILENO), plan.end, mm_seconds_now());
-    r->summary.shards = plan.end / plan.images_per_shard + (plan.end % plan.images_per_shard != 0);
+    r->progress = mm_progress_begin(shows ? stderr : NULL, isatty(STDERR_FILENO), plan.end - plan.first,
+                                   mm_seconds_now());
+    r->summary.shards = r->setup.range.shards;
     for (uint64_t i = plan.first; i < plan.end; i++)
         r->summary.images_skipped += is_skipped(r, i);
     const mm_status status = mm_share_images(comm, &plan, err);
@@ -189,7 +191,7 @@ static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
 static mm_status close_books(run *r, mm_report *report, double start, mm_error *err)
 {
     const mm_shard_origin origin = origin_of(r);
-    mm_status status = mm_dataset_index(r->options->out, 0, r->summary.shards, &origin, err);
+    mm_status status = mm_dataset_index(r->options->out, r->setup.range.first_shard, r->setup.range.shards, &origin, err);
     if (status == MM_OK)
         status = mm_quarantine_write(&r->quarantine, r->setup.manifest, r->options->out, err);
     if (status != MM_OK)

@@ -207,6 +207,17 @@ static mm_status share_manifest(mm_comm *comm, const mm_run_options *options, mm
     return mm_comm_agree(comm, status, err);
 }
 
+/* Rank 0 has the list of images, the others learn what is to be made of it. */
+static mm_status share_range(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err)
+{
+    mm_status status = MM_OK;
+    if (mm_comm_rank(comm) == 0)
+        status = mm_range_of(options, mm_manifest_count(setup->manifest), setup->config.output.images_per_shard,
+                             &setup->range, err);
+    status = mm_comm_agree(comm, status, err);
+    return status == MM_OK ? mm_comm_broadcast(comm, 0, &setup->range, sizeof setup->range, err) : status;
+}
+
 mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err)
 {
     memset(setup, 0, sizeof *setup);
@@ -221,6 +232,8 @@ mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *
                                          err);
     if (status == MM_OK)
         status = share_findings(comm, setup, err);
+    if (status == MM_OK)
+        status = share_range(comm, options, setup, err);
     if (status == MM_OK)
         status = agree_on_kernels(comm, &options->kernels, &setup->kernels, err);
     if (status == MM_OK)

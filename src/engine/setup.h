@@ -4,14 +4,15 @@
 
 #include <limits.h>
 
+#include "engine/range.h"
 #include "maskmill/corpus.h"
-#include "maskmill/engine.h"
 
 typedef struct mm_setup {
     mm_config config;
     char *config_yaml;
     mm_manifest *manifest;
     mm_scan_report scan; /* rank 0 */
+    mm_range range;      /* what is to be made of it */
     mm_kernels kernels;  /* the same on all ranks */
     char model_path[PATH_MAX];
     char model_sha256[65];
