@@ -89,7 +89,7 @@ static json_t *whole(const mm_parts *parts, const mm_merge_options *options, con
     const uint64_t images = summary->images_done + summary->images_set_aside;
     json_t *out = json_string(options->out);
     json_t *object = json_pack(
-        "{s:s, s:o, s:O*, s:O*, s:o, s:o, s:s, s:o, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:f, s:o, s:o}",
+        "{s:s, s:o, s:O*, s:O*, s:o, s:o, s:s, s:o, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o}",
         "maskmill", MM_VERSION,
         "command", command_line(options),
         "corpus", json_object_get(first, "corpus"),
@@ -103,6 +103,7 @@ static json_t *whole(const mm_parts *parts, const mm_merge_options *options, con
         "seconds", summary->seconds,
         "images_done", (json_int_t)summary->images_done,
         "images_set_aside", (json_int_t)summary->images_set_aside,
+        "images_skipped", (json_int_t)summary->images_skipped,
         "masks", (json_int_t)summary->masks,
         "shards", (json_int_t)summary->shards,
         "images_per_second", summary->seconds > 0 ? (double)images / summary->seconds : 0.0,
