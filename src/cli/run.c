@@ -9,7 +9,7 @@
 #include "cli.h"
 #include "maskmill/engine.h"
 
-enum { KEY_OVERWRITE = 1, KEY_SHARDS };
+enum { KEY_OVERWRITE = 1, KEY_RESUME, KEY_SHARDS };
 
 typedef struct run_arguments {
     mm_cli_input base;
@@ -20,12 +20,13 @@ typedef struct run_arguments {
     const char *shards; /* as typed; NULL for all */
     uint64_t first_shard, last_shard;
     char part[PATH_MAX]; /* `out` if there is a range */
-    bool overwrite;
+    bool overwrite, resume;
 } run_arguments;
 
 static const struct argp_option rows[] = {
     {"output", 'o', "FOLDER", 0, "where the dataset goes", 0},
     {"shards", KEY_SHARDS, "A-B", 0, "make shards A to B only, in FOLDER/part-A-B; `maskmill merge FOLDER` joins the parts", 0},
+    {"resume", KEY_RESUME, NULL, 0, "go on with the run that is there; begin, if there is none", 0},
     {"overwrite", KEY_OVERWRITE, NULL, 0, "remove the dataset that is there already", 0},
     {0},
 };
@@ -85,6 +86,9 @@ static error_t parse(int key, char *word, struct argp_state *state)
     case KEY_OVERWRITE:
         arguments->overwrite = true;
         return 0;
+    case KEY_RESUME:
+        arguments->resume = true;
+        return 0;
     case ARGP_KEY_ARGS:
         return mm_cli_corpus(key, state, &arguments->sources, &arguments->source_count);
     case ARGP_KEY_END: {
@@ -93,6 +97,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
             return refused;
         if (!arguments->out)
             return mm_cli_refuse(state, "needs -o FOLDER, where the dataset goes");
+        if (arguments->resume && arguments->overwrite)
+            return mm_cli_refuse(state, "--resume keeps what is there and --overwrite removes it; give one of them");
         return arguments->shards ? name_part(state, arguments) : 0;
     }
     default:
@@ -103,6 +109,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
 static void print_summary(const mm_run_summary *summary, const char *out)
 {
     const double images = (double)summary->images_done;
+    if (summary->was_done)
+        printf("%s is complete already: ", out);
     printf("%" PRIu64 " images, %" PRIu64 " masks (%.1f per image) in %.1f s (%.2f images/s); %" PRIu64 " shard%s in "
            "%s/shards\n",
            summary->images_done, summary->masks, images > 0 ? (double)summary->masks / images : 0.0, summary->seconds,
@@ -135,6 +143,8 @@ static mm_status run(mm_comm *comm, const run_arguments *arguments, int argc, ch
         .first_shard = arguments->first_shard,
         .last_shard = arguments->last_shard,
         .overwrite = arguments->overwrite,
+        .resume = arguments->resume,
+        .program = "/proc/self/exe",
         .quiet = arguments->model.quiet,
         .argc = argc,
         .argv = argv,
@@ -151,7 +161,8 @@ mm_status mm_cli_run(int argc, char **argv, int *exit_status, mm_error *err)
         .args_doc = "CORPUS... -o FOLDER",
         .doc = "Make masks of every photograph of a corpus.\vCORPUS is a folder (walked for .jpg and .jpeg), a .tar, a "
                "text file with one path a line, or a manifest from `maskmill scan`. Under mpirun or srun the ranks "
-               "share the work; the dataset does not depend on how many there are.",
+               "share the work; the dataset does not depend on how many there are. A run that was killed, or stopped by "
+               "SIGUSR1, SIGTERM or SIGINT (exit status 3), goes on with --resume.",
         .children = children,
     };
     run_arguments arguments = {0};
@@ -164,7 +175,9 @@ mm_status mm_cli_run(int argc, char **argv, int *exit_status, mm_error *err)
         return mm_cli_first_rank() ? status : MM_OK; /* mpirun kills all ranks as soon as one fails: the first does */
     }
     bool speaks = true;
-    status = mm_comm_start(NULL, NULL, &comm, err);
+    status = mm_engine_hold_signals(err);
+    if (status == MM_OK)
+        status = mm_comm_start(NULL, NULL, &comm, err);
     if (status == MM_OK) {
         speaks = mm_comm_rank(comm) == 0;
         status = run(comm, &arguments, argc, argv, &summary, err);
@@ -178,4 +191,10 @@ mm_status mm_cli_run(int argc, char **argv, int *exit_status, mm_error *err)
         *exit_status = MM_EXIT_SET_ASIDE;
     mm_cli_model_options_free(&arguments.model);
     return speaks ? status : MM_OK;
+}
+
+mm_status mm_cli_suspect(int argc, char **argv, int *exit_status, mm_error *err)
+{
+    (void)exit_status;
+    return mm_engine_suspect(argc - 2, argv + 2, err);
 }

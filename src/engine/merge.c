@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "engine/begun.h"
+#include "engine/lock.h"
 #include "engine/output.h"
 
 /* --- finding --- */
@@ -195,24 +197,53 @@ static mm_status sum_up(const mm_parts *parts, const char *out, mm_run_summary *
     return status;
 }
 
+/* What a run over everything would have been begun with. */
+static mm_status write_begun(const mm_parts *parts, const char *out, mm_error *err)
+{
+    mm_begun begun;
+    bool there = false;
+    mm_status status = mm_begun_read(parts->items[0].folder, &there, &begun, err);
+    if (status == MM_OK && there) {
+        begun.first = 0;
+        begun.end = parts->images;
+        status = mm_begun_write(&begun, out, err);
+    }
+    mm_begun_free(&begun);
+    return status;
+}
+
+static mm_status join(const mm_parts *parts, const mm_merge_options *options, mm_run_summary *summary, mm_error *err)
+{
+    const mm_part *part = &parts->items[0];
+    const mm_shard_origin origin = {part->config_yaml, part->model_name, part->model_sha256};
+    mm_status status = mm_parts_join(parts, options->out, err);
+    if (status == MM_OK)
+        status = mm_dataset_index(options->out, 0, parts->shards, &origin, err);
+    if (status == MM_OK)
+        status = sum_up(parts, options->out, summary, err);
+    if (status == MM_OK)
+        status = write_begun(parts, options->out, err);
+    return status == MM_OK ? mm_parts_report(parts, options, summary, err) : status; /* last: see run.c */
+}
+
 mm_status mm_engine_merge(const mm_merge_options *options, mm_run_summary *summary, mm_error *err)
 {
     mm_parts parts;
+    mm_lock *lock = NULL;
+    char note[400] = "";
     *summary = (mm_run_summary){0};
     mm_status status = mm_parts_read(options, &parts, err);
     if (status == MM_OK)
         status = mm_parts_check(&parts, options->mixed_kernels, err);
     if (status == MM_OK)
-        status = mm_parts_join(&parts, options->out, err);
-    if (status == MM_OK) {
-        const mm_part *part = &parts.items[0];
-        const mm_shard_origin origin = {part->config_yaml, part->model_name, part->model_sha256};
-        status = mm_dataset_index(options->out, 0, parts.shards, &origin, err);
-    }
+        status = mm_output_make(options->out, NULL, err);
     if (status == MM_OK)
-        status = sum_up(&parts, options->out, summary, err);
+        status = mm_lock_take(options->out, &lock, note, sizeof note, err);
+    if (status == MM_OK && note[0])
+        (void)fprintf(stderr, "maskmill: note: %s\n", note);
     if (status == MM_OK)
-        status = mm_parts_report(&parts, options, summary, err); /* last: where run.json is, the dataset is whole */
+        status = join(&parts, options, summary, err);
+    mm_lock_release(lock);
     mm_parts_free(&parts);
     return status;
 }

@@ -134,7 +134,7 @@ mm_status mm_parts_join(const mm_parts *parts, const char *out, mm_error *err)
     char shards[PATH_MAX];
     mm_status status = mm_output_path(out, "shards", shards, sizeof shards, err);
     if (status == MM_OK)
-        status = mm_output_make_folders(shards, err);
+        status = mm_output_make(out, "shards", err);
     if (status == MM_OK)
         status = place_manifest(&parts->items[0], out, err);
     for (size_t i = 0; status == MM_OK && i < parts->count; i++)

@@ -49,7 +49,11 @@ expect 2 "as in 0-99" "$program" run corpus -o out --shards 2-1 "${settings[@]}"
 expect 2 "as in 0-99" "$program" run corpus -o out --shards 1- "${settings[@]}"
 expect 1 "set aside" mpirun -n 2 "$program" run corpus -o out --shards 0-1 "${settings[@]}"
 expect 2 "in no part: 2-5" "$program" merge out
-expect 0 "part-3-9" mpirun -n 2 "$program" run corpus -o out --shards 3-9 "${settings[@]}" # beyond the end is the end
+expect 2 "" "$program" run corpus -o out --shards 0-1 "${settings[@]}" # it is there
+expect 1 "" "$program" run corpus -o out --shards 0-1 "${settings[@]}" --resume # it is done
+# Beyond the end is the end. Killed somewhere, and resumed.
+timeout -s KILL 1 "$program" run corpus -o out --shards 3-9 "${settings[@]}" >said 2>&1 || true
+expect 0 "" mpirun -n 2 "$program" run corpus -o out --shards 3-9 "${settings[@]}" --resume
 expect 1 "1 shard in" "$program" run corpus -o out --shards 2 "${settings[@]}"
 expect 0 "good; 2 images" "$program" verify out/part-2-2
 [ ! -e out/shards ] || fail "a merge that was refused wrote something"

@@ -316,7 +316,7 @@ START_TEST(lies_are_found_out)
         {"/images/width", false, false, 1, 30, false, "image 1"},
         {"/images/width", false, false, 1, 0, false, "no size"},
         {"/images/height", false, false, 1, UINT32_MAX, false, "image 1"},
-        {"/images/status", false, true, 1, 3, false, "status"},
+        {"/images/status", false, true, 1, 4, false, "status"},
         {"/images/status", false, true, 1, 2, false, "not done but has masks"},
         {"/masks/area", false, false, 3, 1, false, "area"},
         {"/masks/source", false, true, 3, 9, false, "source"},
