@@ -63,7 +63,8 @@ void mm_dataset_close(mm_dataset *dataset);
 uint64_t mm_dataset_images(const mm_dataset *dataset);
 uint64_t mm_dataset_masks(const mm_dataset *dataset);
 uint64_t mm_dataset_shards(const mm_dataset *dataset);
-/* Shard k of the dataset (k counts from 0 also where the shards' numbers do not): its number, and where its rows are. */
+/* Shard k of the dataset (k counts from 0 also where the shards' numbers do not): its number, and where its rows
+ * are. */
 typedef struct mm_shard_span {
     uint64_t number, first_row, images, first_mask, masks;
 } mm_shard_span;

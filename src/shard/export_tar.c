@@ -1,5 +1,5 @@
-/* SA-1B's own layout: one tar a shard, photographs and JSON in turn. Nothing in it depends on when or where it was made:
- * ustar headers with no owner and no times. */
+/* SA-1B's own layout: one tar a shard, photographs and JSON in turn. Nothing in it depends on when or where it was
+ * made: ustar headers with no owner and no times. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>

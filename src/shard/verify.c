@@ -171,7 +171,8 @@ static mm_status check_listed_shard(void *user, size_t k, mm_findings *findings,
     if (mm_shard_list_check(&index->list, index->folder, k, &fault) == MM_OK)
         return mm_verify_shard(findings, path, &index->arrays, place, images, masks, total, err);
     mm_verify_note(findings, "%s", fault.text);
-    return mm_verify_shard(findings, path, NULL, place, images, masks, total, err); /* what it is, if not the right one */
+    /* Not the right one; but what is it? */
+    return mm_verify_shard(findings, path, NULL, place, images, masks, total, err);
 }
 
 /* Rank 0: the sum of all ranks' statistics is that of dataset.h5. */
@@ -187,7 +188,8 @@ static mm_status check_total(mm_verify_share *share, const index_check *index, c
         memcpy(all, share->total, sizeof *all);
     for (size_t r = 0; status == MM_OK && first && r < ranks; r++)
         mm_stats_merge(&all[ranks], &all[r]);
-    if (status == MM_OK && first && share->report->faults == 0 && memcmp(&all[ranks], &index->stored, sizeof *all) != 0) {
+    const bool compares = status == MM_OK && first && share->report->faults == 0;
+    if (compares && memcmp(&all[ranks], &index->stored, sizeof *all) != 0) {
         mm_findings findings;
         char *text;
         size_t size;

@@ -1,5 +1,5 @@
-/* Verifying on all ranks: planted damage is found, and told in the same words and order as by one process. Rank 0 plants
- * it; one test in all, since ranks must not go separate ways after a failure. */
+/* Verifying on all ranks: planted damage is found, and told in the same words and order as by one process. Rank 0
+ * plants it; one test in all, since ranks must not go separate ways after a failure. */
 #include "mpi_check.h"
 #include "shard/dataset_fixture.h"
 
