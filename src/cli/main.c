@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli.h"
 
@@ -51,8 +52,9 @@ mm_status mm_cli_close_output(const char *path, FILE *out, mm_status status, mm_
     if (status == MM_OK && (failed || unfinished))
         status = errno ? mm_fail_errno(err, "%s", path ? path : "standard output")
                        : mm_fail(err, MM_ERR_IO, "%s: could not be written", path ? path : "standard output");
-    if (status != MM_OK && path)
-        (void)remove(path); /* half a result looks like a whole one */
+    struct stat info;
+    if (status != MM_OK && path && stat(path, &info) == 0 && S_ISREG(info.st_mode))
+        (void)remove(path); /* half a result looks like a whole one; a device or pipe is not ours to remove */
     return status;
 }
 

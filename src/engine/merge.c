@@ -220,7 +220,7 @@ static mm_status join(const mm_parts *parts, const mm_merge_options *options, mm
     const mm_shard_origin origin = {part->config_yaml, part->model_name, part->model_sha256};
     mm_status status = mm_parts_join(parts, options->out, err);
     if (status == MM_OK)
-        status = mm_dataset_index(options->out, 0, parts->shards, &origin, err);
+        status = mm_dataset_index(options->out, 0, parts->shards, &origin, NULL, err);
     if (status == MM_OK)
         status = sum_up(parts, options->out, summary, err);
     if (status == MM_OK)
