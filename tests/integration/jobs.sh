@@ -140,7 +140,7 @@ submit array "$progress; exit 4"
 ends 4 '' 'status 4'
 submit array "$whole; exit 0" -c sa1b
 ends 0 '' 'out is done'
-grep -qx "maskmill run corpus -o $part --shards 20-29 -m vit_b --resume -c sa1b" calls.txt || fail "words: $(cat calls.txt)"
+grep -qx "maskmill run corpus -o out --shards 20-29 -m vit_b --resume -c sa1b" calls.txt || fail "words: $(cat calls.txt)"
 grep -qx 'maskmill merge out' calls.txt || fail "not merged: $(cat calls.txt)"
 # Not the last one: something is to come, or not whole.
 echo 5 >pending.txt
