@@ -9,9 +9,9 @@ mm_progress mm_progress_begin(FILE *stream, bool terminal, uint64_t total, doubl
     return (mm_progress){.stream = stream, .terminal = terminal, .total = total, .start = now, .printed = now};
 }
 
-void mm_progress_add(mm_progress *progress, bool set_aside, uint64_t masks)
+void mm_progress_add(mm_progress *progress, uint64_t images, uint64_t set_aside, uint64_t masks)
 {
-    progress->done++;
+    progress->done += images;
     progress->set_aside += set_aside;
     progress->masks += masks;
 }

@@ -15,7 +15,8 @@ typedef struct mm_progress {
 } mm_progress;
 
 mm_progress mm_progress_begin(FILE *stream, bool terminal, uint64_t total, double now);
-void mm_progress_add(mm_progress *progress, bool set_aside, uint64_t masks);
+/* So many more images, `set_aside` of them set aside. */
+void mm_progress_add(mm_progress *progress, uint64_t images, uint64_t set_aside, uint64_t masks);
 /* Print if it is time: every second on a terminal, every ten seconds elsewhere. */
 void mm_progress_tick(mm_progress *progress, double now);
 /* The last line, which stays. */

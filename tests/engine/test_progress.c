@@ -28,7 +28,7 @@ START_TEST(plain_lines_come_every_ten_seconds_and_at_the_end)
     mm_progress_tick(&progress, 1009.9);
     mm_progress_tick(&progress, 1010.0);
     for (int i = 0; i < 20; i++)
-        mm_progress_add(&progress, i == 7, 3);
+        mm_progress_add(&progress, 1, i == 7, 3);
     mm_progress_tick(&progress, 1019.0);
     mm_progress_tick(&progress, 1020.0);
     mm_progress_end(&progress, 1025.0);
@@ -44,10 +44,10 @@ START_TEST(a_terminal_line_is_written_over_and_leaves_no_rest)
 {
     FILE *stream = open_text();
     mm_progress progress = mm_progress_begin(stream, true, 2, 0.0);
-    mm_progress_add(&progress, false, 5);
+    mm_progress_add(&progress, 1, 0, 5);
     mm_progress_tick(&progress, 0.5);
     mm_progress_tick(&progress, 2.0);
-    mm_progress_add(&progress, false, 5);
+    mm_progress_add(&progress, 1, 0, 5);
     mm_progress_end(&progress, 4.0);
     expect_text(stream, "\r1/2 images, 5 masks, 0.5 images/s, 2 s left"
                         "\r2/2 images, 10 masks, 0.5 images/s         \n");
@@ -58,11 +58,11 @@ START_TEST(long_times_are_in_hours_and_quiet_is_quiet)
 {
     FILE *stream = open_text();
     mm_progress progress = mm_progress_begin(stream, false, 1001, 0.0);
-    mm_progress_add(&progress, false, 0);
+    mm_progress_add(&progress, 1, 0, 0);
     mm_progress_end(&progress, 10.0);
     expect_text(stream, "1/1001 images, 0 masks, 0.1 images/s, 2 h 46 min left\n");
     progress = mm_progress_begin(NULL, true, 10, 0.0);
-    mm_progress_add(&progress, true, 0);
+    mm_progress_add(&progress, 1, 1, 0);
     mm_progress_tick(&progress, 100.0);
     mm_progress_end(&progress, 200.0);
     ck_assert_uint_eq(progress.done, 1);
