@@ -96,14 +96,12 @@ halfway() {
   [ ! -e "$2/run.json" ] || fail "job $1 was done before it could be disturbed; make the corpus larger"
 }
 
-# kill_node JOB NODE: what a node that loses power does to Slurm and to the job
+# kill_node JOB NODE: no power any more. Slurm's own processes go first, or they would still report the others' end.
 kill_node() {
-  local pid parents=''
-  for pid in $(slurm_processes "SLURM_JOB_ID=$1" "SLURMD_NODENAME=$2"); do
-    parents+=" $(slurm_steps_of "$pid")"
-    kill -9 "$pid" 2>/dev/null || true
-  done
-  for pid in $(cat "$slurm_folder/slurmd-$2.pid") $parents; do kill -9 "$pid" 2>/dev/null || true; done
+  local pid steps='' job_pids
+  job_pids=$(slurm_processes "SLURM_JOB_ID=$1" "SLURMD_NODENAME=$2")
+  for pid in $job_pids; do steps+=" $(slurm_step_of "$pid")"; done
+  for pid in $(cat "$slurm_folder/slurmd-$2.pid") $steps $job_pids; do kill -9 "$pid" 2>/dev/null || true; done
 }
 
 # --- a list of the corpus ---
@@ -131,33 +129,21 @@ says "$first" 'set aside'
 ended "$job" COMPLETED 0 0
 equal by_srun
 
-# --- put back into the queue by an administrator, halfway ---
+# --- put back into the queue by an administrator; and a rank dies, and the script itself goes on ---
 options=("${on_nodes[@]}")
 build requeued
-halfway "$job" requeued
-scontrol requeue "$job"
-ended "$job" COMPLETED 0 1
-equal requeued
-
-# --- a rank dies: the script itself goes on ---
+requeued=$job
 build killed
-halfway "$job" killed
-kill -9 "$(slurm_processes "SLURM_JOB_ID=$job" OMPI_COMM_WORLD_RANK=1)"
-ended "$job" COMPLETED 0 1
-says "$job" 'broke off with status 137; back in the queue'
+killed=$job
+halfway "$requeued" requeued
+scontrol requeue "$requeued"
+halfway "$killed" killed
+kill -9 "$(slurm_processes "SLURM_JOB_ID=$killed" OMPI_COMM_WORLD_RANK=1)"
+ended "$requeued" COMPLETED 0 1
+equal requeued
+ended "$killed" COMPLETED 0 1
+says "$killed" 'broke off with status 137; back in the queue'
 equal killed
-
-# --- a node dies, the one with the script on it, or another ---
-for ((n = 1; n <= slurm_nodes; n++)); do
-  options=("${on_nodes[@]}")
-  build "node$n"
-  halfway "$job" "node$n"
-  kill_node "$job" "n$n"
-  sleep 1
-  slurm_start_node "n$n"
-  ended "$job" COMPLETED 0 1
-  equal "node$n"
-done
 
 # --- what nobody can go on from is not tried again ---
 options=("${on_one_node[@]}")
@@ -178,8 +164,22 @@ for _ in {1..480}; do
   if grep -q 'Forwarding signal' "slurm-$limited.out"; then break; fi
   sleep 0.25
 done
+scontrol update jobid="$limited" timelimit=60 # once is enough
 ranks "$limited" CONT
 ended "$limited" COMPLETED 0 1
 says "$limited" 'ahead of the time limit; back in the queue'
 equal limit
+
+# --- a node dies, the one with the script on it, or another ---
+for ((n = 1; n <= slurm_nodes; n++)); do
+  options=("${on_nodes[@]}")
+  build "node$n"
+  halfway "$job" "node$n"
+  kill_node "$job" "n$n"
+  scontrol update nodename="n$n" state=down reason='power failure' # as Slurm does by itself after SlurmdTimeout
+  slurm_start_node "n$n"
+  ended "$job" COMPLETED 0 1
+  equal "node$n"
+done
+
 echo "slurm: $(wc -l < <(listing plain)) files are equal after all of it, on $slurm_nodes node(s)"
