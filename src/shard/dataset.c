@@ -48,11 +48,12 @@ static mm_status open_index(mm_dataset *dataset, const char *path, mm_error *err
 {
     hid_t file;
     mm_seal seal;
-    mm_status status = mm_seal_read(path, &seal, err);
-    if (status == MM_OK)
-        status = mm_h5_open(path, "dataset", false, &file, err);
+    mm_status status = mm_seal_check_head(path, &seal, err);
     if (status != MM_OK)
         return status;
+    file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT); /* default properties: see mm_h5_open */
+    if (file < 0)
+        return mm_h5_fail(err, MM_ERR_FORMAT, "cannot open %s as HDF5", path);
     status = mm_shard_list_read(file, seal.bytes, &dataset->list, err);
     if (status == MM_OK)
         status = mm_origin_read(file, &dataset->origin, err);
@@ -75,6 +76,9 @@ static mm_status open_only_shard(mm_dataset *dataset, const char *path, mm_error
     if (status != MM_OK)
         return status;
     dataset->last->open = true;
+    const char *name = strrchr(path, '/');
+    if (sscanf(name ? name + 1 : path, "sa_%20" SCNu64, &dataset->list.first_shard) != 1)
+        dataset->list.first_shard = 0; /* it was given another name */
     dataset->list.columns[SHARD_FIRST_IMAGE][0] = dataset->last->file.first_image;
     dataset->list.columns[SHARD_IMAGES][0] = dataset->last->file.image_count;
     dataset->list.columns[SHARD_MASKS][0] = dataset->last->file.mask_count;
@@ -170,9 +174,26 @@ uint64_t mm_dataset_shards(const mm_dataset *dataset)
     return dataset->list.count;
 }
 
+mm_shard_span mm_dataset_span(const mm_dataset *dataset, uint64_t k)
+{
+    uint64_t *const *columns = dataset->list.columns;
+    mm_shard_span span = {.number = dataset->list.first_shard + k,
+                          .first_row = columns[SHARD_FIRST_IMAGE][k] - columns[SHARD_FIRST_IMAGE][0],
+                          .images = columns[SHARD_IMAGES][k],
+                          .masks = columns[SHARD_MASKS][k]};
+    for (uint64_t i = 0; i < k; i++)
+        span.first_mask += columns[SHARD_MASKS][i];
+    return span;
+}
+
 const char *mm_dataset_folder(const mm_dataset *dataset)
 {
     return dataset->folder;
+}
+
+const mm_shard_origin *mm_dataset_origin(const mm_dataset *dataset)
+{
+    return &dataset->origin;
 }
 
 mm_status mm_dataset_config(const mm_dataset *dataset, char **yaml, mm_error *err)
@@ -211,7 +232,7 @@ static mm_status use_shard(const mm_dataset *dataset, size_t index, const mm_sha
     if (last->open && last->index == index)
         return MM_OK;
     char path[PATH_MAX];
-    mm_status status = mm_shard_path(dataset->folder, index, path, sizeof path, err);
+    mm_status status = mm_shard_path(dataset->folder, dataset->list.first_shard + index, path, sizeof path, err);
     if (status == MM_OK)
         status = mm_shard_list_check(&dataset->list, dataset->folder, index, err);
     if (status != MM_OK)
@@ -243,7 +264,7 @@ mm_status mm_dataset_read(const mm_dataset *dataset, uint64_t row, mm_record *re
     if (status == MM_OK) {
         status = mm_shard_file_read(shard, row, record, file_name, err);
         if (status != MM_OK && err)
-            (void)mm_error_prefix(err, "shard %zu of %s", index, dataset->folder);
+            (void)mm_error_prefix(err, "shard %" PRIu64 " of %s", dataset->list.first_shard + index, dataset->folder);
     }
     mm_h5_silence_end(before);
     return status;
