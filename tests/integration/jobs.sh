@@ -139,7 +139,7 @@ ends 3 70_2 'back in the queue'
 submit array "$progress; exit 4"
 ends 4 '' 'status 4'
 submit array "$whole; exit 0" -c sa1b
-ends 0 '' 'out is done'
+ends 0 '' 'out is whole'
 grep -qx "maskmill run corpus -o out --shards 20-29 -m vit_b --resume -c sa1b" calls.txt || fail "words: $(cat calls.txt)"
 grep -qx 'maskmill merge out' calls.txt || fail "not merged: $(cat calls.txt)"
 # Not the last one: something is to come, or not whole.
@@ -152,6 +152,14 @@ submit array "$whole; exit 0"
 ends 0 '' 'out/part-0-9 is not done'
 grep -q merge calls.txt && fail "merged too early"
 touch out/part-0-9/run.json
+# Others were faster, or there is nothing to do.
+touch -d '1 minute' out/run.json
+submit array "$whole; exit 0"
+ends 0 '' 'another task has joined'
+rm out/run.json
+SLURM_ARRAY_TASK_ID=9 submit array 'exit 0'
+ends 0 '' 'there are no shards 90-99'
+grep -q merge calls.txt && fail "merged by one who has done nothing"
 # The last one, and the parts do not fit.
 echo 'exit 2' >merge.sh
 submit array "$whole; exit 0"
