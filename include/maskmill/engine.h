@@ -76,6 +76,8 @@ typedef struct mm_run_summary {
     uint64_t images_done, images_set_aside, images_skipped, masks, shards;
     double seconds;
     bool was_done; /* `resume`: the dataset was complete already, nothing was done */
+    uint64_t nothing_from; /* if not 0: first_shard is beyond the corpus's shards, of which there are so many; nothing was
+                              done or written */
 } mm_run_summary;
 
 /* Before MPI is started, if signals are to stop a run in an orderly way: holds SIGUSR1, SIGTERM and SIGINT back in this

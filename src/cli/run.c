@@ -110,6 +110,10 @@ static error_t parse(int key, char *word, struct argp_state *state)
 static void print_summary(const mm_run_summary *summary, const char *out)
 {
     const double images = (double)summary->images_done;
+    if (summary->nothing_from > 0) {
+        printf("nothing to do for %s: the corpus's shards are 0-%" PRIu64 "\n", out, summary->nothing_from - 1);
+        return;
+    }
     if (summary->was_done)
         printf("%s is complete already: ", out);
     printf("%" PRIu64 " images, %" PRIu64 " masks (%.1f per image) in %.1f s (%.2f images/s); %" PRIu64 " shard%s in "

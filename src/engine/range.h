@@ -10,8 +10,7 @@ typedef struct mm_range {
 } mm_range;
 
 /* Of a corpus of `images`, at least one. A range that reaches beyond the last shard ends with it; one that begins
- * beyond it is MM_ERR_USAGE. */
-MM_RESULT_USED mm_status mm_range_of(const mm_run_options *options, uint64_t images, uint32_t images_per_shard,
-                                     mm_range *range, mm_error *err);
+ * beyond it has no shards. */
+void mm_range_of(const mm_run_options *options, uint64_t images, uint32_t images_per_shard, mm_range *range);
 
 #endif
