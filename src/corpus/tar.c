@@ -15,7 +15,7 @@
 typedef struct open_tar {
     struct archive *archive;
     const char *path; /* for messages and to open */
-    const char *root, *name;
+    const mm_source *source;
     int fd;
     uint64_t size;
 } open_tar;
@@ -58,7 +58,7 @@ static mm_status add_member(mm_scan *scan, const open_tar *tar, struct archive_e
     if (archive_entry_filetype(entry) != AE_IFREG && !archive_entry_hardlink(entry))
         return MM_OK; /* folders and the like are not files to be counted */
     if (!member || !mm_scan_is_jpeg_name(member) || archive_entry_hardlink(entry)) {
-        scan->report->ignored++;
+        scan->counts.ignored++;
         return MM_OK;
     }
     const la_int64_t offset = archive_filter_bytes(tar->archive, -1), length = archive_entry_size(entry);
@@ -74,11 +74,11 @@ static mm_status add_member(mm_scan *scan, const open_tar *tar, struct archive_e
     if (status != MM_OK)
         return status;
     char *path = NULL;
-    if (asprintf(&path, "%s/%s", tar->name, member) < 0)
+    if (asprintf(&path, "%s/%s", tar->source->name, member) < 0)
         return mm_fail_memory(err, "a path");
     mm_manifest_entry row = {.path = path, .offset = (uint64_t)offset, .length = (uint64_t)length};
     mm_scan_probe(tar->fd, row.offset, row.length, &row.width, &row.height);
-    status = mm_scan_add(scan, tar->root, &row, err);
+    status = mm_scan_add(scan, tar->source, &row, err);
     free(path);
     return status;
 }
@@ -101,18 +101,18 @@ static mm_status read_members(mm_scan *scan, const open_tar *tar, mm_error *err)
     }
 }
 
-mm_status mm_scan_tar(mm_scan *scan, const char *root, const char *name, mm_error *err)
+mm_status mm_scan_tar(mm_scan *scan, const mm_source *source, mm_error *err)
 {
     char *path = NULL;
-    if (asprintf(&path, "%s/%s", root, name) < 0)
+    if (asprintf(&path, "%s/%s", source->root, source->name) < 0)
         return mm_fail_memory(err, "a path");
-    open_tar tar = {.path = path, .root = root, .name = name, .fd = open(path, O_RDONLY | O_CLOEXEC)};
+    open_tar tar = {.path = path, .source = source, .fd = open(path, O_RDONLY | O_CLOEXEC)};
     struct stat info;
     mm_status status = MM_OK;
     if (tar.fd < 0 || fstat(tar.fd, &info) != 0) {
         status = mm_fail_errno(err, "cannot open the archive %s", path);
     } else {
-        const size_t block = 64u << 10;
+        const size_t block = 16u << 10; /* more than headers would be read for nothing: members are skipped */
         tar.size = (uint64_t)info.st_size;
         tar.archive = archive_read_new();
         if (!tar.archive)

@@ -6,9 +6,9 @@
 
 #include "engine/pace.h"
 
-/* Long enough that asking costs nothing, short enough that a rank that is told to stop has little in hand. With many
- * ranks longer, so that rank 0 is asked at most a thousand times a second (docs/scaling.md). */
-static const double batch_seconds = 4.0, batch_seconds_per_rank = 1e-3;
+/* Long enough that asking costs nothing, short enough that a rank that is told to stop has little in hand. With very
+ * many ranks longer, so that rank 0 is asked at most 4000 times a second (docs/scaling.md). */
+static const double batch_seconds = 4.0, batch_seconds_per_rank = 2.5e-4;
 
 enum {
     /* A batch is at most 1/4 of a rank's fair share of what is left, so that sizes shrink towards the end and the ranks
@@ -97,6 +97,9 @@ static mm_status prepare(mm_scheduler *s, mm_error *err)
     const mm_scheduler_plan *plan = &s->plan;
     const uint64_t per_shard = plan->images_per_shard, wanted = WINDOW_PER_RANK * (uint64_t)plan->ranks;
     const uint64_t range = plan->end - plan->first;
+    const double by_rank_count = batch_seconds_per_rank * (double)plan->ranks;
+    if (!(plan->batch_seconds > 0))
+        s->plan.batch_seconds = by_rank_count > batch_seconds ? by_rank_count : batch_seconds;
     s->span = (wanted + per_shard - 1) / per_shard * per_shard;
     s->next = plan->first;
     s->pace = mm_pace_new(MEMORY_PER_RANK * (double)plan->ranks);
@@ -185,8 +188,7 @@ static void fill_window(mm_scheduler *s)
 static double time_for_batch(const mm_scheduler *s, int rank)
 {
     const double ranks = s->plan.ranks, in_window = (double)(s->count - s->at), beyond = (double)s->beyond;
-    const double by_rank_count = batch_seconds_per_rank * ranks;
-    const double wanted = by_rank_count > batch_seconds ? by_rank_count : batch_seconds;
+    const double wanted = s->plan.batch_seconds;
     /* Beyond the window costs are not known yet; they are taken to be like the window's. */
     const double left = mm_pace_expect(&s->pace, in_window, s->window_cost) * (1 + beyond / in_window);
     const double share = left / (ranks * SHARE_DIVISOR);

@@ -17,7 +17,7 @@ enum { MM_BATCH_MAX = 64 };
 
 typedef struct mm_batch {
     uint32_t count; /* 1 .. MM_BATCH_MAX */
-    bool suspect;   /* then count is 1: it was in hand when an earlier run died, and may kill the process that makes it */
+    bool suspect;   /* then count is 1: it was in hand when an earlier run died, and may kill who makes it */
     uint64_t image_ids[MM_BATCH_MAX];
 } mm_batch;
 
@@ -31,14 +31,15 @@ typedef struct mm_scheduler_plan {
     uint64_t first, end;       /* images first .. end-1; may be none */
     uint32_t images_per_shard; /* at least 1 */
     int ranks;                 /* 0 .. ranks-1 ask */
+    double batch_seconds;      /* how long a batch is to take; 0: 4 s, more with more than 16000 ranks */
     void *user;
     /* True for what is not to be made (an earlier run did). Asked twice for each image, in order: when the scheduler is
      * made, and when the image's turn comes; the answers must be the same. NULL: none. */
     bool (*skip)(void *user, uint64_t image_id);
     /* What the time of an image grows with, such as its pixels; 0 where unknown. NULL: unknown. Asked once an image. */
     uint64_t (*cost)(void *user, uint64_t image_id);
-    /* Handed out last, one at a time, to ranks with nothing else in hand. Any order; those outside of first .. end-1 and
-     * those to skip are ignored. Copied. */
+    /* Handed out last, one at a time, to ranks with nothing else in hand. Any order; those outside of first .. end-1
+     * and those to skip are ignored. Copied. */
     const uint64_t *suspects;
     size_t suspect_count;
 } mm_scheduler_plan;

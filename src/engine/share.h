@@ -22,8 +22,8 @@ typedef struct mm_share_plan {
     /* Write and commit a shard, in the writer's thread. Anything but MM_OK stops the run. */
     mm_status (*commit)(void *user, uint64_t shard, uint64_t first_image, const mm_record *records, size_t count,
                         mm_error *err);
-    /* On rank 0, in the service thread: an image was set aside (stops the run if it fails); a rank has made more (counts
-     * those set aside, which were told before); some milliseconds have passed. */
+    /* On rank 0, in the service thread: an image was set aside (stops the run if it fails); a rank has made more
+     * (counts those set aside, which were told before); some milliseconds have passed. */
     mm_status (*set_aside)(void *user, const mm_set_aside *image, mm_error *err);
     void (*made)(void *user, int rank, const mm_made *made);
     void (*tick)(void *user);
