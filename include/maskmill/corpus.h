@@ -87,8 +87,13 @@ mm_manifest_entry mm_manifest_at(const mm_manifest *manifest, uint64_t image_id)
 uint64_t mm_manifest_duplicate_of(const mm_manifest *manifest, uint64_t image_id);
 /* Whether groups were looked for, and at which distance. */
 bool mm_manifest_grouped(const mm_manifest *manifest, uint32_t *distance);
-/* By path, by the path's last component if that is unique, or by number; count if none matches. */
+/* By path (for a tar's member: archive/member), as it stands in the manifest or absolute; by the end of the path, from any
+ * of its slashes on, if that is unique; or by number. count if none matches. */
 uint64_t mm_manifest_find(const mm_manifest *manifest, const char *what);
+
+/* The bytes of an image that no manifest names: a file, a pipe, or ARCHIVE.tar/MEMBER. The caller frees *bytes. */
+MM_RESULT_USED mm_status mm_corpus_read_path(const char *path, uint64_t max_bytes, uint8_t **bytes, size_t *size,
+                                             mm_error *err);
 
 /* The bytes of one image; reads a file's present size when it changed since the scan. At most max_bytes (0: no limit).
  * The caller frees *bytes. */
