@@ -1,4 +1,5 @@
-/* How much time and memory a manifest of millions of images takes: manifest_scale make N FILE | open FILE | group FILE BITS.
+/* How much time and memory a manifest of millions of images takes:
+ * manifest_scale make N FILE | open FILE | group FILE BITS.
  *
  * `make` builds the rows that a scan of SA-1B's archives gives (sa_000123.tar/sa_1234567.jpg, in the order of the
  * archives' members), sorts and writes them; `open` opens the file and `group` finds
@@ -102,7 +103,7 @@ static mm_status open_on_all(const char *path, mm_error *err)
         (void)snprintf(smaps, sizeof smaps, "/proc/self/smaps_rollup");
         FILE *file = fopen(smaps, "re");
         while (file && fgets(line, sizeof line, file))
-            if (strncmp(line, "Pss:", 4) == 0 || strncmp(line, "Rss:", 4) == 0 || strncmp(line, "Private_Dirty:", 14) == 0)
+            if (strncmp(line, "Pss:", 4) == 0 || strncmp(line, "Private_Dirty:", 14) == 0)
                 printf("rank %d: %s", mm_comm_rank(comm), line);
         if (file)
             (void)fclose(file); /* only read from */
