@@ -146,7 +146,8 @@ static mm_status prepare_groups(hid_t file, uint64_t rows, mm_manifest *manifest
     if (manifest->duplicate_distance > 64)
         return mm_fail(err, MM_ERR_FORMAT, "duplicate_distance is %" PRIu64 " of 64 bits",
                        manifest->duplicate_distance);
-    manifest->duplicate_of = malloc((size_t)rows * sizeof *manifest->duplicate_of);
+    if (rows <= SIZE_MAX / sizeof *manifest->duplicate_of)
+        manifest->duplicate_of = malloc((size_t)rows * sizeof *manifest->duplicate_of);
     return manifest->duplicate_of ? MM_OK : mm_fail_memory(err, "a manifest");
 }
 
