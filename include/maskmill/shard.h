@@ -48,6 +48,8 @@ uint64_t mm_dataset_images(const mm_dataset *dataset);
 uint64_t mm_dataset_masks(const mm_dataset *dataset);
 uint64_t mm_dataset_shards(const mm_dataset *dataset);
 const char *mm_dataset_folder(const mm_dataset *dataset);
+/* Configuration and model it was made with; the dataset's own. */
+const mm_shard_origin *mm_dataset_origin(const mm_dataset *dataset);
 /* The configuration it was made with, as YAML text, from its dataset.h5. The caller frees *yaml. */
 MM_RESULT_USED mm_status mm_dataset_config(const mm_dataset *dataset, char **yaml, mm_error *err);
 MM_RESULT_USED mm_status mm_dataset_statistics(const mm_dataset *dataset, mm_stats *stats, mm_error *err);

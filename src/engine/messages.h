@@ -29,6 +29,7 @@ typedef struct mm_turn_reply {
 typedef struct mm_finished {
     uint64_t image_id, masks;
     mm_status status; /* MM_OK, or why it was set aside */
+    int rank;         /* whose it was; filled in by the receiver */
     char reason[MM_ERROR_TEXT];
 } mm_finished;
 

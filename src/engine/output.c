@@ -13,7 +13,7 @@
 #include "base/file.h"
 
 /* All that a run writes into its folder; the first kind shows that there is a dataset. */
-static const char *const files[] = {"manifest.h5", "dataset.h5", "run.json", "quarantine.tsv"};
+static const char *const files[] = {"manifest.h5", "dataset.h5", "run.json", "quarantine.tsv", "progress.json"};
 static const char *const folders[] = {"shards", "journal"};
 static const char *const shard_prefix = "sa_";
 static const char *const temporary_suffix = ".tmp";

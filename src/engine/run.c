@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "engine/progress.h"
@@ -18,7 +19,7 @@ typedef struct run {
     double stage_seconds[MM_STAGE_COUNT]; /* the computing thread's */
     /* Rank 0's books, kept by its service thread. */
     mm_run_summary summary;
-    mm_progress progress;
+    mm_progress *progress; /* NULL on other ranks */
     mm_quarantine quarantine;
 } run;
 
@@ -122,7 +123,7 @@ static mm_status finished(void *user, const mm_finished *image, mm_error *err)
     run *r = user;
     const bool set_aside = image->status != MM_OK;
     r->summary.masks += image->masks;
-    mm_progress_add(&r->progress, set_aside, image->masks);
+    mm_progress_add(r->progress, image->rank, set_aside, image->masks, mm_seconds_now());
     if (!set_aside) {
         r->summary.images_done++;
         return MM_OK;
@@ -134,7 +135,33 @@ static mm_status finished(void *user, const mm_finished *image, mm_error *err)
 static void tick(void *user)
 {
     run *r = user;
-    mm_progress_tick(&r->progress, mm_seconds_now());
+    mm_progress_tick(r->progress, mm_seconds_now());
+}
+
+/* How wide a line on standard error may be, so that writing over it works; 0 if that is unknown. */
+static int terminal_columns(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1 : 0;
+}
+
+/* On rank 0. */
+static mm_status begin_progress(run *r, uint64_t images, int ranks, mm_error *err)
+{
+    const bool terminal = isatty(STDERR_FILENO);
+    const mm_progress_options options = {.stream = r->options->quiet ? NULL : stderr,
+                                         .terminal = terminal,
+                                         .columns = terminal ? terminal_columns() : 0,
+                                         .out = r->options->out,
+                                         .total = images,
+                                         .ranks = ranks};
+    return mm_progress_begin(&options, mm_seconds_now(), &r->progress, err);
+}
+
+static void end_progress(run *r, mm_status status, const mm_error *err)
+{
+    const mm_run_state state = status == MM_OK ? MM_RUN_DONE : MM_RUN_FAILED;
+    mm_progress_end(r->progress, state, status == MM_OK || !err ? NULL : err->text, mm_seconds_now());
 }
 
 static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
@@ -146,11 +173,15 @@ static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
                                 .commit = commit,
                                 .finished = finished,
                                 .tick = tick};
-    const bool shows = mm_comm_rank(comm) == 0 && !r->options->quiet;
-    r->progress = mm_progress_begin(shows ? stderr : NULL, isatty(STDERR_FILENO), plan.images, mm_seconds_now());
+    mm_status status = MM_OK;
+    if (mm_comm_rank(comm) == 0)
+        status = begin_progress(r, plan.images, mm_comm_size(comm), err);
+    status = mm_comm_agree(comm, status, err);
+    if (status != MM_OK)
+        return status;
     r->summary.shards = plan.images / plan.images_per_shard + (plan.images % plan.images_per_shard != 0);
-    const mm_status status = mm_share_images(comm, &plan, err);
-    mm_progress_end(&r->progress, mm_seconds_now());
+    status = mm_share_images(comm, &plan, err);
+    mm_progress_close(r->progress, mm_seconds_now());
     return status;
 }
 
@@ -202,6 +233,7 @@ mm_status mm_engine_run(mm_comm *comm, const mm_run_options *options, mm_run_sum
         status = share_images(&r, comm, err);
     if (status == MM_OK)
         status = finish(&r, comm, started, start, err);
+    end_progress(&r, status, err);
     *summary = r.summary;
     mm_quarantine_free(&r.quarantine);
     mm_setup_close(&r.setup);

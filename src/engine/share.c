@@ -104,9 +104,9 @@ static void on_turn(share *s, int source, const void *bytes)
 
 static void on_finished(share *s, int source, const void *bytes)
 {
-    (void)source;
     mm_finished finished;
     memcpy(&finished, bytes, sizeof finished);
+    finished.rank = source;
     finished.reason[sizeof finished.reason - 1] = '\0';
     mm_error err = {0};
     const mm_status status = s->plan.finished(s->plan.user, &finished, &err);

@@ -175,6 +175,11 @@ const char *mm_dataset_folder(const mm_dataset *dataset)
     return dataset->folder;
 }
 
+const mm_shard_origin *mm_dataset_origin(const mm_dataset *dataset)
+{
+    return &dataset->origin;
+}
+
 mm_status mm_dataset_config(const mm_dataset *dataset, char **yaml, mm_error *err)
 {
     *yaml = strdup(dataset->origin.config_yaml);
