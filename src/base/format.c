@@ -66,7 +66,11 @@ static const char *print_duration(char *text, size_t size, double seconds, doubl
         return text;
     }
     const uint64_t s = seconds < 1e12 ? (uint64_t)(seconds + 0.5) : UINT64_C(1000000000000);
-    if (seconds < fractions_below && seconds != floor(seconds))
+    if (seconds > 0 && seconds < 0.9995e-3 && fractions_below > 0)
+        (void)snprintf(text, size, "%.3g \xc2\xb5s", fmax(seconds, 1e-9) * 1e6);
+    else if (seconds > 0 && seconds < 0.9995 && fractions_below > 0)
+        (void)snprintf(text, size, "%.3g ms", seconds * 1e3);
+    else if (seconds < fractions_below && seconds != floor(seconds))
         (void)snprintf(text, size, "%.2g s", seconds);
     else if (s < 60)
         (void)snprintf(text, size, "%" PRIu64 " s", s);

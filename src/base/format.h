@@ -13,8 +13,7 @@ const char *mm_format_count(char *text, size_t size, uint64_t count);
 const char *mm_format_short(char *text, size_t size, uint64_t count);
 /* Three digits: "0.0713", "3.14", "1234"; "-" for what is no number or below 0 */
 const char *mm_format_pace(char *text, size_t size, double per_second);
-/* "0.42 s" (below ten seconds, if it is no whole number), "42 s", "3 min 20 s", "2 h 05 min", "3 d 04 h"; "-" for what
- * is no number or below 0 */
+/* "75 µs", "420 ms", "4.2 s", "42 s", "3 min 20 s", "2 h 05 min", "3 d 04 h"; "-" for what is no number or below 0 */
 const char *mm_format_duration(char *text, size_t size, double seconds);
 /* The same for waiting times: whole seconds. */
 const char *mm_format_wait(char *text, size_t size, double seconds);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/format.h"
 #include "report/html.h"
@@ -99,8 +100,9 @@ static void print_tick(FILE *out, double x, double value, int decimals)
 static void print_even_ticks(FILE *out, const mm_histogram *h, double bin_width)
 {
     const double low = h->first * bin_width, high = h->end * bin_width, step = mm_chart_step(high - low, 6);
-    for (double value = ceil(low / step - 1e-9) * step; value <= high + 1e-9; value += step)
-        print_tick(out, x_of(h, value / bin_width), value, step < 0.1 ? 2 : step < 1 ? 1 : 0);
+    const int last = (int)floor(high / step + 1e-9);
+    for (int i = (int)ceil(low / step - 1e-9); i <= last; i++)
+        print_tick(out, x_of(h, i * step / bin_width), i * step, step < 0.1 ? 2 : step < 1 ? 1 : 0);
 }
 
 /* Masks per image: powers of two, which all begin a bin; a tick stands in the middle of its bin, since the first bins
@@ -133,7 +135,7 @@ static void print_axis(FILE *out, const mm_histogram *h)
     (void)fputs("</text>", out);
 }
 
-/* --- Bars and marks. --- */
+/* --- Bars and marks. A unit is a plural; one is told without its s. --- */
 
 static void print_bars(FILE *out, const mm_histogram *h, uint64_t total, double top)
 {
@@ -146,9 +148,9 @@ static void print_bars(FILE *out, const mm_histogram *h, uint64_t total, double 
         char label[64], number[MM_NUMBER_TEXT], percent[MM_NUMBER_TEXT];
         const double height = mm_chart_bar_height(count, top);
         mm_chart_bin_label(h->of, bin, label, sizeof label);
-        (void)fprintf(out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"><title>%s: %s %s (%s)</title></rect>",
+        (void)fprintf(out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"><title>%s: %s %.*s (%s)</title></rect>",
                       x_of(h, bin) + gap / 2, BASE - height, pitch - gap, height, label,
-                      mm_format_count(number, sizeof number, count), h->unit,
+                      mm_format_count(number, sizeof number, count), (int)strlen(h->unit) - (count == 1), h->unit,
                       mm_format_percent(percent, sizeof percent, count, total));
     }
     (void)fputs("</g>", out);
@@ -192,8 +194,9 @@ void mm_chart_histogram(FILE *out, const mm_histogram *h)
         return;
     const double most_percent = 100.0 * (double)most / (double)total, step = mm_chart_step(most_percent, 4);
     const double top_percent = fmax(most_percent, step);
-    (void)fprintf(out, "<svg class=\"histogram\" id=\"%s\" viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"%s-title "
-                       "%s-desc\">", h->id, MM_CHART_WIDTH, MM_CHART_HEIGHT, h->id, h->id);
+    const int unused = h->mark_count ? 0 : MM_CHART_TOP - 8; /* the room for labels of marks */
+    (void)fprintf(out, "<svg class=\"histogram\" id=\"%s\" viewBox=\"0 %d %d %d\" role=\"img\" aria-labelledby=\"%s-title "
+                       "%s-desc\">", h->id, unused, MM_CHART_WIDTH, MM_CHART_HEIGHT - unused, h->id, h->id);
     print_description(out, h, total);
     print_grid(out, top_percent, step);
     print_bars(out, h, total, top_percent / 100 * (double)total);
@@ -207,7 +210,7 @@ void mm_chart_histogram_table(FILE *out, const mm_histogram *h)
     const uint64_t total = mm_distribution_total(h->of);
     if (total == 0)
         return;
-    (void)fputs("<details><summary>Table</summary><div class=\"scroll\"><table class=\"numbers\"><thead><tr><th scope=\"col\">",
+    (void)fputs("<details><summary>Table</summary><div class=\"scroll\" tabindex=\"0\"><table class=\"numbers\"><thead><tr><th scope=\"col\">",
                 out);
     mm_html_text(out, h->axis);
     (void)fprintf(out, "</th><th scope=\"col\">%s</th><th scope=\"col\">share</th></tr></thead><tbody>\n", h->unit);

@@ -4,24 +4,35 @@
 #include "base/format.h"
 #include "report/chart.h"
 
-enum { SIDE = MM_STATS_CENTRE_SIDE, LEVELS = 9, COARSE = 8, PER_COARSE = SIDE / COARSE, CELL = 5 };
+enum { SIDE = MM_STATS_CENTRE_SIDE, LEVELS = 9, COARSE = 8, LENGTH = 320, MASKS_PER_CELL = 4 };
 
-typedef struct summary {
+/* The counts in `side` x `side` cells. */
+typedef struct map {
+    int side;
     uint64_t total, most;
-    uint64_t coarse[COARSE][COARSE];
-} summary;
+    uint64_t cells[SIDE * SIDE];
+} map;
 
-static summary summarise(const uint64_t *centres)
+static map map_of(const uint64_t *centres, int side)
 {
-    summary s = {0};
+    map m = {.side = side};
     for (int y = 0; y < SIDE; y++)
         for (int x = 0; x < SIDE; x++) {
-            const uint64_t count = centres[y * SIDE + x];
-            s.total += count;
-            s.most = count > s.most ? count : s.most;
-            s.coarse[y / PER_COARSE][x / PER_COARSE] += count;
+            uint64_t *cell = &m.cells[y * side / SIDE * side + x * side / SIDE];
+            *cell += centres[y * SIDE + x];
+            m.total += centres[y * SIDE + x];
+            m.most = *cell > m.most ? *cell : m.most;
         }
-    return s;
+    return m;
+}
+
+/* As fine as the number of masks allows: where most cells hold none or one, nothing can be seen. */
+static int side_for(uint64_t total)
+{
+    int side = SIDE;
+    while (side > COARSE && total < (uint64_t)MASKS_PER_CELL * (uint64_t)side * (uint64_t)side)
+        side /= 2;
+    return side;
 }
 
 /* 1 .. LEVELS for cells with masks, 0 for those without. */
@@ -33,20 +44,22 @@ static int level_of(uint64_t count, uint64_t most)
     return level < 1 ? 1 : level > LEVELS ? LEVELS : level;
 }
 
-static void print_level(FILE *out, const uint64_t *centres, uint64_t most, int level)
+/* Cells of one level that touch in a row are one rectangle. */
+static void print_level(FILE *out, const map *m, int level)
 {
+    const int pixels = LENGTH / m->side;
     bool any = false;
-    for (int y = 0; y < SIDE; y++)
-        for (int x = 0; x < SIDE;) {
+    for (int y = 0; y < m->side; y++)
+        for (int x = 0; x < m->side;) {
             int end = x;
-            while (end < SIDE && level_of(centres[y * SIDE + end], most) == level)
+            while (end < m->side && level_of(m->cells[y * m->side + end], m->most) == level)
                 end++;
             if (end == x) {
                 x++;
                 continue;
             }
-            (void)fprintf(out, "%sM%d %dh%dv%dh-%dz", any ? "" : "<path d=\"", x * CELL, y * CELL, (end - x) * CELL, CELL,
-                          (end - x) * CELL);
+            const int width = (end - x) * pixels;
+            (void)fprintf(out, "%sM%d %dh%dv%dh-%dz", any ? "" : "<path d=\"", x * pixels, y * pixels, width, pixels, width);
             any = true;
             x = end;
         }
@@ -54,45 +67,59 @@ static void print_level(FILE *out, const uint64_t *centres, uint64_t most, int l
         (void)fprintf(out, "\" style=\"fill:var(--heat-%d)\"/>", level);
 }
 
+/* Invisible rectangles that tell their numbers under the mouse. */
+static void print_probes(FILE *out, const map *coarse)
+{
+    const int pixels = LENGTH / COARSE;
+    char number[MM_NUMBER_TEXT], percent[MM_NUMBER_TEXT];
+    (void)fputs("<g class=\"probe\">", out);
+    for (int y = 0; y < COARSE; y++)
+        for (int x = 0; x < COARSE; x++) {
+            const uint64_t count = coarse->cells[y * COARSE + x];
+            (void)fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"><title>%s masks (%s)</title></rect>",
+                          x * pixels, y * pixels, pixels, pixels, mm_format_count(number, sizeof number, count),
+                          mm_format_percent(percent, sizeof percent, count, coarse->total));
+        }
+    (void)fputs("</g>", out);
+}
+
 void mm_chart_heat_map(FILE *out, const uint64_t *centres)
 {
-    const summary s = summarise(centres);
-    char number[MM_NUMBER_TEXT], percent[MM_NUMBER_TEXT];
-    if (s.total == 0)
+    const map coarse = map_of(centres, COARSE);
+    const map m = map_of(centres, side_for(coarse.total));
+    char number[MM_NUMBER_TEXT];
+    if (m.total == 0)
         return;
-    (void)fprintf(out, "<svg class=\"heat\" id=\"centres-map\" viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"centres-title "
-                       "centres-desc\"><title id=\"centres-title\">Mask centres</title><desc id=\"centres-desc\">Map of %s "
-                       "masks by the mean position of their pixels in the frame, %d by %d cells. The table has it in 8 by 8.</desc>"
-                       "<rect class=\"ground\" width=\"%d\" height=\"%d\"/><g shape-rendering=\"crispEdges\">",
-                  SIDE * CELL, SIDE * CELL, mm_format_count(number, sizeof number, s.total), SIDE, SIDE, SIDE * CELL,
-                  SIDE * CELL);
+    (void)fprintf(out, "<svg class=\"heat\" id=\"centres-map\" viewBox=\"0 0 %d %d\" role=\"img\" "
+                       "aria-labelledby=\"centres-title centres-desc\"><title id=\"centres-title\">Mask centres</title>"
+                       "<desc id=\"centres-desc\">Map of %s masks by the mean position of their pixels in the frame, %d by %d "
+                       "cells. The table has it in 8 by 8.</desc><rect class=\"ground\" width=\"%d\" height=\"%d\"/>"
+                       "<g shape-rendering=\"crispEdges\">",
+                  LENGTH, LENGTH, mm_format_count(number, sizeof number, m.total), m.side, m.side, LENGTH, LENGTH);
     for (int level = 1; level <= LEVELS; level++)
-        print_level(out, centres, s.most, level);
-    (void)fputs("</g><g class=\"probe\">", out);
-    for (int y = 0; y < COARSE; y++)
-        for (int x = 0; x < COARSE; x++)
-            (void)fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"><title>%s masks (%s)</title></rect>",
-                          x * PER_COARSE * CELL, y * PER_COARSE * CELL, PER_COARSE * CELL, PER_COARSE * CELL,
-                          mm_format_count(number, sizeof number, s.coarse[y][x]),
-                          mm_format_percent(percent, sizeof percent, s.coarse[y][x], s.total));
-    (void)fputs("</g></svg>\n<p class=\"legend\"><span>0</span><span class=\"ramp\" aria-hidden=\"true\">", out);
+        print_level(out, &m, level);
+    (void)fputs("</g>", out);
+    print_probes(out, &coarse);
+    (void)fputs("</svg>\n<p class=\"legend\"><span>0</span><span class=\"ramp\" aria-hidden=\"true\">", out);
     for (int level = 1; level <= LEVELS; level++)
         (void)fprintf(out, "<i style=\"background:var(--heat-%d)\"></i>", level);
-    (void)fprintf(out, "</span><span>%s masks a cell</span></p>\n", mm_format_count(number, sizeof number, s.most));
+    (void)fprintf(out, "</span><span>%s masks in one of %d \xc3\x97 %d cells</span></p>\n",
+                  mm_format_count(number, sizeof number, m.most), m.side, m.side);
 }
 
 void mm_chart_heat_map_table(FILE *out, const uint64_t *centres)
 {
-    const summary s = summarise(centres);
-    if (s.total == 0)
+    const map coarse = map_of(centres, COARSE);
+    if (coarse.total == 0)
         return;
-    (void)fputs("<details><summary>Table</summary><div class=\"scroll\"><table class=\"numbers\"><caption>Share of the masks by eighths "
-                "of the frame, left to right and top to bottom</caption><tbody>\n", out);
+    (void)fputs("<details><summary>Table</summary><div class=\"scroll\" tabindex=\"0\"><table class=\"numbers\"><caption>Share of "
+                "the masks by eighths of the frame, left to right and top to bottom</caption><tbody>\n", out);
     for (int y = 0; y < COARSE; y++) {
         (void)fputs("<tr>", out);
         for (int x = 0; x < COARSE; x++) {
             char percent[MM_NUMBER_TEXT];
-            (void)fprintf(out, "<td>%s</td>", mm_format_percent(percent, sizeof percent, s.coarse[y][x], s.total));
+            (void)fprintf(out, "<td>%s</td>",
+                          mm_format_percent(percent, sizeof percent, coarse.cells[y * COARSE + x], coarse.total));
         }
         (void)fputs("</tr>\n", out);
     }

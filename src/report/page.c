@@ -83,9 +83,9 @@ static void print_title(const mm_page *page)
     char images[MM_NUMBER_TEXT], masks[MM_NUMBER_TEXT];
     (void)fputs("<header>\n<p class=\"kicker\">maskmill report</p>\n<h1>", out);
     mm_html_text_short(out, page->name, 120);
-    (void)fprintf(out, "</h1>\n<p class=\"lead\">%s masks of %s photographs, made by ",
-                  mm_format_count(masks, sizeof masks, stats->masks),
-                  mm_format_count(images, sizeof images, stats->images_done));
+    (void)fprintf(out, "</h1>\n<p class=\"lead\">%s mask%s of %s photograph%s, made by ",
+                  mm_format_count(masks, sizeof masks, stats->masks), stats->masks == 1 ? "" : "s",
+                  mm_format_count(images, sizeof images, stats->images_done), stats->images_done == 1 ? "" : "s");
     mm_html_text_short(out, mm_dataset_origin(page->dataset)->model_name, 80);
     (void)fputs(".</p>\n<nav aria-label=\"Sections\"><ul>\n<li><a href=\"#masks\">Masks</a></li><li><a href=\"#scores\">Scores</a></li>"
                 "<li><a href=\"#images\">Image sizes</a></li><li><a href=\"#funnel\">Filters</a></li><li><a href=\"#times\">Times</a></li>"
@@ -103,6 +103,11 @@ static void print_tile(FILE *out, const char *what, const char *value, const cha
     (void)fputs("</li>\n", out);
 }
 
+static const char *mean_of(uint64_t sum, uint64_t count, char *text, size_t size)
+{
+    return mm_format_count(text, size, count ? (sum + count / 2) / count : 0);
+}
+
 void mm_page_overview(const mm_page *page)
 {
     FILE *out = page->out;
@@ -117,15 +122,17 @@ void mm_page_overview(const mm_page *page)
     (void)snprintf(note, sizeof note, "%s of the corpus",
                    mm_format_percent(percent, sizeof percent, stats->images_set_aside, images));
     print_tile(out, "Images set aside", mm_format_count(text, sizeof text, stats->images_set_aside), note, false);
-    (void)snprintf(text, sizeof text, "%.0f px", stats->masks ? (double)stats->pixels_masked / (double)stats->masks : 0.0);
-    (void)snprintf(note, sizeof note, "%.0f bytes of run lengths",
-                   stats->masks ? (double)stats->rle_bytes / (double)stats->masks : 0.0);
-    print_tile(out, "A mask, on average", text, note, false);
+    print_tile(out, "Pixels a mask", mean_of(stats->pixels_masked, stats->masks, text, sizeof text), "on average", false);
+    print_tile(out, "Bytes a mask", mean_of(stats->rle_bytes, stats->masks, text, sizeof text), "of run lengths, on average",
+               false);
     if (page->run) {
+        const double ranks = mm_run_json_number(page->run, "ranks");
+        (void)snprintf(note, sizeof note, "on %.0f rank%s", ranks, ranks == 1 ? "" : "s");
         print_tile(out, "Images a second",
-                   mm_format_pace(text, sizeof text, mm_run_json_number(page->run, "images_per_second")), NULL, false);
+                   mm_format_pace(text, sizeof text, mm_run_json_number(page->run, "images_per_second")),
+                   ranks > 0 ? note : NULL, false);
         print_tile(out, "The run took", mm_format_duration(text, sizeof text, mm_run_json_number(page->run, "seconds")),
-                   NULL, false);
+                   "from start to end", false);
     }
     (void)fputs("</ul>\n", out);
 }

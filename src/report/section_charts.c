@@ -30,9 +30,11 @@ static void print_middle(FILE *out, const mm_histogram *h)
                   mm_distribution_quantile(h->of, 0.95));
 }
 
-static void print_figure(FILE *out, const mm_histogram *h, const char *explanation, const char *published)
+/* `layout` is one of the style sheet's classes. */
+static void print_figure(FILE *out, const mm_histogram *h, const char *layout, const char *explanation,
+                         const char *published)
 {
-    (void)fprintf(out, "<figure class=\"card\">\n<figcaption><h3>%s</h3><p>%s ", h->title, explanation);
+    (void)fprintf(out, "<figure class=\"%s\">\n<figcaption><h3>%s</h3><p>%s ", layout, h->title, explanation);
     const bool empty = mm_distribution_total(h->of) == 0;
     if (!empty)
         print_middle(out, h);
@@ -74,7 +76,7 @@ static void print_masks_per_image(const mm_page *page)
         (void)snprintf(marks[1].label, sizeof marks[1].label, "mean %.1f", marks[1].value);
         h.mark_count = 2;
     }
-    print_figure(page->out, &h, "From 16 on, bars are wider: four to each doubling.",
+    print_figure(page->out, &h, "card", "From 16 on, bars are wider: four to each doubling.",
                  "1.1 billion masks on 11 million images, about 100 an image on average; 99.1 % of them made without a person.");
 }
 
@@ -83,7 +85,7 @@ static void print_relative_size(const mm_page *page)
     mm_histogram h = {.id = "relative-size", .title = "Relative mask size", .axis = "square root of mask area / image area",
                       .unit = "masks", .of = &page->distributions[MM_DISTRIBUTION_RELATIVE_SIZE]};
     unit_range(&h, true);
-    print_figure(page->out, &h, "The side of a square as large as the mask, as a part of the image's.",
+    print_figure(page->out, &h, "card", "The side of a square as large as the mask, as a part of the image's.",
                  "a greater part of small and medium masks than in earlier datasets (in words; no numbers).");
 }
 
@@ -92,7 +94,7 @@ static void print_concavity(const mm_page *page)
     mm_histogram h = {.id = "concavity", .title = "Concavity", .axis = "1 \xe2\x88\x92 mask area / area of its convex hull",
                       .unit = "masks", .of = &page->distributions[MM_DISTRIBUTION_CONCAVITY]};
     unit_range(&h, true);
-    print_figure(page->out, &h, "0 for a convex shape, more the more the outline is indented.",
+    print_figure(page->out, &h, "card", "0 for a convex shape; the more indented its outline, the larger.",
                  "broadly similar to other datasets at equal mask sizes (in words; no numbers).");
 }
 
@@ -170,13 +172,13 @@ void mm_page_scores(const mm_page *page)
     begin_section(page->out, "scores", "Scores", "How sure the model is of the masks that were kept.");
     (void)fputs("<div class=\"charts\">\n", page->out);
     unit_range(&h, false);
-    print_figure(page->out, &h, "The model\xe2\x80\x99s own estimate of how well a mask fits.", NULL);
+    print_figure(page->out, &h, "card", "The model\xe2\x80\x99s own estimate of how well a mask fits.", NULL);
     h = (mm_histogram){.id = "stability", .title = "Stability score", .axis = "stability score", .unit = "masks",
                        .of = &page->distributions[MM_DISTRIBUTION_STABILITY_SCORE], .marks = stability,
                        .mark_count = threshold_marks(page, page->config.amg.stability_score_thresh, sa1b_stability,
                                                      stability)};
     unit_range(&h, false);
-    print_figure(page->out, &h, "How little a mask changes when its cutoff does.", NULL);
+    print_figure(page->out, &h, "card", "How little a mask changes when its cutoff does.", NULL);
     (void)fputs("</div>\n</section>\n", page->out);
 }
 
@@ -189,7 +191,6 @@ void mm_page_images(const mm_page *page)
     mm_chart_range(h.of, &h.first, &h.end);
     h.first = h.first > 1 ? h.first - 2 : 0;
     h.end = h.end + 2 < h.of->bins ? h.end + 2 : h.of->bins;
-    (void)fputs("<div class=\"charts\">\n", page->out);
-    print_figure(page->out, &h, "", "photographs of 3300 \xc3\x97 4950 pixels on average, released at a short side of 1500.");
-    (void)fputs("</div>\n</section>\n", page->out);
+    print_figure(page->out, &h, "card split", "", "photographs of 3300 \xc3\x97 4950 pixels on average, released at a short side of 1500.");
+    (void)fputs("</section>\n", page->out);
 }

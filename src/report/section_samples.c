@@ -85,18 +85,29 @@ static bool find_sample(const mm_page *page, const mm_photographs *photographs, 
 static void print_sample(FILE *out, const sample *s)
 {
     char number[MM_NUMBER_TEXT];
+    const char *plural = s->record.mask_count == 1 ? "" : "s";
     mm_format_count(number, sizeof number, s->record.mask_count);
     (void)fprintf(out, "<figure><img width=\"%" PRIu32 "\" height=\"%" PRIu32 "\" alt=\"", s->width, s->height);
     mm_html_text_short(out, s->name, NAME_LENGTH);
-    (void)fprintf(out, " with %s masks drawn over it\" src=\"data:image/jpeg;base64,", number);
+    (void)fprintf(out, " with %s mask%s drawn over it\" src=\"data:image/jpeg;base64,", number, plural);
     mm_html_base64(out, s->jpeg, s->jpeg_size);
     (void)fputs("\"><figcaption>", out);
     mm_html_text_short(out, s->name, NAME_LENGTH);
-    (void)fprintf(out, "<span>%s masks, frame %" PRIu32 " \xc3\x97 %" PRIu32 ", image %" PRIu64 "</span></figcaption></figure>\n",
-                  number, s->record.width, s->record.height, s->record.image_id);
+    (void)fprintf(out, "<span>%s mask%s, %" PRIu32 " \xc3\x97 %" PRIu32 ", no. %" PRIu64 "</span></figcaption></figure>\n",
+                  number, plural, s->record.width, s->record.height, s->record.image_id);
 }
 
-/* One from the middle of each of `wanted` equal parts of the dataset; how many were found. */
+/* Spreads i over all 64 bits (the finaliser of splitmix64). */
+static uint64_t scatter(uint64_t i)
+{
+    i = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    i = (i ^ i >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    i = (i ^ i >> 27) * UINT64_C(0x94d049bb133111eb);
+    return i ^ i >> 31;
+}
+
+/* One from each of `wanted` equal parts of the dataset, always the same, but at another place in each part: photographs of
+ * one series stand at equal distances. Returns how many were found. */
 static uint64_t print_samples(const mm_page *page, const mm_photographs *photographs, uint64_t wanted, mm_error *err)
 {
     const uint64_t images = mm_dataset_images(page->dataset);
@@ -104,7 +115,7 @@ static uint64_t print_samples(const mm_page *page, const mm_photographs *photogr
     for (uint64_t i = 0; i < wanted; i++) {
         const uint64_t start = images / wanted * i + images % wanted * i / wanted;
         const uint64_t end = images / wanted * (i + 1) + images % wanted * (i + 1) / wanted;
-        uint64_t row = start + (end - start) / 2;
+        uint64_t row = start + scatter(i) % (end - start); /* no part is empty: there are at least `wanted` images */
         row = row > next ? row : next; /* what an earlier part found behind its own end is not shown twice */
         sample s;
         if (!find_sample(page, photographs, &row, images, &s, err))

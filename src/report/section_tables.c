@@ -154,7 +154,7 @@ static void print_group(FILE *out, const mm_aside_group *group)
 static void print_rows(FILE *out, const mm_set_aside *aside)
 {
     char all[MM_NUMBER_TEXT];
-    (void)fprintf(out, "<details id=\"aside-list\"><summary>%s%zu of %s images</summary><div class=\"scroll\"><table><thead><tr>"
+    (void)fprintf(out, "<details id=\"aside-list\"><summary>%s%zu of %s images</summary><div class=\"scroll\" tabindex=\"0\"><table><thead><tr>"
                        "<th scope=\"col\">id</th><th scope=\"col\">image</th><th scope=\"col\">reason</th></tr></thead><tbody>\n",
                   aside->row_count < aside->count ? "The first " : "", aside->row_count,
                   mm_format_count(all, sizeof all, aside->count));

@@ -44,6 +44,13 @@ static void split(char *line, char *fields[MOST_FIELDS])
         fields[count++] = strsep(&line, "\t");
 }
 
+/* Of a decimal or, with 0x, hexadecimal number. */
+static size_t digits_at(const char *text)
+{
+    const size_t hexadecimal = text[0] == '0' && text[1] == 'x' ? strspn(text + 2, "0123456789abcdefABCDEF") : 0;
+    return hexadecimal ? 2 + hexadecimal : strspn(text, "0123456789");
+}
+
 /* "near byte 483 of 500" becomes "near byte N of N", "/data/x.jpg is empty" "… is empty": what is left is the kind. */
 static char *kind_of(const char *reason)
 {
@@ -63,7 +70,7 @@ static char *kind_of(const char *reason)
                 kind[used++] = ':';
         } else {
             while (from < end) {
-                const size_t digits = strspn(from, "0123456789");
+                const size_t digits = digits_at(from);
                 kind[used++] = digits ? 'N' : *from;
                 from += digits ? digits : 1;
             }

@@ -47,7 +47,10 @@ END_TEST
 START_TEST(durations_grow_from_seconds_to_days)
 {
     ck_assert_str_eq(mm_format_duration(text, sizeof text, 0), "0 s");
-    ck_assert_str_eq(mm_format_duration(text, sizeof text, 0.4219), "0.42 s");
+    ck_assert_str_eq(mm_format_duration(text, sizeof text, 7.5e-5), "75 \xc2\xb5s");
+    ck_assert_str_eq(mm_format_duration(text, sizeof text, 0.0033), "3.3 ms");
+    ck_assert_str_eq(mm_format_duration(text, sizeof text, 0.4219), "422 ms");
+    ck_assert_str_eq(mm_format_duration(text, sizeof text, 4.219), "4.2 s");
     ck_assert_str_eq(mm_format_wait(text, sizeof text, 0.4219), "0 s");
     ck_assert_str_eq(mm_format_duration(text, sizeof text, 7), "7 s");
     ck_assert_str_eq(mm_format_duration(text, sizeof text, 59.4), "59 s");
