@@ -181,17 +181,17 @@ void mm_progress_heard(mm_progress *progress, int rank, double now)
         progress->ranks[rank].heard = now;
 }
 
-void mm_progress_add(mm_progress *progress, int rank, bool set_aside, uint64_t masks, double now)
+void mm_progress_add(mm_progress *progress, int rank, uint64_t images, uint64_t set_aside, uint64_t masks, double now)
 {
     if (!progress)
         return;
     take_sample(progress, now);
-    progress->finished++;
-    progress->done += !set_aside;
+    progress->finished += images;
+    progress->done += images - set_aside;
     progress->set_aside += set_aside;
     progress->masks += masks;
     if (rank >= 0 && rank < progress->options.ranks)
-        progress->ranks[rank].finished++;
+        progress->ranks[rank].finished += images;
     mm_progress_heard(progress, rank, now);
 }
 

@@ -22,8 +22,8 @@ typedef struct mm_progress_options {
  * stale, and tried again. */
 MM_RESULT_USED mm_status mm_progress_begin(const mm_progress_options *options, double now, mm_progress **progress,
                                            mm_error *err);
-/* One image is finished. All functions below take NULL and do nothing. */
-void mm_progress_add(mm_progress *progress, int rank, bool set_aside, uint64_t masks, double now);
+/* A rank has finished `images` more, of which so many were set aside. All functions below take NULL and do nothing. */
+void mm_progress_add(mm_progress *progress, int rank, uint64_t images, uint64_t set_aside, uint64_t masks, double now);
 /* A rank gave another sign of life, such as asking for work. */
 void mm_progress_heard(mm_progress *progress, int rank, double now);
 /* Print if it is time: every second on a terminal, every ten seconds elsewhere. */

@@ -123,7 +123,7 @@ static mm_status finished(void *user, const mm_finished *image, mm_error *err)
     run *r = user;
     const bool set_aside = image->status != MM_OK;
     r->summary.masks += image->masks;
-    mm_progress_add(r->progress, image->rank, set_aside, image->masks, mm_seconds_now());
+    mm_progress_add(r->progress, image->rank, 1, set_aside, image->masks, mm_seconds_now());
     if (!set_aside) {
         r->summary.images_done++;
         return MM_OK;

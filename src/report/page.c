@@ -29,7 +29,7 @@ static void gather_set_aside(mm_page *page)
 {
     char path[PATH_MAX];
     mm_error err = {0};
-    if (beside(page, "quarantine.tsv", path, sizeof path) && mm_set_aside_read(path, page->aside, &err) != MM_OK)
+    if (beside(page, "quarantine.tsv", path, sizeof path) && mm_aside_read(path, page->aside, &err) != MM_OK)
         (void)snprintf(page->aside_trouble, sizeof page->aside_trouble, "%s", err.text);
 }
 
@@ -53,7 +53,7 @@ static void release(mm_page *page)
 {
     json_decref(page->run);
     if (page->aside)
-        mm_set_aside_free(page->aside);
+        mm_aside_free(page->aside);
     free(page->aside);
     free(page->stats);
 }

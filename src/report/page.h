@@ -18,7 +18,7 @@ typedef struct mm_page {
     bool has_config; /* false: written by another version, with keys that are not known here */
     json_t *run;     /* run.json, or NULL */
     char run_trouble[MM_ERROR_TEXT]; /* why there is none, or empty */
-    mm_set_aside *aside;
+    mm_aside *aside;
     char aside_trouble[MM_ERROR_TEXT];
     FILE *out;
 } mm_page;

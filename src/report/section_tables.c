@@ -151,7 +151,7 @@ static void print_group(FILE *out, const mm_aside_group *group)
     (void)fputs(group->count > MM_ASIDE_EXAMPLES ? ", \xe2\x80\xa6</div></td></tr>\n" : "</div></td></tr>\n", out);
 }
 
-static void print_rows(FILE *out, const mm_set_aside *aside)
+static void print_rows(FILE *out, const mm_aside *aside)
 {
     char all[MM_NUMBER_TEXT];
     (void)fprintf(out, "<details id=\"aside-list\"><summary>%s%zu of %s images</summary><div class=\"scroll\" tabindex=\"0\"><table><thead><tr>"
@@ -173,7 +173,7 @@ static void print_rows(FILE *out, const mm_set_aside *aside)
 void mm_page_set_aside(const mm_page *page)
 {
     FILE *out = page->out;
-    const mm_set_aside *aside = page->aside;
+    const mm_aside *aside = page->aside;
     const uint64_t set_aside = page->stats->images_set_aside;
     char a[MM_NUMBER_TEXT], b[MM_NUMBER_TEXT], share[MM_NUMBER_TEXT];
     (void)fputs("<section id=\"set-aside\">\n<h2>Images set aside</h2>\n", out);

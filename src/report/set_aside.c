@@ -9,7 +9,7 @@ enum { ID, PATH, STATUS, REASON, COLUMNS, MOST_FIELDS = 32 };
 static const char *const names[COLUMNS] = {"image_id", "path", "status", "reason"};
 
 typedef struct reader {
-    mm_set_aside *aside;
+    mm_aside *aside;
     int column[COLUMNS]; /* in which field each is */
 } reader;
 
@@ -21,7 +21,7 @@ static void free_row(mm_aside_row *row)
     free(row->reason);
 }
 
-void mm_set_aside_free(mm_set_aside *aside)
+void mm_aside_free(mm_aside *aside)
 {
     for (size_t i = 0; i < aside->row_count; i++)
         free_row(&aside->rows[i]);
@@ -86,7 +86,7 @@ static mm_status fill_group(mm_aside_group *group, const char *status, const cha
     return group->status && group->reason ? MM_OK : mm_fail_memory(err, "images set aside");
 }
 
-static mm_status count_group(mm_set_aside *aside, const mm_aside_row *row, mm_error *err)
+static mm_status count_group(mm_aside *aside, const mm_aside_row *row, mm_error *err)
 {
     char *kind = kind_of(row->reason);
     if (!kind)
@@ -114,7 +114,7 @@ static mm_status count_group(mm_set_aside *aside, const mm_aside_row *row, mm_er
     return status;
 }
 
-static mm_status keep_row(mm_set_aside *aside, const mm_aside_row *row, mm_error *err)
+static mm_status keep_row(mm_aside *aside, const mm_aside_row *row, mm_error *err)
 {
     if (aside->row_count == MM_ASIDE_LISTED)
         return MM_OK;
@@ -160,7 +160,7 @@ static int more_frequent_first(const void *a, const void *b)
     return by_status ? by_status : strcmp(one->reason, other->reason);
 }
 
-mm_status mm_set_aside_read(const char *path, mm_set_aside *aside, mm_error *err)
+mm_status mm_aside_read(const char *path, mm_aside *aside, mm_error *err)
 {
     memset(aside, 0, sizeof *aside);
     FILE *file = fopen(path, "re");

@@ -20,7 +20,7 @@ typedef struct mm_aside_group {
     char *examples[MM_ASIDE_EXAMPLES]; /* paths; NULL behind the last */
 } mm_aside_group;
 
-typedef struct mm_set_aside {
+typedef struct mm_aside {
     bool found; /* there is a file */
     uint64_t count;
     mm_aside_group groups[MM_ASIDE_GROUPS]; /* most frequent first */
@@ -28,11 +28,11 @@ typedef struct mm_set_aside {
     uint64_t ungrouped; /* rows of further kinds */
     mm_aside_row rows[MM_ASIDE_LISTED]; /* the first ones */
     size_t row_count;
-} mm_set_aside;
+} mm_aside;
 
 /* From an untrusted file; one that is not there leaves *aside empty. MM_ERR_FORMAT if it has no such columns. The caller
  * frees, also after a failure. */
-MM_RESULT_USED mm_status mm_set_aside_read(const char *path, mm_set_aside *aside, mm_error *err);
-void mm_set_aside_free(mm_set_aside *aside);
+MM_RESULT_USED mm_status mm_aside_read(const char *path, mm_aside *aside, mm_error *err);
+void mm_aside_free(mm_aside *aside);
 
 #endif

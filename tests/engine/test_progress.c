@@ -38,7 +38,7 @@ START_TEST(plain_lines_come_every_ten_seconds_and_at_the_end)
     mm_progress_tick(progress, 1009.9);
     mm_progress_tick(progress, 1010);
     for (int i = 0; i < 20; i++)
-        mm_progress_add(progress, 0, i == 7, 3, 1011);
+        mm_progress_add(progress, 0, 1, i == 7, 3, 1011);
     mm_progress_tick(progress, 1019);
     mm_progress_tick(progress, 1020);
     mm_progress_close(progress, 1025);
@@ -54,10 +54,10 @@ START_TEST(a_terminal_line_is_written_over_and_leaves_no_rest)
 {
     FILE *stream = open_text();
     mm_progress *progress = begin((mm_progress_options){.stream = stream, .terminal = true, .total = 2}, 0);
-    mm_progress_add(progress, 0, false, 5, 0.4);
+    mm_progress_add(progress, 0, 1, false, 5, 0.4);
     mm_progress_tick(progress, 0.5);
     mm_progress_tick(progress, 2);
-    mm_progress_add(progress, 0, false, 5, 3);
+    mm_progress_add(progress, 0, 1, false, 5, 3);
     mm_progress_end(progress, MM_RUN_DONE, NULL, 4);
     expect_text(stream, "\r1/2 images, 5 masks, 0.5 images/s, 2 s left"
                         "\r2/2 images, 10 masks, 0.5 images/s         \n");
@@ -67,13 +67,13 @@ END_TEST
 START_TEST(quiet_and_absent_progress_print_nothing)
 {
     mm_progress *progress = begin((mm_progress_options){.terminal = true, .total = 10}, 0);
-    mm_progress_add(progress, 0, true, 0, 1);
+    mm_progress_add(progress, 0, 1, true, 0, 1);
     mm_progress_tick(progress, 100);
     const mm_run_progress measured = mm_progress_measure(progress, 100);
     ck_assert_uint_eq(measured.images_done, 0);
     ck_assert_uint_eq(measured.images_set_aside, 1);
     mm_progress_end(progress, MM_RUN_DONE, NULL, 200);
-    mm_progress_add(NULL, 0, false, 0, 0); /* the other ranks have none */
+    mm_progress_add(NULL, 0, 1, false, 0, 0); /* the other ranks have none */
     mm_progress_tick(NULL, 0);
     mm_progress_close(NULL, 0);
     mm_progress_end(NULL, MM_RUN_DONE, NULL, 0);
@@ -87,7 +87,7 @@ START_TEST(what_was_done_before_counts_but_not_for_the_pace)
     mm_run_progress measured = mm_progress_measure(progress, 0);
     ck_assert(measured.images_per_second < 0 && measured.left < 0);
     for (int i = 0; i < 20; i++)
-        mm_progress_add(progress, 0, false, 10, i);
+        mm_progress_add(progress, 0, 1, false, 10, i);
     measured = mm_progress_measure(progress, 20);
     ck_assert_uint_eq(measured.images_done, 620);
     ck_assert_uint_eq(measured.images_set_aside, 10);
@@ -104,10 +104,10 @@ START_TEST(the_pace_now_follows_a_change_and_so_does_the_time_left)
     mm_progress *progress = begin((mm_progress_options){.total = 100000}, 0);
     for (int t = 1; t <= 2000; t++) /* two a second */
         for (int i = 0; i < 2; i++)
-            mm_progress_add(progress, 0, false, 1, t);
+            mm_progress_add(progress, 0, 1, false, 1, t);
     for (int t = 2001; t <= 2100; t++) /* eight a second */
         for (int i = 0; i < 8; i++)
-            mm_progress_add(progress, 0, false, 1, t);
+            mm_progress_add(progress, 0, 1, false, 1, t);
     const mm_run_progress measured = mm_progress_measure(progress, 2100);
     ck_assert_double_eq_tol(measured.images_per_second, 4800 / 2100.0, 1e-9);
     ck_assert_double_eq_tol(measured.images_per_second_now, 8, 0.3);
@@ -121,7 +121,7 @@ START_TEST(slow_images_are_measured_over_ten_of_them)
 {
     mm_progress *progress = begin((mm_progress_options){.total = 1000}, 0);
     for (int i = 1; i <= 30; i++)
-        mm_progress_add(progress, 0, false, 1, i * 40.0);
+        mm_progress_add(progress, 0, 1, false, 1, i * 40.0);
     const mm_run_progress measured = mm_progress_measure(progress, 1210);
     ck_assert_double_gt(measured.images_per_second_now, 0.02);
     ck_assert_double_lt(measured.images_per_second_now, 0.03);
@@ -133,11 +133,11 @@ START_TEST(ranks_are_compared_and_the_silent_are_found)
 {
     mm_progress *progress = begin((mm_progress_options){.total = 10000, .ranks = 4}, 0);
     for (int t = 1; t <= 100; t++) {
-        mm_progress_add(progress, 0, false, 1, t);
-        mm_progress_add(progress, 1, false, 1, t);
-        mm_progress_add(progress, 1, false, 1, t);
+        mm_progress_add(progress, 0, 1, false, 1, t);
+        mm_progress_add(progress, 1, 1, false, 1, t);
+        mm_progress_add(progress, 1, 1, false, 1, t);
         if (t <= 20)
-            mm_progress_add(progress, 3, false, 1, t);
+            mm_progress_add(progress, 3, 1, false, 1, t);
     }
     mm_run_progress measured = mm_progress_measure(progress, 50);
     ck_assert_double_lt(measured.slowest, 0); /* rank 2 may still be at its first image */
@@ -155,7 +155,7 @@ START_TEST(ranks_are_compared_and_the_silent_are_found)
     mm_progress_heard(progress, 2, 99); /* asks for work, so it lives */
     measured = mm_progress_measure(progress, 100);
     ck_assert_uint_eq(measured.silent_count, 1);
-    mm_progress_add(progress, 77, false, 1, 100); /* no such rank: counted, nothing written astray */
+    mm_progress_add(progress, 77, 1, false, 1, 100); /* no such rank: counted, nothing written astray */
     mm_progress_end(progress, MM_RUN_DONE, NULL, 100);
 }
 END_TEST
@@ -164,7 +164,7 @@ START_TEST(nobody_is_silent_when_nothing_is_left_to_do)
 {
     mm_progress *progress = begin((mm_progress_options){.total = 101, .ranks = 2}, 0);
     for (int i = 0; i < 100; i++)
-        mm_progress_add(progress, 0, false, 1, i);
+        mm_progress_add(progress, 0, 1, false, 1, i);
     ck_assert_uint_eq(mm_progress_measure(progress, 100).silent_count, 0);
     mm_progress_end(progress, MM_RUN_DONE, NULL, 100);
 }

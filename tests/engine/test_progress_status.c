@@ -214,7 +214,7 @@ START_TEST(a_run_leaves_its_last_state_and_no_other_file)
     mm_progress *progress = NULL;
     const mm_progress_options options = {.out = scratch, .total = 3, .ranks = 1};
     ck_assert_int_eq(mm_progress_begin(&options, 0, &progress, &err), MM_OK);
-    mm_progress_add(progress, 0, false, 7, 1);
+    mm_progress_add(progress, 0, 1, false, 7, 1);
     mm_progress_end(progress, MM_RUN_STOPPED, "SIGUSR1", 2);
     mm_run_progress p = read_whole();
     ck_assert(p.state == MM_RUN_STOPPED && p.images_done == 1 && p.masks == 7 && p.pid == getpid());
@@ -243,7 +243,7 @@ START_TEST(the_file_is_refreshed_while_the_run_is_on)
         (void)usleep(10000);
     }
     ck_assert_double_gt(first, 0);
-    mm_progress_add(progress, 0, false, 7, 1);
+    mm_progress_add(progress, 0, 1, false, 7, 1);
     mm_progress_tick(progress, 10);
     mm_run_progress p = {0};
     for (int waited = 0; waited < 6000 && p.images_done == 0; waited++) {

@@ -4,13 +4,13 @@
 
 #include "report/set_aside.h"
 
-static mm_set_aside aside;
+static mm_aside aside;
 
 static void read_text(const char *text)
 {
     mm_error err = {0};
     put_bytes(at("q.tsv"), text, strlen(text));
-    ck_assert_msg(mm_set_aside_read(at("q.tsv"), &aside, &err) == MM_OK, "%s", err.text);
+    ck_assert_msg(mm_aside_read(at("q.tsv"), &aside, &err) == MM_OK, "%s", err.text);
 }
 
 START_TEST(reasons_of_one_kind_are_one_group)
@@ -33,7 +33,7 @@ START_TEST(reasons_of_one_kind_are_one_group)
     ck_assert_str_eq(aside.groups[2].reason, "cannot open \xe2\x80\xa6 \xe2\x80\xa6: No such file");
     ck_assert_str_eq(aside.groups[3].status, "limit");
     ck_assert_str_eq(aside.rows[1].path, "b/c d.jpg");
-    mm_set_aside_free(&aside);
+    mm_aside_free(&aside);
 }
 END_TEST
 
@@ -46,7 +46,7 @@ START_TEST(columns_are_found_by_name_and_odd_lines_do_no_harm)
     ck_assert_str_eq(aside.rows[0].image_id, "7");
     ck_assert_str_eq(aside.rows[1].path, "");
     ck_assert_str_eq(aside.rows[4].image_id, "8");
-    mm_set_aside_free(&aside);
+    mm_aside_free(&aside);
 }
 END_TEST
 
@@ -63,27 +63,27 @@ START_TEST(what_is_kept_is_bounded_and_what_is_counted_is_not)
         (void)fputc('\n', file);
     }
     ck_assert_int_eq(fclose(file), 0);
-    ck_assert_int_eq(mm_set_aside_read(at("q.tsv"), &aside, &err), MM_OK);
+    ck_assert_int_eq(mm_aside_read(at("q.tsv"), &aside, &err), MM_OK);
     ck_assert_uint_eq(aside.count, KINDS * OF_EACH);
     ck_assert_uint_eq(aside.row_count, MM_ASIDE_LISTED);
     ck_assert_uint_eq(aside.group_count, MM_ASIDE_GROUPS);
     ck_assert_uint_eq(aside.groups[0].count, OF_EACH);
     ck_assert_uint_eq(aside.ungrouped, (KINDS - MM_ASIDE_GROUPS) * OF_EACH);
-    mm_set_aside_free(&aside);
+    mm_aside_free(&aside);
 }
 END_TEST
 
 START_TEST(no_file_is_no_fault_and_another_file_is_one)
 {
     mm_error err = {0};
-    ck_assert_int_eq(mm_set_aside_read(at("none.tsv"), &aside, &err), MM_OK);
+    ck_assert_int_eq(mm_aside_read(at("none.tsv"), &aside, &err), MM_OK);
     ck_assert(!aside.found && aside.count == 0);
     static const char *const wrong[] = {"", "\n", "image_id\tpath\tstatus\n", "\x89PNG\r\n"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         put_bytes(at("q.tsv"), wrong[i], strlen(wrong[i]));
-        ck_assert_int_eq(mm_set_aside_read(at("q.tsv"), &aside, &err), MM_ERR_FORMAT);
+        ck_assert_int_eq(mm_aside_read(at("q.tsv"), &aside, &err), MM_ERR_FORMAT);
         ck_assert_ptr_nonnull(strstr(err.text, "q.tsv"));
-        mm_set_aside_free(&aside);
+        mm_aside_free(&aside);
     }
 }
 END_TEST
