@@ -26,6 +26,7 @@ typedef struct arguments {
     double latency;            /* of the network, one way */
     double nap;                /* the longest that a service thread sleeps */
     double batch_seconds;      /* 0: what the scheduler takes by itself */
+    bool blind;                /* the scheduler knows no costs */
     const char *times;         /* file of "pixels seconds" lines to draw images from, or NULL */
 } arguments;
 
@@ -309,7 +310,7 @@ static void prepare(simulation *s)
     mm_error err;
     const mm_scheduler_plan plan = {.end = given->images, .images_per_shard = given->images_per_shard,
                                     .ranks = given->ranks, .batch_seconds = given->batch_seconds, .user = s,
-                                    .cost = cost};
+                                    .cost = given->blind ? NULL : cost};
     must(mm_scheduler_new(&plan, &s->scheduler, &err) == MM_OK, err.text);
 }
 
@@ -327,6 +328,7 @@ static const struct argp_option rows[] = {
     {"latency", 'l', "S", 0, "network, one way (20e-6)", 0},
     {"nap", 'p', "S", 0, "longest sleep of a service thread (10e-3)", 0},
     {"batch", 'b', "S", 0, "batch's time (the scheduler's own)", 0},
+    {"blind", 'B', NULL, 0, "do not tell the scheduler the images' sizes", 0},
     {"times", 't', "FILE", 0, "draw images from lines of \"pixels seconds\"", 0},
     {0},
 };
@@ -353,6 +355,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case 'k':
         given->images_per_shard = (uint32_t)strtoul(value, NULL, 10);
+        return 0;
+    case 'B':
+        given->blind = true;
         return 0;
     case 't':
         given->times = value;
