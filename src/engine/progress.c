@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "engine/progress_file.h"
 #include "engine/progress_line.h"
@@ -35,6 +36,13 @@ struct mm_progress {
     rank_progress *ranks;
     double *paces; /* room for sorting them */
 };
+
+/* How wide a line may be so that writing over it works: the last column would make a terminal go on to the next line. */
+static int columns_of(FILE *terminal)
+{
+    struct winsize size;
+    return terminal && ioctl(fileno(terminal), TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1 : COLUMNS;
+}
 
 static const sample *sample_at(const mm_progress *progress, size_t i) /* 0 is the oldest */
 {
@@ -149,7 +157,8 @@ mm_status mm_progress_begin(const mm_progress_options *options, double now, mm_p
     if (!made)
         return mm_fail_memory(err, "progress");
     made->options = *options;
-    made->options.columns = options->columns > 0 ? options->columns : COLUMNS;
+    if (options->columns <= 0)
+        made->options.columns = options->terminal ? columns_of(options->stream) : COLUMNS;
     made->done = options->done_before;
     made->set_aside = options->set_aside_before;
     made->masks = options->masks_before;

@@ -11,7 +11,7 @@ typedef struct mm_progress mm_progress;
 typedef struct mm_progress_options {
     FILE *stream;    /* NULL: print nothing */
     bool terminal;   /* write over one line */
-    int columns;     /* room for it; 0: 100 */
+    int columns;     /* room for a line; 0: the terminal's, or 100 */
     const char *out; /* where progress.json goes; NULL: nowhere */
     uint64_t total;  /* images of the whole run */
     uint64_t done_before, set_aside_before, masks_before; /* by earlier attempts: counted, but no part of the pace */
