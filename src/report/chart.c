@@ -156,12 +156,18 @@ static void print_bars(FILE *out, const mm_histogram *h, uint64_t total, double 
     (void)fputs("</g>", out);
 }
 
+/* Whole numbers: n takes the axis from n to n + 1, so that its bar's middle, where its tick stands, is n + 0.5. */
+static double middle_of(const mm_histogram *h, double value)
+{
+    return h->of->counted && h->of->edge(1) <= 1 ? value + 0.5 : value;
+}
+
 /* Labels take turns in two lines, so that two of them are legible however near their values are. */
 static void print_marks(FILE *out, const mm_histogram *h)
 {
     for (size_t i = 0; i < h->mark_count; i++) {
         const mm_chart_mark *mark = &h->marks[i];
-        const double x = x_of(h, mm_chart_position(h, mark->value)), y = 14 + 15.0 * (double)(i % 2);
+        const double x = x_of(h, mm_chart_position(h, middle_of(h, mark->value))), y = 14 + 15.0 * (double)(i % 2);
         const char *anchor = x > MM_CHART_LEFT + PLOT_WIDTH * 0.5 ? "end" : "start";
         (void)fprintf(out, "<g class=\"mark%s\"><line x1=\"%.2f\" x2=\"%.2f\" y1=\"%.2f\" y2=\"%d\"/>"
                            "<text x=\"%.2f\" y=\"%.2f\" text-anchor=\"%s\">",

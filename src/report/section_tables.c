@@ -85,11 +85,20 @@ static void print_stage(FILE *out, const char *name, double seconds, double sum,
                   images > 0 ? mm_format_duration(each, sizeof each, seconds / images) : "-");
 }
 
+/* Of the last attempt, whose times run.json tells. */
+static double images_timed(const mm_page *page)
+{
+    const double images = (double)(page->stats->images_done + page->stats->images_set_aside);
+    const json_t *attempts = json_object_get(page->run, "attempts");
+    const size_t count = json_array_size(attempts);
+    return count ? images - fmax(mm_run_json_number(json_array_get(attempts, count - 1), "images_kept"), 0) : images;
+}
+
 static void print_stages(const mm_page *page)
 {
     FILE *out = page->out;
     const json_t *seconds = json_object_get(page->run, "stage_seconds");
-    const double images = (double)(page->stats->images_done + page->stats->images_set_aside);
+    const double images = images_timed(page);
     double most;
     const double sum = sum_of_stages(seconds, &most);
     if (!(sum > 0)) {
@@ -126,6 +135,9 @@ void mm_page_times(const mm_page *page)
         (void)fprintf(out, " on %.0f rank%s. The stages below fill %.0f %% of the ranks\xe2\x80\x99 time; the rest is starting, waiting "
                            "for the last images, and writing",
                       ranks, ranks == 1 ? "" : "s", fmin(100 * sum / (ranks * seconds), 100));
+    const size_t attempts = json_array_size(json_object_get(page->run, "attempts"));
+    if (attempts > 1)
+        (void)fprintf(out, ". The run took %zu attempts; these are the times of the last one", attempts);
     (void)fputs(".</p>\n", out);
     print_stages(page);
     (void)fputs("</section>\n", out);
