@@ -8,7 +8,7 @@
 #include "engine/progress_file.h"
 #include "engine/progress_line.h"
 
-static const double terminal_seconds = 1, plain_seconds = 10, file_seconds = 2;
+static const double terminal_seconds = 1, plain_seconds = 10, file_seconds = 0.5;
 static const double sample_seconds = 15, now_seconds = 30, silent_seconds = 60, silent_unknown = 600;
 enum { SAMPLES = 61, NOW_IMAGES = 10, SILENT_IMAGES = 10, COLUMNS = 100 };
 

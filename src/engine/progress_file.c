@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { INTERVAL = 5 }; /* seconds */
+enum { INTERVAL = 5, FIRST_INTERVAL = 1, FIRST_WRITES = 10 }; /* seconds; more often while people wait to see it run */
 
 struct mm_progress_file {
     char *path, *temporary;
@@ -69,7 +69,7 @@ static void *work(void *user)
 {
     mm_progress_file *file = user;
     bool over = false;
-    while (!over) {
+    for (int writes = 0; !over; writes += writes < FIRST_WRITES) {
         pthread_mutex_lock(&file->lock);
         const mm_run_progress progress = file->latest;
         over = file->over;
@@ -78,7 +78,7 @@ static void *work(void *user)
 
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += INTERVAL;
+        until.tv_sec += writes < FIRST_WRITES ? FIRST_INTERVAL : INTERVAL;
         pthread_mutex_lock(&file->lock);
         while (!over && !file->over && pthread_cond_timedwait(&file->news, &file->lock, &until) == 0)
             ;

@@ -55,7 +55,7 @@ static void print_life(const mm_run_status *run, FILE *out)
     case MM_LIFE_ENDED:
         if (p->reason[0])
             (void)fprintf(out, "  reason     %s\n", p->reason);
-        if (p->state == MM_RUN_STOPPED)
+        if (p->state == MM_RUN_STOPPED && !strstr(p->reason, "--resume"))
             (void)fprintf(out, "  ended      %s ago; `maskmill run ... --resume` goes on\n", age);
         else
             (void)fprintf(out, "  ended      %s ago\n", age);
