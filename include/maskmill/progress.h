@@ -70,8 +70,8 @@ typedef struct mm_run_statuses {
     size_t waiting; /* part folders in which no run has begun yet */
 } mm_run_statuses;
 
-/* Of OUT/progress.json; where there is none, of every OUT/part-NAME/progress.json, sorted by name. MM_ERR_IO if there is
- * neither. The time of OUT/lock, where it is there, is a sign of life, too. `now` is seconds since 1970. The caller
+/* Of OUT/progress.json; where there is none, of every OUT/part-NAME/progress.json, sorted by name. MM_ERR_IO if there
+ * is neither. The time of OUT/lock, where it is there, is a sign of life, too. `now` is seconds since 1970. The caller
  * frees *statuses. */
 MM_RESULT_USED mm_status mm_run_status_read(const char *out, double now, mm_run_statuses *statuses, mm_error *err);
 void mm_run_status_free(mm_run_statuses *statuses);

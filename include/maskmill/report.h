@@ -1,5 +1,5 @@
-/* The report: one HTML page about a dataset that needs nothing else, neither scripts nor other files. docs/report.md says
- * what is on it. */
+/* The report: one HTML page about a dataset that needs nothing else, neither scripts nor other files. docs/report.md
+ * says what is on it. */
 #ifndef MASKMILL_REPORT_H
 #define MASKMILL_REPORT_H
 

@@ -1,4 +1,4 @@
-/* Numbers as people read them. Each fills text[size] (MM_NUMBER_TEXT is enough), always terminates, and returns text. */
+/* Numbers as people read them. Each fills text[size] (MM_NUMBER_TEXT is enough), always terminates it; returns text. */
 #ifndef MM_BASE_FORMAT_H
 #define MM_BASE_FORMAT_H
 

@@ -69,7 +69,8 @@ static mm_status write_report(const report_arguments *arguments, const mm_report
     if (status == MM_OK)
         status = mm_cli_open_output(path, &out, err);
     if (status == MM_OK) {
-        (void)fwrite(text, 1, size, out); /* closing looks at the stream's flag */
+        if (fwrite(text, 1, size, out) != size)
+            status = mm_fail_errno(err, "%s", path ? path : "standard output");
         status = mm_cli_close_output(path, out, status, err);
     }
     free(text);
@@ -83,7 +84,8 @@ mm_status mm_cli_report(int argc, char **argv, int *exit_status, mm_error *err)
         .options = rows,
         .parser = parse,
         .args_doc = "DATASET -o REPORT.html",
-        .doc = "One HTML page about a dataset, which needs no other file: distributions, filters, times, images set aside, "
+        .doc = "One HTML page about a dataset, which needs no other file: distributions, filters, times, images set "
+               "aside, "
                "a sample with masks.\vDATASET is the folder that `run` wrote, its dataset.h5, or one shard.",
     };
     report_arguments arguments = {0};

@@ -37,7 +37,7 @@ struct mm_progress {
     double *paces; /* room for sorting them */
 };
 
-/* How wide a line may be so that writing over it works: the last column would make a terminal go on to the next line. */
+/* How wide a line may be so that writing over it works: the last column would make a terminal go to the next line. */
 static int columns_of(FILE *terminal)
 {
     struct winsize size;

@@ -1,5 +1,5 @@
-/* OUT/progress.json, written by a thread of its own: every few seconds, whether there is news or not, so that its time is
- * a sign of life. A file that cannot be written is tried again and never an error. */
+/* OUT/progress.json, written by a thread of its own: every few seconds, whether there is news or not, so that its time
+ * is a sign of life. A file that cannot be written is tried again and never an error. */
 #ifndef MM_ENGINE_PROGRESS_FILE_H
 #define MM_ENGINE_PROGRESS_FILE_H
 

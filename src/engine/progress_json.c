@@ -72,7 +72,8 @@ static json_t *ranks(const mm_run_progress *p)
 char *mm_run_progress_to_json(const mm_run_progress *p)
 {
     /* json_pack frees what it was given when it fails, a NULL among its values included. */
-    json_t *object = json_pack("{s:i, s:s, s:o, s:o, s:o, s:I, s:o, s:f, s:o, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:o, s:o,"
+    json_t *object = json_pack("{s:i, s:s, s:o, s:o, s:o, s:I, s:o, s:f, s:o, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:o, "
+                               "s:o,"
                                " s:o, s:o, s:o}",
                                "format", FORMAT,
                                "state", mm_run_state_name(p->state),

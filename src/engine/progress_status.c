@@ -158,7 +158,8 @@ static mm_run_state worse(mm_run_state a, mm_run_state b)
 
 static void add_run(mm_run_status *sum, const mm_run_status *run)
 {
-    static const int liveliness[] = {[MM_LIFE_ENDED] = 0, [MM_LIFE_DEAD] = 1, [MM_LIFE_SILENT] = 2, [MM_LIFE_ALIVE] = 3};
+    static const int liveliness[] = {[MM_LIFE_ENDED] = 0, [MM_LIFE_DEAD] = 1, [MM_LIFE_SILENT] = 2,
+                                     [MM_LIFE_ALIVE] = 3};
     const mm_run_progress *p = &run->progress;
     mm_run_progress *s = &sum->progress;
     s->images_total += p->images_total;

@@ -83,7 +83,8 @@ static void print_grid(FILE *out, double top_percent, double step)
     (void)fputs("<g class=\"grid\">", out);
     for (int i = 1; i * step <= top_percent * (1 + 1e-9); i++) {
         const double y = BASE - i * step / top_percent * PLOT_HEIGHT;
-        (void)fprintf(out, "<line x1=\"%d\" x2=\"%d\" y1=\"%.2f\" y2=\"%.2f\"/><text x=\"%d\" y=\"%.2f\">%.*f %%</text>",
+        (void)fprintf(out, "<line x1=\"%d\" x2=\"%d\" y1=\"%.2f\" y2=\"%.2f\"/><text x=\"%d\" y=\"%.2f\">%.*f %%"
+                           "</text>",
                       MM_CHART_LEFT, MM_CHART_LEFT + PLOT_WIDTH, y, y, MM_CHART_LEFT - 6, y + 4, decimals, i * step);
     }
     (void)fputs("</g>", out);
@@ -123,7 +124,8 @@ static void print_octave_ticks(FILE *out, const mm_histogram *h)
 static void print_axis(FILE *out, const mm_histogram *h)
 {
     const mm_distribution *of = h->of;
-    (void)fprintf(out, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/><g class=\"ticks\">", MM_CHART_LEFT,
+    (void)fprintf(out, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/><g "
+                       "class=\"ticks\">", MM_CHART_LEFT,
                   MM_CHART_LEFT + PLOT_WIDTH, BASE, BASE);
     if (of->counted && of->edge(1) <= 1)
         print_octave_ticks(out, h);
@@ -148,7 +150,8 @@ static void print_bars(FILE *out, const mm_histogram *h, uint64_t total, double 
         char label[64], number[MM_NUMBER_TEXT], percent[MM_NUMBER_TEXT];
         const double height = mm_chart_bar_height(count, top);
         mm_chart_bin_label(h->of, bin, label, sizeof label);
-        (void)fprintf(out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"><title>%s: %s %.*s (%s)</title></rect>",
+        (void)fprintf(out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\"><title>%s: %s %.*s (%s)</title>"
+                           "</rect>",
                       x_of(h, bin) + gap / 2, BASE - height, pitch - gap, height, label,
                       mm_format_count(number, sizeof number, count), (int)strlen(h->unit) - (count == 1), h->unit,
                       mm_format_percent(percent, sizeof percent, count, total));
@@ -201,7 +204,8 @@ void mm_chart_histogram(FILE *out, const mm_histogram *h)
     const double most_percent = 100.0 * (double)most / (double)total, step = mm_chart_step(most_percent, 4);
     const double top_percent = fmax(most_percent, step);
     const int unused = h->mark_count ? 0 : MM_CHART_TOP - 8; /* the room for labels of marks */
-    (void)fprintf(out, "<svg class=\"histogram\" id=\"%s\" viewBox=\"0 %d %d %d\" role=\"img\" aria-labelledby=\"%s-title "
+    (void)fprintf(out, "<svg class=\"histogram\" id=\"%s\" viewBox=\"0 %d %d %d\" role=\"img\" "
+                       "aria-labelledby=\"%s-title "
                        "%s-desc\">", h->id, unused, MM_CHART_WIDTH, MM_CHART_HEIGHT - unused, h->id, h->id);
     print_description(out, h, total);
     print_grid(out, top_percent, step);
@@ -216,7 +220,8 @@ void mm_chart_histogram_table(FILE *out, const mm_histogram *h)
     const uint64_t total = mm_distribution_total(h->of);
     if (total == 0)
         return;
-    (void)fputs("<details><summary>Table</summary><div class=\"scroll\" tabindex=\"0\"><table class=\"numbers\"><thead><tr><th scope=\"col\">",
+    (void)fputs("<details><summary>Table</summary><div class=\"scroll\" tabindex=\"0\"><table class=\"numbers\"><thead>"
+                "<tr><th scope=\"col\">",
                 out);
     mm_html_text(out, h->axis);
     (void)fprintf(out, "</th><th scope=\"col\">%s</th><th scope=\"col\">share</th></tr></thead><tbody>\n", h->unit);
@@ -236,5 +241,6 @@ void mm_chart_histogram_table(FILE *out, const mm_histogram *h)
 void mm_chart_share(FILE *out, double part, double whole)
 {
     const double percent = whole > 0 && part > 0 ? fmin(100 * part / whole, 100) : 0;
-    (void)fprintf(out, "<span class=\"track\" aria-hidden=\"true\"><span style=\"width:%.3f%%\"></span></span>", percent);
+    (void)fprintf(out, "<span class=\"track\" aria-hidden=\"true\"><span style=\"width:%.3f%%\"></span>"
+                       "</span>", percent);
 }

@@ -59,7 +59,8 @@ static void print_level(FILE *out, const map *m, int level)
                 continue;
             }
             const int width = (end - x) * pixels;
-            (void)fprintf(out, "%sM%d %dh%dv%dh-%dz", any ? "" : "<path d=\"", x * pixels, y * pixels, width, pixels, width);
+            (void)fprintf(out, "%sM%d %dh%dv%dh-%dz", any ? "" : "<path d=\"", x * pixels, y * pixels, width,
+                          pixels, width);
             any = true;
             x = end;
         }
@@ -92,7 +93,8 @@ void mm_chart_heat_map(FILE *out, const uint64_t *centres)
         return;
     (void)fprintf(out, "<svg class=\"heat\" id=\"centres-map\" viewBox=\"0 0 %d %d\" role=\"img\" "
                        "aria-labelledby=\"centres-title centres-desc\"><title id=\"centres-title\">Mask centres</title>"
-                       "<desc id=\"centres-desc\">Map of %s masks by the mean position of their pixels in the frame, %d by %d "
+                       "<desc id=\"centres-desc\">Map of %s masks by the mean position of their pixels in the frame, "
+                       "%d by %d "
                        "cells. The table has it in 8 by 8.</desc><rect class=\"ground\" width=\"%d\" height=\"%d\"/>"
                        "<g shape-rendering=\"crispEdges\">",
                   LENGTH, LENGTH, mm_format_count(number, sizeof number, m.total), m.side, m.side, LENGTH, LENGTH);
@@ -112,7 +114,8 @@ void mm_chart_heat_map_table(FILE *out, const uint64_t *centres)
     const map coarse = map_of(centres, COARSE);
     if (coarse.total == 0)
         return;
-    (void)fputs("<details><summary>Table</summary><div class=\"scroll\" tabindex=\"0\"><table class=\"numbers\"><caption>Share of "
+    (void)fputs("<details><summary>Table</summary><div class=\"scroll\" tabindex=\"0\"><table class=\"numbers\">"
+                "<caption>Share of "
                 "the masks by eighths of the frame, left to right and top to bottom</caption><tbody>\n", out);
     for (int y = 0; y < COARSE; y++) {
         (void)fputs("<tr>", out);

@@ -8,8 +8,8 @@
 /* As the content of an element or of a quoted attribute. File names are hostile: markup is escaped; bytes that are no
  * UTF-8, control characters, and characters that turn the direction of what follows become U+FFFD. */
 void mm_html_text(FILE *out, const char *text);
-/* The same of at most `most` characters, with an ellipsis in the middle of what is longer, so that the end of a path can
- * still be read. */
+/* The same of at most `most` characters, with an ellipsis in the middle of what is longer, so that the end of a path
+ * can still be read. */
 void mm_html_text_short(FILE *out, const char *text, size_t most);
 
 void mm_html_base64(FILE *out, const void *bytes, size_t size);

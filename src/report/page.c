@@ -66,9 +66,11 @@ static void print_head(const mm_page *page)
 {
     FILE *out = page->out;
     (void)fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src "
+                "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+                "img-src "
                 "data:\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"generator\" content=\"maskmill " MM_VERSION "\">\n"
+                "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"generator\" "
+                "content=\"maskmill " MM_VERSION "\">\n"
                 "<link rel=\"icon\" href=\"data:,\">\n<title>", out);
     mm_html_text(out, page->name);
     (void)fputs(" \xe2\x80\x93 maskmill report</title>\n<style>\n", out);
@@ -87,8 +89,10 @@ static void print_title(const mm_page *page)
                   mm_format_count(masks, sizeof masks, stats->masks), stats->masks == 1 ? "" : "s",
                   mm_format_count(images, sizeof images, stats->images_done), stats->images_done == 1 ? "" : "s");
     mm_html_text_short(out, mm_dataset_origin(page->dataset)->model_name, 80);
-    (void)fputs(".</p>\n<nav aria-label=\"Sections\"><ul>\n<li><a href=\"#masks\">Masks</a></li><li><a href=\"#scores\">Scores</a></li>"
-                "<li><a href=\"#images\">Image sizes</a></li><li><a href=\"#funnel\">Filters</a></li><li><a href=\"#times\">Times</a></li>"
+    (void)fputs(".</p>\n<nav aria-label=\"Sections\"><ul>\n<li><a href=\"#masks\">Masks</a></li><li><a "
+                "href=\"#scores\">Scores</a></li>"
+                "<li><a href=\"#images\">Image sizes</a></li><li><a href=\"#funnel\">Filters</a></li><li><a "
+                "href=\"#times\">Times</a></li>"
                 "<li><a href=\"#set-aside\">Set aside</a></li>", out);
     if (page->options->samples)
         (void)fputs("<li><a href=\"#samples\">Sample</a></li>", out);
@@ -117,13 +121,16 @@ void mm_page_overview(const mm_page *page)
     (void)fputs("<ul class=\"tiles\" aria-label=\"Key figures\">\n", out);
     print_tile(out, "Images", mm_format_count(text, sizeof text, images), "SA-1B: 11 million", true);
     print_tile(out, "Masks", mm_format_count(text, sizeof text, stats->masks), "SA-1B: 1.1 billion", true);
-    (void)snprintf(text, sizeof text, "%.1f", stats->images_done ? (double)stats->masks / (double)stats->images_done : 0.0);
+    (void)snprintf(text, sizeof text, "%.1f",
+                   stats->images_done ? (double)stats->masks / (double)stats->images_done : 0.0);
     print_tile(out, "Masks an image", text, "SA-1B: about 100", true);
     (void)snprintf(note, sizeof note, "%s of the corpus",
                    mm_format_percent(percent, sizeof percent, stats->images_set_aside, images));
     print_tile(out, "Images set aside", mm_format_count(text, sizeof text, stats->images_set_aside), note, false);
-    print_tile(out, "Pixels a mask", mean_of(stats->pixels_masked, stats->masks, text, sizeof text), "on average", false);
-    print_tile(out, "Bytes a mask", mean_of(stats->rle_bytes, stats->masks, text, sizeof text), "of run lengths, on average",
+    print_tile(out, "Pixels a mask", mean_of(stats->pixels_masked, stats->masks, text, sizeof text), "on average",
+               false);
+    print_tile(out, "Bytes a mask", mean_of(stats->rle_bytes, stats->masks, text, sizeof text), "of run lengths, on "
+                                                                                                "average",
                false);
     if (page->run) {
         const double ranks = mm_run_json_number(page->run, "ranks");
@@ -139,8 +146,10 @@ void mm_page_overview(const mm_page *page)
 
 static void print_foot(const mm_page *page)
 {
-    (void)fputs("</main>\n<footer>\n<p>Numbers are those of <code>maskmill stats</code>. SA-1B\xe2\x80\x99s are quoted from Kirillov et al., "
-                "<cite>Segment Anything</cite>, arXiv 2304.02643, sections 4 and 5 and appendix B. Where that paper gives a curve "
+    (void)fputs("</main>\n<footer>\n<p>Numbers are those of <code>maskmill stats</code>. SA-1B\xe2\x80\x99s are quoted "
+                "from Kirillov et al., "
+                "<cite>Segment Anything</cite>, arXiv 2304.02643, sections 4 and 5 and appendix B. Where that paper "
+                "gives a curve "
                 "only, nothing is drawn.</p>\n</footer>\n</div>\n</body>\n</html>\n", page->out);
 }
 

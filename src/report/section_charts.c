@@ -64,8 +64,10 @@ static void unit_range(mm_histogram *h, bool whole)
 static void print_masks_per_image(const mm_page *page)
 {
     const mm_stats *stats = page->stats;
-    mm_chart_mark marks[2] = {{.value = sa1b_masks_per_image, .label = "SA-1B: about 100 on average", .published = true}};
-    mm_histogram h = {.id = "masks-per-image", .title = "Masks per image", .axis = "masks in an image", .unit = "images",
+    mm_chart_mark marks[2] = {{.value = sa1b_masks_per_image, .label = "SA-1B: about 100 on "
+                                                                       "average", .published = true}};
+    mm_histogram h = {.id = "masks-per-image", .title = "Masks per image", .axis = "masks in an "
+                                                                                   "image", .unit = "images",
                       .of = &page->distributions[MM_DISTRIBUTION_MASKS_PER_IMAGE], .marks = marks, .mark_count = 1};
     mm_chart_range(h.of, &h.first, &h.end);
     h.first = 0;
@@ -77,12 +79,14 @@ static void print_masks_per_image(const mm_page *page)
         h.mark_count = 2;
     }
     print_figure(page->out, &h, "card", "From 16 on, bars are wider: four to each doubling.",
-                 "1.1 billion masks on 11 million images, about 100 an image on average; 99.1 % of them made without a person.");
+                 "1.1 billion masks on 11 million images, about 100 an image on average; 99.1 % of them made without a "
+                 "person.");
 }
 
 static void print_relative_size(const mm_page *page)
 {
-    mm_histogram h = {.id = "relative-size", .title = "Relative mask size", .axis = "square root of mask area / image area",
+    mm_histogram h = {.id = "relative-size", .title = "Relative mask size", .axis = "square root of mask area / image "
+                                                                                    "area",
                       .unit = "masks", .of = &page->distributions[MM_DISTRIBUTION_RELATIVE_SIZE]};
     unit_range(&h, true);
     print_figure(page->out, &h, "card", "The side of a square as large as the mask, as a part of the image's.",
@@ -91,7 +95,8 @@ static void print_relative_size(const mm_page *page)
 
 static void print_concavity(const mm_page *page)
 {
-    mm_histogram h = {.id = "concavity", .title = "Concavity", .axis = "1 \xe2\x88\x92 mask area / area of its convex hull",
+    mm_histogram h = {.id = "concavity", .title = "Concavity", .axis = "1 \xe2\x88\x92 mask area / area of its convex "
+                                                                       "hull",
                       .unit = "masks", .of = &page->distributions[MM_DISTRIBUTION_CONCAVITY]};
     unit_range(&h, true);
     print_figure(page->out, &h, "card", "0 for a convex shape; the more indented its outline, the larger.",
@@ -113,7 +118,8 @@ static void print_centre_shares(FILE *out, const uint64_t *centres)
         }
     char a[MM_NUMBER_TEXT], b[MM_NUMBER_TEXT];
     if (total)
-        (void)fprintf(out, "The middle quarter of the frame holds %s of the masks, the four corners, together another quarter, "
+        (void)fprintf(out, "The middle quarter of the frame holds %s of the masks, the four corners, together another "
+                           "quarter, "
                            "%s.", mm_format_percent(a, sizeof a, middle, total),
                       mm_format_percent(b, sizeof b, corners, total));
 }
@@ -152,7 +158,8 @@ static size_t threshold_marks(const mm_page *page, double own, double published,
     size_t count = 0;
     const bool known = page->has_config, same = known && fabs(own - published) < 1e-6;
     marks[count] = (mm_chart_mark){.value = published, .published = true};
-    (void)snprintf(marks[count].label, sizeof marks[count].label, same ? "threshold %.2f, as SA-1B's" : "SA-1B's threshold %.2f",
+    (void)snprintf(marks[count].label, sizeof marks[count].label, same ? "threshold %.2f, as "
+                                                                         "SA-1B's" : "SA-1B's threshold %.2f",
                    published);
     count++;
     if (known && !same && own > 0) {
@@ -184,13 +191,16 @@ void mm_page_scores(const mm_page *page)
 
 void mm_page_images(const mm_page *page)
 {
-    mm_histogram h = {.id = "long-side", .title = "Long side of the masks\xe2\x80\x99 frame", .axis = "pixels, 128 a bar", .unit = "images",
+    mm_histogram h = {.id = "long-side", .title = "Long side of the masks\xe2\x80\x99 frame", .axis = "pixels, 128 a "
+                                                                                                      "bar", .unit = "images",
                       .of = &page->distributions[MM_DISTRIBUTION_LONG_SIDE]};
     begin_section(page->out, "images", "Image sizes",
-                  "Of the frame in which masks are stored: the photograph, or smaller if <code>output.short_side</code> is set.");
+                  "Of the frame in which masks are stored: the photograph, or smaller if <code>output.short_side"
+                  "</code> is set.");
     mm_chart_range(h.of, &h.first, &h.end);
     h.first = h.first > 1 ? h.first - 2 : 0;
     h.end = h.end + 2 < h.of->bins ? h.end + 2 : h.of->bins;
-    print_figure(page->out, &h, "card split", "", "photographs of 3300 \xc3\x97 4950 pixels on average, released at a short side of 1500.");
+    print_figure(page->out, &h, "card split", "", "photographs of 3300 \xc3\x97 4950 pixels on average, released at a "
+                                                  "short side of 1500.");
     (void)fputs("</section>\n", page->out);
 }

@@ -45,9 +45,11 @@ static void print_hosts(const mm_page *page)
     FILE *out = page->out;
     const json_t *hosts = json_object_get(page->run, "hosts");
     const size_t count = json_array_size(hosts);
-    const double ranks = mm_run_json_number(page->run, "ranks"), threads = mm_run_json_number(page->run, "threads_per_rank");
+    const double ranks = mm_run_json_number(page->run, "ranks");
+    const double threads = mm_run_json_number(page->run, "threads_per_rank");
     if (ranks > 0)
-        (void)fprintf(out, "<dt>Ranks</dt><dd>%.0f, with %.0f thread%s each</dd>\n", ranks, threads, threads == 1 ? "" : "s");
+        (void)fprintf(out, "<dt>Ranks</dt><dd>%.0f, with %.0f thread%s each"
+                           "</dd>\n", ranks, threads, threads == 1 ? "" : "s");
     if (count == 0)
         return;
     (void)fprintf(out, "<dt>Host%s</dt><dd>", count == 1 ? "" : "s");
@@ -82,7 +84,8 @@ void mm_page_origin(const mm_page *page)
     FILE *out = page->out;
     const mm_shard_origin *origin = mm_dataset_origin(page->dataset);
     char shards[MM_NUMBER_TEXT], bytes[MM_NUMBER_TEXT];
-    (void)fputs("<section id=\"origin\">\n<h2>How it was made</h2>\n<p>What is needed to make the same dataset again.</p>\n"
+    (void)fputs("<section id=\"origin\">\n<h2>How it was made</h2>\n<p>What is needed to make the same dataset again."
+                "</p>\n"
                 "<div class=\"card\"><dl class=\"facts\">\n", out);
     print_fact(out, "Model", origin->model_name);
     print_fact(out, "Model file", mm_run_json_text(json_object_get(page->run, "model"), "path"));
@@ -91,7 +94,8 @@ void mm_page_origin(const mm_page *page)
                   mm_format_count(shards, sizeof shards, mm_dataset_shards(page->dataset)),
                   mm_format_bytes(bytes, sizeof bytes, page->stats->rle_bytes));
     print_run(page);
-    (void)fputs("</dl>\n<details id=\"config\"><summary>Configuration</summary><div class=\"scroll\" tabindex=\"0\"><pre>", out);
+    (void)fputs("</dl>\n<details id=\"config\"><summary>Configuration</summary><div class=\"scroll\" tabindex=\"0\">"
+                "<pre>", out);
     mm_html_text(out, origin->config_yaml);
     (void)fputs("</pre></div></details>\n</div>\n</section>\n", out);
 }

@@ -67,8 +67,8 @@ static mm_status draw(const mm_photographs *photographs, sample *s, mm_error *er
     return status;
 }
 
-/* The first image at or behind *row that was done and whose photograph can be read; *row is then its row. False if there
- * is none before `end`, or none within a few tries (`err` says what was wrong with the last). */
+/* The first image at or behind *row that was done and whose photograph can be read; *row is then its row. False if
+ * there is none before `end`, or none within a few tries (`err` says what was wrong with the last). */
 static bool find_sample(const mm_page *page, const mm_photographs *photographs, uint64_t *row, uint64_t end, sample *s,
                         mm_error *err)
 {
@@ -93,7 +93,8 @@ static void print_sample(FILE *out, const sample *s)
     mm_html_base64(out, s->jpeg, s->jpeg_size);
     (void)fputs("\"><figcaption>", out);
     mm_html_text_short(out, s->name, NAME_LENGTH);
-    (void)fprintf(out, "<span>%s mask%s, %" PRIu32 " \xc3\x97 %" PRIu32 ", no. %" PRIu64 "</span></figcaption></figure>\n",
+    (void)fprintf(out, "<span>%s mask%s, %" PRIu32 " \xc3\x97 %" PRIu32 ", no. %" PRIu64 "</span></figcaption>"
+                                                                                         "</figure>\n",
                   number, plural, s->record.width, s->record.height, s->record.image_id);
 }
 
@@ -106,8 +107,8 @@ static uint64_t scatter(uint64_t i)
     return i ^ i >> 31;
 }
 
-/* One from each of `wanted` equal parts of the dataset, always the same, but at another place in each part: photographs of
- * one series stand at equal distances. Returns how many were found. */
+/* One from each of `wanted` equal parts of the dataset, always the same, but at another place in each part: photographs
+ * of one series stand at equal distances. Returns how many were found. */
 static uint64_t print_samples(const mm_page *page, const mm_photographs *photographs, uint64_t wanted, mm_error *err)
 {
     const uint64_t images = mm_dataset_images(page->dataset);
@@ -137,10 +138,12 @@ void mm_page_samples(const mm_page *page)
     const uint64_t wanted = page->options->samples < images ? page->options->samples : images;
     if (page->options->samples == 0)
         return;
-    (void)fputs("<section id=\"samples\">\n<h2>Sample</h2>\n<p>Photographs with their masks, spread evenly over the dataset; each mask has "
+    (void)fputs("<section id=\"samples\">\n<h2>Sample</h2>\n<p>Photographs with their masks, spread evenly over the "
+                "dataset; each mask has "
                 "a colour of its own.</p>\n", out);
     uint64_t found = 0;
-    const bool open = wanted > 0 && mm_photographs_open(page->dataset, page->options->corpus, &photographs, &err) == MM_OK;
+    const bool open =
+        wanted > 0 && mm_photographs_open(page->dataset, page->options->corpus, &photographs, &err) == MM_OK;
     if (open) {
         (void)fputs("<div class=\"samples\">\n", out);
         found = print_samples(page, &photographs, wanted, &err);

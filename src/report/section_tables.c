@@ -27,21 +27,26 @@ void mm_page_funnel(const mm_page *page)
 {
     FILE *out = page->out;
     const uint64_t *funnel = page->stats->funnel;
-    (void)fputs("<section id=\"funnel\">\n<h2>Filters</h2>\n<p>How many masks were left after each step of mask generation."
+    (void)fputs("<section id=\"funnel\">\n<h2>Filters</h2>\n<p>How many masks were left after each step of mask "
+                "generation."
                 "</p>\n", out);
     if (funnel[0] == 0) {
         (void)fputs("<p class=\"empty\">No candidates were made.</p>\n</section>\n", out);
         return;
     }
-    (void)fputs("<div class=\"card wide\"><table id=\"funnel-table\"><thead><tr><th scope=\"col\">step</th><th scope=\"col\" class=\"bar-cell\">"
-                "of all candidates</th><th scope=\"col\" class=\"number\">masks left</th><th scope=\"col\" class=\"number\">of all</th>"
+    (void)fputs("<div class=\"card wide\"><table id=\"funnel-table\"><thead><tr><th scope=\"col\">step</th><th "
+                "scope=\"col\" class=\"bar-cell\">"
+                "of all candidates</th><th scope=\"col\" class=\"number\">masks left</th><th scope=\"col\" "
+                "class=\"number\">of all</th>"
                 "<th scope=\"col\" class=\"number optional\">of the step before</th></tr></thead><tbody>\n", out);
     for (int i = 0; i < 8; i++) {
         char count[MM_NUMBER_TEXT], all[MM_NUMBER_TEXT], before[MM_NUMBER_TEXT];
-        (void)fprintf(out, "<tr><th scope=\"row\">%s<br><span class=\"soft optional\">%s</span></th><td class=\"bar-cell\">", steps[i].name,
+        (void)fprintf(out, "<tr><th scope=\"row\">%s<br><span class=\"soft optional\">%s</span></th><td "
+                           "class=\"bar-cell\">", steps[i].name,
                       steps[i].what);
         mm_chart_share(out, (double)funnel[i], (double)funnel[0]);
-        (void)fprintf(out, "</td><td class=\"number\">%s</td><td class=\"number\">%s</td><td class=\"number optional\">%s</td></tr>\n",
+        (void)fprintf(out, "</td><td class=\"number\">%s</td><td class=\"number\">%s</td><td class=\"number "
+                           "optional\">%s</td></tr>\n",
                       mm_format_count(count, sizeof count, funnel[i]),
                       mm_format_percent(all, sizeof all, funnel[i], funnel[0]),
                       i ? mm_format_percent(before, sizeof before, funnel[i], funnel[i - 1]) : "");
@@ -80,7 +85,8 @@ static void print_stage(FILE *out, const char *name, double seconds, double sum,
     (void)fprintf(out, "<tr><th scope=\"row\">%s</th><td class=\"bar-cell\">", name);
     if (most > 0)
         mm_chart_share(out, seconds, most);
-    (void)fprintf(out, "</td><td class=\"number\">%s</td><td class=\"number\">%.1f %%</td><td class=\"number optional\">%s</td></tr>\n",
+    (void)fprintf(out, "</td><td class=\"number\">%s</td><td class=\"number\">%.1f %%</td><td class=\"number "
+                       "optional\">%s</td></tr>\n",
                   mm_format_duration(text, sizeof text, seconds), 100 * seconds / sum,
                   images > 0 ? mm_format_duration(each, sizeof each, seconds / images) : "-");
 }
@@ -105,8 +111,10 @@ static void print_stages(const mm_page *page)
         (void)fputs("<p class=\"empty\">run.json tells no times of stages.</p>\n", out);
         return;
     }
-    (void)fputs("<div class=\"card wide\"><table id=\"stage-table\"><thead><tr><th scope=\"col\">stage</th><th scope=\"col\" class=\"bar-cell\">"
-                "</th><th scope=\"col\" class=\"number\">all ranks</th><th scope=\"col\" class=\"number\">share</th><th scope=\"col\" "
+    (void)fputs("<div class=\"card wide\"><table id=\"stage-table\"><thead><tr><th scope=\"col\">stage</th><th "
+                "scope=\"col\" class=\"bar-cell\">"
+                "</th><th scope=\"col\" class=\"number\">all ranks</th><th scope=\"col\" class=\"number\">share</th>"
+                "<th scope=\"col\" "
                 "class=\"number optional\">an image</th></tr></thead><tbody>\n", out);
     for (size_t i = 0; i < STAGES; i++)
         print_stage(out, stages[i].name, fmax(mm_run_json_number(seconds, stages[i].key), 0), sum, most, images);
@@ -132,7 +140,8 @@ void mm_page_times(const mm_page *page)
                   mm_format_duration(text, sizeof text, seconds),
                   mm_format_pace(pace, sizeof pace, mm_run_json_number(page->run, "images_per_second")));
     if (ranks > 0 && seconds > 0 && sum > 0)
-        (void)fprintf(out, " on %.0f rank%s. The stages below fill %.0f %% of the ranks\xe2\x80\x99 time; the rest is starting, waiting "
+        (void)fprintf(out, " on %.0f rank%s. The stages below fill %.0f %% of the ranks\xe2\x80\x99 time; the rest is "
+                           "starting, waiting "
                            "for the last images, and writing",
                       ranks, ranks == 1 ? "" : "s", fmin(100 * sum / (ranks * seconds), 100));
     const size_t attempts = json_array_size(json_object_get(page->run, "attempts"));
@@ -166,8 +175,10 @@ static void print_group(FILE *out, const mm_aside_group *group)
 static void print_rows(FILE *out, const mm_aside *aside)
 {
     char all[MM_NUMBER_TEXT];
-    (void)fprintf(out, "<details id=\"aside-list\"><summary>%s%zu of %s images</summary><div class=\"scroll\" tabindex=\"0\"><table><thead><tr>"
-                       "<th scope=\"col\">id</th><th scope=\"col\">image</th><th scope=\"col\">reason</th></tr></thead><tbody>\n",
+    (void)fprintf(out, "<details id=\"aside-list\"><summary>%s%zu of %s images</summary><div class=\"scroll\" "
+                       "tabindex=\"0\"><table><thead><tr>"
+                       "<th scope=\"col\">id</th><th scope=\"col\">image</th><th scope=\"col\">reason</th></tr></thead>"
+                       "<tbody>\n",
                   aside->row_count < aside->count ? "The first " : "", aside->row_count,
                   mm_format_count(all, sizeof all, aside->count));
     for (size_t i = 0; i < aside->row_count; i++) {
@@ -198,17 +209,20 @@ void mm_page_set_aside(const mm_page *page)
                   mm_format_count(b, sizeof b, set_aside + page->stats->images_done),
                   mm_format_percent(share, sizeof share, set_aside, set_aside + page->stats->images_done));
     if (aside->count == 0) {
-        (void)fputs("<p class=\"empty\">There is no quarantine.tsv beside the dataset, so the reasons are not known. ", out);
+        (void)fputs("<p class=\"empty\">There is no quarantine.tsv beside the dataset, so the reasons are not "
+                    "known. ", out);
         mm_html_text(out, page->aside_trouble);
         (void)fputs("</p>\n</section>\n", out);
         return;
     }
-    (void)fputs("<div class=\"card wide\"><table id=\"aside-table\"><thead><tr><th scope=\"col\" class=\"number\">images</th><th scope=\"col\">"
+    (void)fputs("<div class=\"card wide\"><table id=\"aside-table\"><thead><tr><th scope=\"col\" "
+                "class=\"number\">images</th><th scope=\"col\">"
                 "kind</th><th scope=\"col\">reason, and examples</th></tr></thead><tbody>\n", out);
     for (size_t i = 0; i < aside->group_count; i++)
         print_group(out, &aside->groups[i]);
     if (aside->ungrouped)
-        (void)fprintf(out, "<tr><td class=\"number\">%s</td><td></td><td>for further reasons, which quarantine.tsv tells</td></tr>\n",
+        (void)fprintf(out, "<tr><td class=\"number\">%s</td><td></td><td>for further reasons, which quarantine.tsv "
+                           "tells</td></tr>\n",
                       mm_format_count(a, sizeof a, aside->ungrouped));
     (void)fputs("</tbody></table>\n", out);
     print_rows(out, aside);

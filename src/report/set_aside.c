@@ -172,7 +172,8 @@ mm_status mm_aside_read(const char *path, mm_aside *aside, mm_error *err)
     mm_status status = MM_OK;
     aside->found = true;
     if (getline(&line, &room, file) < 0 || !read_header(&r, line))
-        status = mm_fail(err, MM_ERR_FORMAT, "%s: its first line does not name image_id, path, status and reason", path);
+        status = mm_fail(err, MM_ERR_FORMAT, "%s: its first line does not name image_id, path, status and "
+                                             "reason", path);
     while (status == MM_OK && getline(&line, &room, file) > 0)
         status = read_row(&r, line, err);
     if (status == MM_OK && ferror(file))

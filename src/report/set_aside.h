@@ -30,8 +30,8 @@ typedef struct mm_aside {
     size_t row_count;
 } mm_aside;
 
-/* From an untrusted file; one that is not there leaves *aside empty. MM_ERR_FORMAT if it has no such columns. The caller
- * frees, also after a failure. */
+/* From an untrusted file; one that is not there leaves *aside empty. MM_ERR_FORMAT if it has no such columns. The
+ * caller frees, also after a failure. */
 MM_RESULT_USED mm_status mm_aside_read(const char *path, mm_aside *aside, mm_error *err);
 void mm_aside_free(mm_aside *aside);
 

@@ -70,7 +70,8 @@ END_TEST
 
 START_TEST(hostile_texts_are_refused_or_harmless)
 {
-    static const char *const refused[] = {"", "{", "[]", "{}", "{\"format\": 1}", "{\"format\": 2, \"state\": \"done\"}",
+    static const char *const refused[] = {"", "{", "[]", "{}", "{\"format\": 1}", "{\"format\": 2, \"state\": "
+                                                                                  "\"done\"}",
                                           "{\"format\": 1, \"state\": \"happy\"}", "{\"format\": 1, \"state\": 3}"};
     mm_run_progress p;
     mm_error err = {0};

@@ -135,9 +135,9 @@ START_TEST(jpeg_in_memory_is_what_went_in_up_to_its_losses)
     for (uint32_t y = 0; y < 73; y++)
         for (uint32_t i = 0; i < 113 * 3; i++)
             ck_assert_int_le(abs(back.pixels[y * 113 * 3 + i] - view.pixels[y * view.stride + i]), 10);
-    ck_assert_int_eq(mm_image_encode_jpeg((mm_image_view){view.pixels, 0, 3, 9}, 95, &bytes, &size, &err), MM_ERR_USAGE);
-    ck_assert_int_eq(mm_image_encode_jpeg((mm_image_view){view.pixels, 1, 70000, 3}, 95, &bytes, &size, &err),
-                     MM_ERR_USAGE);
+    const mm_image_view empty = {view.pixels, 0, 3, 9}, tall = {view.pixels, 1, 70000, 3};
+    ck_assert_int_eq(mm_image_encode_jpeg(empty, 95, &bytes, &size, &err), MM_ERR_USAGE);
+    ck_assert_int_eq(mm_image_encode_jpeg(tall, 95, &bytes, &size, &err), MM_ERR_USAGE);
     free(bytes);
     free(again);
     mm_image_free(&back);

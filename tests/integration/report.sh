@@ -42,4 +42,5 @@ cmp report.html again.html
 [ "$(stat -c %s report.html)" -lt 3000000 ] || { echo "report: too large" >&2; exit 1; }
 
 export PYTHONDONTWRITEBYTECODE=1 # the source tree stays as it is
-"$python" "$source/tests/integration/report_lib/check.py" "$browser" "$scratch/report.html" stats.json "$scratch" "$name"
+check=$source/tests/integration/report_lib/check.py
+"$python" "$check" "$browser" "$scratch/report.html" stats.json "$scratch" "$name"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# `maskmill status` while a run is alive and after every kind of end: stopped by a signal, resumed and done, killed, failed.
+# `maskmill status` while a run is alive and after every kind of end: stopped by a signal, resumed and done, killed,
+# failed.
 # $1 the program, $2 the source tree, $3 a scratch folder.
 set -euo pipefail
 maskmill=$1
@@ -21,7 +22,8 @@ trap 'if [ -n "$pid" ]; then kill -9 "$pid" 2>/dev/null || true; fi' EXIT
 
 # value KEY: of the status of out
 value() {
-  { "$maskmill" status out --json 2>/dev/null || true; } | sed -n "s/^ \"$1\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}$/\1/p"
+  { "$maskmill" status out --json 2>/dev/null || true; } |
+    sed -n "s/^ \"$1\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}$/\1/p"
 }
 
 # says STATUS WORD: what `status` says of out and ends with
@@ -35,7 +37,9 @@ says() {
 # begun: the run in the background has finished an image
 begun() {
   for _ in $(seq 3000); do
-    if [ "$(value images_done)" != "" ] && [ "$(value images_done)" -gt 0 ] && [ "$(value life)" = alive ]; then return; fi
+    local done
+    done=$(value images_done)
+    if [ -n "$done" ] && [ "$done" -gt 0 ] && [ "$(value life)" = alive ]; then return; fi
     kill -0 "$pid" 2>/dev/null || fail "the run ended too early: $(cat log)"
     sleep 0.1
   done
@@ -58,7 +62,9 @@ echo "-- alive, then stopped"
 pid=$!
 begun
 says 0 running
-grep -q "^  alive " said && grep -q "^  images .* of 30 (" said && grep -q "^  pace .* images/s" said || fail "alive: $(cat said)"
+for line in "  alive .* ago" "  images .* of 30 (.*%)" "  pace .* images/s"; do
+  grep -q "^$line" said || fail "no '$line': $(cat said)"
+done
 kill -USR1 "$pid"
 status=0
 wait "$pid" || status=$?

@@ -19,7 +19,8 @@ static void set_up(void)
 
 static mm_histogram histogram_of(int which)
 {
-    mm_histogram h = {.id = "h", .title = "T", .axis = "a < b", .unit = "masks", .of = &all[which], .end = all[which].bins};
+    mm_histogram h = {.id = "h", .title = "T", .axis = "a < b", .unit = "masks", .of = &all[which],
+                      .end = all[which].bins};
     return h;
 }
 

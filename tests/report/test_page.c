@@ -122,7 +122,8 @@ START_TEST(hostile_names_stay_text)
     (void)snprintf(text, sizeof text, "image_id\tpath\tstatus\treason\n2\t%s\t%s\t\"'>%s\n", attack, attack, attack);
     put_bytes(at("quarantine.tsv"), text, strlen(text));
     (void)snprintf(text, sizeof text,
-                   "{\"command\": [\"%s\", 7], \"kernels\": [\"%s\"], \"hosts\": [{\"host\": \"%s\"}, 3], \"started\": \"%s\","
+                   "{\"command\": [\"%s\", 7], \"kernels\": [\"%s\"], \"hosts\": [{\"host\": \"%s\"}, 3], \"started\": "
+                   "\"%s\","
                    " \"maskmill\": \"%s\", \"model\": {\"path\": \"%s\"}, \"corpus\": {\"sources\": [\"%s\"]}}",
                    attack, attack, attack, attack, attack, attack, attack);
     put_bytes(at("run.json"), text, strlen(text));
@@ -136,8 +137,10 @@ END_TEST
 START_TEST(a_run_json_of_any_shape_is_lived_with)
 {
     static const char *const odd[] = {
-        "", "[]", "{", "{}", "7", "{\"seconds\": \"x\", \"ranks\": -1, \"stage_seconds\": 3, \"hosts\": {}, \"kernels\": {}}",
-        "{\"seconds\": 1e308, \"ranks\": 1e300, \"images_per_second\": null, \"stage_seconds\": {\"read\": -5, \"jpeg\": 1e308,"
+        "", "[]", "{", "{}", "7", "{\"seconds\": \"x\", \"ranks\": -1, \"stage_seconds\": 3, \"hosts\": {}, "
+                                  "\"kernels\": {}}",
+        "{\"seconds\": 1e308, \"ranks\": 1e300, \"images_per_second\": null, \"stage_seconds\": {\"read\": -5, "
+        "\"jpeg\": 1e308,"
         " \"encode\": 1e308}}",
     };
     put_dataset(scratch, 1);

@@ -39,7 +39,8 @@ END_TEST
 
 START_TEST(columns_are_found_by_name_and_odd_lines_do_no_harm)
 {
-    read_text("reason\tnew\tstatus\tpath\timage_id\nwhy\tx\tio\tp.jpg\t7\nonly a reason\n\n\t\t\t\t\t\t\t\t\nlast\tx\tio\tq.jpg\t8");
+    read_text("reason\tnew\tstatus\tpath\timage_id\nwhy\tx\tio\tp.jpg\t7\nonly a "
+              "reason\n\n\t\t\t\t\t\t\t\t\nlast\tx\tio\tq.jpg\t8");
     ck_assert_uint_eq(aside.count, 5);
     ck_assert_str_eq(aside.rows[0].reason, "why");
     ck_assert_str_eq(aside.rows[0].path, "p.jpg");

@@ -16,7 +16,8 @@ const inside = (e) => e.closest(".scroll, details:not([open])");
 const box = (r) => [r.left + scrollX, r.top + scrollY, r.width, r.height];
 const all = [...document.querySelectorAll("body *")];
 const texts = [];
-for (const e of document.querySelectorAll("h1,h2,h3,p,li span,td,th,summary,figcaption,figcaption span,dt,dd,svg text,nav a")) {
+const legible = "h1,h2,h3,p,li span,td,th,summary,figcaption,figcaption span,dt,dd,svg text,nav a";
+for (const e of document.querySelectorAll(legible)) {
   if (inside(e) || ![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
   const range = document.createRange();
   range.selectNodeContents(e);
@@ -40,7 +41,10 @@ out.textContent = JSON.stringify(result);
 parent.document.body.append(out);
 });</script>"""
 # A window cannot be narrower than 500 pixels, a frame can.
-FRAME = '<!DOCTYPE html><body style="margin:0"><iframe srcdoc="{page}" style="border:0;width:{width}px;height:900px"></iframe>'
+FRAME = (
+    '<!DOCTYPE html><body style="margin:0">'
+    '<iframe srcdoc="{page}" style="border:0;width:{width}px;height:900px"></iframe>'
+)
 
 
 class Browser:
@@ -49,9 +53,9 @@ class Browser:
 
     def run(self, url, *options, width=1280, height=900):
         """Standard output, and what the page said on its console."""
-        command = [self.program, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
-                   "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-                   "--disable-extensions", "--allow-file-access-from-files", "--enable-logging=stderr",
+        command = [self.program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                   "--hide-scrollbars", "--no-first-run", "--disable-background-networking",
+                   "--disable-component-update", "--disable-sync", "--disable-extensions", "--enable-logging=stderr",
                    f"--user-data-dir={self.scratch}/profile", f"--window-size={width},{height}", *options, url]
         environment = dict(os.environ, HOME=self.scratch, XDG_CONFIG_HOME=self.scratch, XDG_CACHE_HOME=self.scratch)
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300, env=environment)
@@ -77,8 +81,8 @@ class Browser:
     def screenshot(self, path, name, *options, **size):
         """The untouched page as a picture, and its console."""
         picture = f"{self.scratch}/{name}.png"
-        _, console = self.run("file://" + path, f"--screenshot={picture}", f"--force-device-scale-factor={SCALE}", *options,
-                              **size)
+        _, console = self.run("file://" + path, f"--screenshot={picture}", f"--force-device-scale-factor={SCALE}",
+                              *options, **size)
         return Image.open(picture).convert("RGB"), console
 
 

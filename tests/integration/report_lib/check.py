@@ -56,7 +56,8 @@ def the_checks_can_fail(browser, path, scratch):
     """A page with one of each fault, all of which must be found."""
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    faults = ('<p style="width:900px">wide</p><img src="http://127.0.0.1:8099/nowhere.png" alt=""><script>console.error("fault")</script>'
+    faults = ('<p style="width:900px">wide</p><img src="http://127.0.0.1:8099/nowhere.png" alt="">'
+              '<script>console.error("fault")</script>'
               '<p style="color:#999;background:#aaa" id="faint">faint text</p>')
     with open(f"{scratch}/faulty.html", "w", encoding="utf-8") as file:
         file.write(text.replace("<main>", "<main>" + faults))
@@ -105,7 +106,8 @@ def main():
     look(browser, path, "narrow", [], NARROW, dark=False)
     printed = prints_well(browser, path, scratch)
     the_checks_can_fail(browser, path, scratch)
-    print(f"report: {bars} bars as counted, {len(light['texts'])} texts legible in light and dark, {printed} pages in print")
+    texts = len(light["texts"])
+    print(f"report: {bars} bars as counted, {texts} texts legible in light and dark, {printed} pages in print")
 
 
 main()

@@ -124,7 +124,8 @@ def equal_to_statistics(page, stats):
     assert number(tiles["Masks"]) == stats["masks"]
     assert number(tiles["Images set aside"]) == stats["images_set_aside"]
     assert tiles["Masks an image"] == f"{stats['masks'] / stats['images_done']:.1f}"
-    steps = [list(row.find("td", class_="number"))[0] for row in page.root.one("table", id="funnel-table").one("tbody").find("tr")]
+    funnel = page.root.one("table", id="funnel-table").one("tbody")
+    steps = [list(row.find("td", class_="number"))[0] for row in funnel.find("tr")]
     assert [number(step.content()) for step in steps] == list(stats["funnel"].values()), "funnel"
     cells = page.root.one("svg", id="centres-map").one("g", class_="probe").find("title")
     shown = [number(cell.content()) for cell in cells]
