@@ -191,8 +191,8 @@ void mm_page_scores(const mm_page *page)
 
 void mm_page_images(const mm_page *page)
 {
-    mm_histogram h = {.id = "long-side", .title = "Long side of the masks\xe2\x80\x99 frame", .axis = "pixels, 128 a "
-                                                                                                      "bar", .unit = "images",
+    mm_histogram h = {.id = "long-side", .title = "Long side of the masks\xe2\x80\x99 frame",
+                      .axis = "pixels, 128 a bar", .unit = "images",
                       .of = &page->distributions[MM_DISTRIBUTION_LONG_SIDE]};
     begin_section(page->out, "images", "Image sizes",
                   "Of the frame in which masks are stored: the photograph, or smaller if <code>output.short_side"
