@@ -12,7 +12,12 @@
 
 #include "maskmill/amg.h"
 
-typedef enum mm_image_status { MM_IMAGE_ABSENT = 0, MM_IMAGE_DONE = 1, MM_IMAGE_SET_ASIDE = 2 } mm_image_status;
+typedef enum mm_image_status {
+    MM_IMAGE_ABSENT = 0,
+    MM_IMAGE_DONE = 1,
+    MM_IMAGE_SET_ASIDE = 2, /* it could not be made */
+    MM_IMAGE_SKIPPED = 3    /* it was not to be made: a near-duplicate of another */
+} mm_image_status;
 
 /* One image's result in columns, as shards store them. Owns its arrays. */
 typedef struct mm_record {
@@ -38,6 +43,8 @@ MM_RESULT_USED mm_status mm_record_from_annotations(uint64_t image_id, const mm_
                                                     mm_record *record, mm_error *err);
 MM_RESULT_USED mm_status mm_record_set_aside(uint64_t image_id, uint32_t width, uint32_t height, const char *reason,
                                              mm_record *record, mm_error *err);
+MM_RESULT_USED mm_status mm_record_skip(uint64_t image_id, uint32_t width, uint32_t height, mm_record *record,
+                                        mm_error *err);
 void mm_record_free(mm_record *record);
 
 /* The caller frees *bytes. */

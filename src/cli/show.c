@@ -55,6 +55,9 @@ static mm_status show(const mm_dataset *dataset, const show_arguments *arguments
     mm_status status = mm_dataset_find(dataset, arguments->words[1], &row, err);
     if (status == MM_OK)
         status = mm_dataset_read(dataset, row, &record, &name, err);
+    if (status == MM_OK && record.status == MM_IMAGE_SKIPPED)
+        status = mm_fail(err, MM_ERR_USAGE, "%s: was skipped as a near-duplicate; duplicate_of in manifest.h5 names its "
+                         "original", name);
     if (status == MM_OK && record.status != MM_IMAGE_DONE)
         status = mm_fail(err, MM_ERR_USAGE, "%s: was set aside and has no masks; quarantine.tsv says why", name);
     if (status == MM_OK) {
@@ -82,7 +85,7 @@ mm_status mm_cli_show(int argc, char **argv, int *exit_status, mm_error *err)
         .parser = parse,
         .args_doc = "DATASET IMAGE -o OUT.png",
         .doc = "Draw an image of a dataset with its masks.\vDATASET is the folder that `run` wrote. IMAGE is a file's "
-               "name (with or without its folders) or an image's number.",
+               "name (with or without its folders), ARCHIVE.tar/MEMBER, or an image's number.",
     };
     show_arguments arguments = {0};
     bool help = false;

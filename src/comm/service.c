@@ -20,8 +20,8 @@ enum {
      * all in its MPI library's memory. */
     IN_FLIGHT_TO_ONE = 8,
     SHORTEST_NAP_NS = 200000,
-    LONGEST_NAP_NS = 10000000,
-    LONGEST_NAP_FLYING_NS = 1000000,
+    LONGEST_NAP_NS = 20000000,
+    LONGEST_NAP_FLYING_NS = 5000000,
     DEFAULT_OUTSTANDING = 64 << 20
 };
 

@@ -12,6 +12,7 @@ enum { MAX_FILE = 1 << 20 };
 mm_config mm_config_defaults(void)
 {
     mm_config config = {.amg = mm_amg_defaults()};
+    config.corpus.duplicate_distance = 3;
     config.output.images_per_shard = 1000;
     config.image.max_pixels = UINT64_C(1) << 28;
     config.image.max_bytes = UINT64_C(1) << 30;

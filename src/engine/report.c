@@ -125,7 +125,7 @@ static json_t *whole(const mm_report *report)
     json_t *model = json_pack("{s:o, s:o, s:s}", "name", text(mm_model_arch(setup->model)->name), "path",
                               text(setup->model_path), "sha256", setup->model_sha256);
     /* json_pack frees what it was given when it fails, a NULL among its values included. */
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:f, s:o, s:O}",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:O}",
                      "maskmill", MM_VERSION,
                      "command", texts((const char *const *)report->options->argv, (size_t)report->options->argc),
                      "corpus", corpus(report),
@@ -141,6 +141,7 @@ static json_t *whole(const mm_report *report)
                      "seconds", summary->seconds,
                      "images_done", (json_int_t)summary->images_done,
                      "images_set_aside", (json_int_t)summary->images_set_aside,
+                     "images_skipped", (json_int_t)summary->images_skipped,
                      "masks", (json_int_t)summary->masks,
                      "shards", (json_int_t)summary->shards,
                      "images_per_second", pace,

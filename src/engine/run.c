@@ -41,9 +41,20 @@ static bool gives_up(void *user)
     return mm_signals_asked(r->signals, NULL) == MM_STOP_NOW;
 }
 
+/* It is a near-duplicate, and the configuration says not to make masks of those. */
+static bool is_skipped(const run *r, uint64_t image_id)
+{
+    return r->setup.config.corpus.duplicates == MM_DUPLICATES_SKIP &&
+           mm_manifest_duplicate_of(r->setup.manifest, image_id) != image_id;
+}
+
 static mm_status make(void *user, uint64_t image_id, bool suspect, mm_record *record, mm_status *why, mm_error *err)
 {
     run *r = user;
+    if (is_skipped(r, image_id)) {
+        const mm_manifest_entry entry = mm_manifest_at(r->setup.manifest, image_id);
+        return mm_record_skip(image_id, entry.width, entry.height, record, err);
+    }
     if (!suspect || !r->options->program)
         return mm_make_image(&r->maker, image_id, record, why, err);
     const mm_suspect_job job = {.program = r->options->program, .out = r->options->out, .setup = &r->setup, .user = r,
@@ -261,8 +272,12 @@ static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
     status = mm_comm_agree(comm, status, err);
     if (status != MM_OK)
         return status;
+    for (uint64_t i = plan.first; i < plan.end; i++)
+        r->summary.images_skipped += is_skipped(r, i);
     mm_signals_leave_by(r->signals, NULL, NULL, false);
     status = mm_share_images(comm, &plan, err);
+    if (status == MM_OK && r->speaks)
+        r->summary.images_done -= r->summary.images_skipped; /* they are made in no time, but made they were not */
     mm_signals_leave_by(r->signals, status == MM_OK ? leave_late : NULL, r, false);
     mm_progress_close(r->progress, mm_seconds_now());
     return status;
@@ -271,16 +286,21 @@ static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
 /* Rank 0, when all shards are there. run.json comes last: where it is, the dataset is whole. */
 static mm_status close_books(run *r, mm_report *report, double start, mm_error *err)
 {
-    const mm_shard_origin origin = origin_of(r);
-    mm_status status = mm_dataset_index(r->options->out, r->summary.shards, &origin, err);
-    if (status == MM_OK)
-        status = mm_quarantine_write(&r->quarantine, r->setup.manifest, r->options->out, err);
+    mm_status status = mm_quarantine_write(&r->quarantine, r->setup.manifest, r->options->out, err);
     if (status != MM_OK)
         return status;
     report->ended = time(NULL);
     r->summary.seconds = mm_seconds_now() - start;
     status = mm_report_write(report, err);
     return status == MM_OK ? mm_output_remove_journal(r->options->out, err) : status;
+}
+
+/* All ranks: reading the shards is shared. */
+static mm_status index_shards(const run *r, mm_comm *comm, mm_error *err)
+{
+    const mm_shard_origin origin = origin_of(r);
+    return mm_dataset_index(r->options->out, r->setup.first / r->setup.config.output.images_per_shard,
+                            r->summary.shards, &origin, comm, err);
 }
 
 static mm_status finish(run *r, mm_comm *comm, time_t started, double start, mm_error *err)
@@ -296,6 +316,8 @@ static mm_status finish(run *r, mm_comm *comm, time_t started, double start, mm_
     mm_rank_report *all = first ? calloc(ranks, sizeof *all) : NULL;
     mm_status status = first && !all ? mm_fail_memory(err, "run.json") : MM_OK;
     status = mm_comm_agree(comm, status, err);
+    if (status == MM_OK)
+        status = index_shards(r, comm, err);
     if (status == MM_OK)
         status = mm_comm_gather(comm, &mine, sizeof mine, all, err);
     if (status == MM_OK && first) {

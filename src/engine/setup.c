@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "corpus/h5.h"
 #include "engine/output.h"
+#include "engine/range.h"
 #include "engine/report.h"
 
 static mm_status load_config(const mm_run_options *options, mm_setup *setup, mm_error *err)
@@ -79,7 +81,7 @@ static mm_status compare_with_begun(const mm_run_options *options, const mm_setu
     return status;
 }
 
-/* The output folder and the corpus: new ones, or those of an earlier attempt. */
+/* The output folder: a new one, or that of an earlier attempt, which has listed the corpus. */
 static mm_status check_output(const mm_run_options *options, mm_setup *setup, mm_error *err)
 {
     mm_output_kind kind = MM_OUTPUT_FRESH;
@@ -90,11 +92,7 @@ static mm_status check_output(const mm_run_options *options, mm_setup *setup, mm
     setup->was_done = kind == MM_OUTPUT_COMPLETE;
     if (status == MM_OK && setup->resumes)
         return open_begun(options, setup, err);
-    if (status == MM_OK)
-        status = mm_output_inspect(options->out, options->overwrite || kind == MM_OUTPUT_SCRAPS, err);
-    if (status == MM_OK)
-        status = mm_corpus_scan(options->sources, options->source_count, &setup->manifest, &setup->scan, err);
-    return status;
+    return status == MM_OK ? mm_output_inspect(options->out, options->overwrite || kind == MM_OUTPUT_SCRAPS, err) : status;
 }
 
 /* Rank 0, cheapest first; nothing is changed yet. */
@@ -103,17 +101,62 @@ static mm_status check_all(const mm_run_options *options, mm_setup *setup, mm_er
     mm_status status = load_config(options, setup, err);
     if (status == MM_OK)
         status = check_output(options, setup, err);
-    if (status == MM_OK)
-        status = find_model(options, setup, err);
-    if (status != MM_OK)
-        return status;
-    setup->first = 0;
-    setup->end = mm_manifest_count(setup->manifest);
+    return status == MM_OK ? find_model(options, setup, err) : status;
+}
+
+/* Rank 0, with the list of images: what is to be made of it, and is it what OUT was begun with? */
+static mm_status check_images(const mm_run_options *options, mm_setup *setup, mm_error *err)
+{
+    mm_range range;
+    mm_status status = MM_OK;
+    mm_range_of(options, mm_manifest_count(setup->manifest), setup->config.output.images_per_shard, &range);
+    if (range.shards == 0) { /* a task of an array that has more tasks than the corpus has work for */
+        setup->was_done = true;
+        setup->finished = (mm_run_summary){.nothing_from = range.first_shard};
+        return MM_OK;
+    }
+    setup->first = range.first;
+    setup->end = range.end;
     if (setup->resumes)
         status = compare_with_begun(options, setup, err);
     if (status == MM_OK && setup->was_done)
         status = mm_report_read(options->out, &setup->finished, err);
     return status;
+}
+
+/* Every ten seconds a line: with millions of images this takes its time. */
+static void tell_hashing(void *user, uint64_t done, uint64_t total)
+{
+    time_t *last = user;
+    if (time(NULL) - *last < 10)
+        return;
+    *last = time(NULL);
+    (void)fprintf(stderr, "looking for near-duplicates: %" PRIu64 "/%" PRIu64 " images\n", done, total);
+}
+
+/* Groups that the manifest brings along are taken if they were looked for as the configuration says. */
+static mm_status find_duplicates(mm_comm *comm, bool quiet, mm_setup *setup, mm_error *err)
+{
+    const mm_config *config = &setup->config;
+    time_t told = time(NULL);
+    const mm_hash_options options = {.progress = quiet ? NULL : tell_hashing,
+                                     .user = &told,
+                                     .ignore_orientation = config->image.ignore_orientation,
+                                     .max_pixels = config->image.max_pixels,
+                                     .max_bytes = config->image.max_bytes};
+    if (config->corpus.duplicates == MM_DUPLICATES_KEEP)
+        return MM_OK;
+    uint32_t distance = 0;
+    uint64_t duplicates = 0;
+    bool known = setup->manifest && mm_manifest_grouped(setup->manifest, &distance) &&
+                 distance == config->corpus.duplicate_distance;
+    mm_status status = mm_comm_broadcast(comm, 0, &known, sizeof known, err);
+    if (status != MM_OK || known)
+        return status;
+    status = mm_corpus_hash(comm, setup->manifest, &options, err);
+    return status == MM_OK
+               ? mm_corpus_group(comm, setup->manifest, config->corpus.duplicate_distance, &duplicates, err)
+               : status;
 }
 
 /* What rank 0 found, to all: config, its text, and where the model is. */
@@ -321,15 +364,28 @@ static mm_status share_manifest(mm_comm *comm, const mm_run_options *options, mm
         status = mm_comm_broadcast(comm, 0, setup->run, sizeof setup->run, err);
     if (status != MM_OK)
         return status;
-    if (mm_comm_rank(comm) != 0) {
-        status = mm_manifest_open(path, &setup->manifest, err);
-        if (status != MM_OK)
-            (void)mm_error_prefix(err, "the output folder must be one that all hosts share"); /* same status */
-        else if (mm_manifest_count(setup->manifest) != images)
-            status = mm_fail(err, MM_ERR_IO, "%s has %" PRIu64 " images here and %" PRIu64
-                             " on rank 0; the output folder must be one that all hosts share",
-                             path, mm_manifest_count(setup->manifest), images);
-    }
+    status = mm_manifest_share(comm, path, &setup->manifest, err);
+    if (status == MM_ERR_IO || status == MM_ERR_FORMAT)
+        (void)mm_error_prefix(err, "the output folder must be one that all hosts share"); /* same status */
+    if (status != MM_OK)
+        return status;
+    if (mm_manifest_count(setup->manifest) != images)
+        status = mm_fail(err, MM_ERR_IO, "%s has %" PRIu64 " images here and %" PRIu64
+                         " on rank 0; the output folder must be one that all hosts share",
+                         path, mm_manifest_count(setup->manifest), images);
+    return mm_comm_agree(comm, status, err);
+}
+
+/* The corpus is listed by all ranks, unless an earlier attempt has done it. */
+static mm_status list_images(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err)
+{
+    bool listed = setup->manifest != NULL;
+    mm_status status = mm_comm_broadcast(comm, 0, &listed, sizeof listed, err);
+    if (status == MM_OK && !listed)
+        status = mm_corpus_scan_together(comm, options->sources, options->source_count, &setup->manifest, &setup->scan,
+                                         err);
+    if (status == MM_OK && mm_comm_rank(comm) == 0)
+        status = check_images(options, setup, err);
     return mm_comm_agree(comm, status, err);
 }
 
@@ -343,12 +399,16 @@ mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *
         status = mm_comm_agree(comm, status, err);
     }
     if (status == MM_OK)
+        status = list_images(comm, options, setup, err);
+    if (status == MM_OK)
         status = share_findings(comm, setup, err);
     if (status != MM_OK || setup->was_done)
         return status;
     status = agree_on_kernels(comm, options, setup, err);
     if (status == MM_OK)
         status = open_model(comm, options, setup, err);
+    if (status == MM_OK) /* last, since it reads all images */
+        status = find_duplicates(comm, options->quiet, setup, err);
     return status == MM_OK ? share_manifest(comm, options, setup, err) : status;
 }
 

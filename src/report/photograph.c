@@ -1,24 +1,35 @@
 #include "report/photograph.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+mm_status mm_photographs_manifest(const mm_dataset *dataset, const char *corpus, mm_manifest **manifest, mm_error *err)
+{
+    char path[PATH_MAX];
+    const char *folder = mm_dataset_folder(dataset);
+    *manifest = NULL;
+    int length = snprintf(path, sizeof path, "%s/manifest.h5", folder);
+    if (length > 0 && length < PATH_MAX && access(path, F_OK) != 0) /* a shard lies one folder deeper */
+        length = snprintf(path, sizeof path, "%s/../manifest.h5", folder);
+    if (length < 0 || length >= PATH_MAX)
+        return mm_fail(err, MM_ERR_LIMIT, "%.100s...: its path is too long", folder);
+    const mm_status status = mm_manifest_open(path, manifest, err);
+    return status == MM_OK && corpus ? mm_manifest_move_root(*manifest, corpus, err) : status;
+}
 
 mm_status mm_photographs_open(const mm_dataset *dataset, const char *corpus, mm_photographs *photographs, mm_error *err)
 {
-    char path[4096], *yaml = NULL;
+    char *yaml = NULL;
     *photographs = (mm_photographs){0};
-    const int length = snprintf(path, sizeof path, "%s/manifest.h5", mm_dataset_folder(dataset));
-    if (length < 0 || (size_t)length >= sizeof path)
-        return mm_fail(err, MM_ERR_LIMIT, "%.100s...: its path is too long", mm_dataset_folder(dataset));
     mm_status status = mm_dataset_config(dataset, &yaml, err);
     if (status == MM_OK)
         status = mm_config_from_yaml(yaml, &photographs->config, err);
     free(yaml);
     if (status == MM_OK)
-        status = mm_manifest_open(path, &photographs->manifest, err);
-    if (status == MM_OK && corpus)
-        status = mm_manifest_move_root(photographs->manifest, corpus, err);
+        status = mm_photographs_manifest(dataset, corpus, &photographs->manifest, err);
     if (status != MM_OK)
         mm_photographs_close(photographs);
     return status;

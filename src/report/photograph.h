@@ -12,6 +12,11 @@ typedef struct mm_photographs {
     mm_config config;
 } mm_photographs;
 
+/* The manifest of a dataset, or of the one that a single shard belongs to; `corpus` (may be NULL) is where the
+ * photographs are now. The caller frees *manifest, also after a failure. */
+MM_RESULT_USED mm_status mm_photographs_manifest(const mm_dataset *dataset, const char *corpus, mm_manifest **manifest,
+                                                 mm_error *err);
+
 /* Through the dataset's manifest.h5 and configuration; `corpus`: where the photographs are now, or NULL. The caller
  * closes it. */
 MM_RESULT_USED mm_status mm_photographs_open(const mm_dataset *dataset, const char *corpus, mm_photographs *photographs,

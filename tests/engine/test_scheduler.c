@@ -304,6 +304,7 @@ int main(void)
 {
     Suite *suite = suite_create("engine/scheduler");
     TCase *tests = tcase_create("batches");
+    tcase_set_timeout(tests, 60); /* sanitizers on a busy machine */
     tcase_add_loop_test(tests, every_image_is_handed_out_once, 0, 4);
     tcase_add_loop_test(tests, ranges_skips_and_suspects, 0, 8);
     tcase_add_test(tests, little_is_left_of_much);

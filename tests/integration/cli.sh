@@ -231,7 +231,7 @@ has "out: done"
 good "$maskmill" report out -o report.html --samples 1
 [ "$(grep -o 'src="data:image/jpeg;base64,' report.html | wc -l)" -eq 1 ] || fail "not one photograph in the report"
 good "$maskmill" report out/shards/sa_000001.h5 -o -
-has "No photograph can be shown"
+has "photograph, made by"
 cp report.html before.html
 expect 4 "no-such" "$maskmill" report no-such -o report.html
 cmp report.html before.html

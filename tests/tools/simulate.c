@@ -326,7 +326,7 @@ static const struct argp_option rows[] = {
     {"image", 'i', "S", 0, "engine's time an image in the main thread (0.5e-3)", 0},
     {"commit", 'c', "S", 0, "writer's time an image (1e-3)", 0},
     {"latency", 'l', "S", 0, "network, one way (20e-6)", 0},
-    {"nap", 'p', "S", 0, "longest sleep of a service thread (10e-3)", 0},
+    {"nap", 'p', "S", 0, "longest sleep of a service thread (20e-3)", 0},
     {"batch", 'b', "S", 0, "batch's time (the scheduler's own)", 0},
     {"blind", 'B', NULL, 0, "do not tell the scheduler the images' sizes", 0},
     {"times", 't', "FILE", 0, "draw images from lines of \"pixels seconds\"", 0},
@@ -379,7 +379,7 @@ int main(int argc, char **argv)
     static const struct argp argp = {rows, parse, NULL, "Simulate a run of maskmill on many ranks.", NULL, NULL, NULL};
     arguments given = {.images = 11000000, .ranks = 64, .images_per_shard = 1000, .seconds = 0.28, .spread = 0.2,
                        .rank_spread = 0.03, .ask_seconds = 20e-6, .message_seconds = 5e-6, .image_seconds = 0.5e-3,
-                       .commit_seconds = 1e-3, .latency = 20e-6, .nap = 10e-3};
+                       .commit_seconds = 1e-3, .latency = 20e-6, .nap = 20e-3};
     if (argp_parse(&argp, argc, argv, 0, NULL, &given) != 0)
         return 2;
     simulation s = {.given = &given};
