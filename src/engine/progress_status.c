@@ -116,11 +116,14 @@ static mm_status read_parts(mm_run_statuses *statuses, double now, mm_error *err
         free(entries[i]);
     }
     free(entries);
-    if (status == MM_OK && statuses->count == 0)
-        status = mm_fail(err, MM_ERR_IO,
-                         "%s has no progress.json: no run has begun to make images there (or an older maskmill did)",
-                         statuses->folder);
-    return status;
+    if (status != MM_OK || statuses->count > 0)
+        return status;
+    char path[PATH_MAX];
+    const int length = snprintf(path, sizeof path, "%s/run.json", statuses->folder);
+    return mm_fail(err, MM_ERR_IO, "%s has no progress.json: %s", statuses->folder,
+                   length > 0 && (size_t)length < sizeof path && mm_file_exists(path)
+                       ? "the dataset there is complete (run.json), made by `merge` or an older maskmill"
+                       : "no run has begun to make images there");
 }
 
 mm_status mm_run_status_read(const char *out, double now, mm_run_statuses *statuses, mm_error *err)

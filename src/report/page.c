@@ -78,6 +78,17 @@ static void print_head(const mm_page *page)
     (void)fputs("</style>\n</head>\n<body>\n<div class=\"page\">\n", out);
 }
 
+/* Rows that are neither done nor set aside: near-duplicates, if corpus.duplicates says so. */
+static void print_skipped(const mm_page *page)
+{
+    char text[MM_NUMBER_TEXT];
+    const uint64_t images = mm_dataset_images(page->dataset);
+    const uint64_t seen = page->stats->images_done + page->stats->images_set_aside;
+    if (images > seen)
+        (void)fprintf(page->out, "; %s image%s skipped as near-duplicate%s", mm_format_count(text, sizeof text, images - seen),
+                      images - seen == 1 ? " was" : "s were", images - seen == 1 ? "" : "s");
+}
+
 static void print_title(const mm_page *page)
 {
     FILE *out = page->out;
@@ -89,6 +100,7 @@ static void print_title(const mm_page *page)
                   mm_format_count(masks, sizeof masks, stats->masks), stats->masks == 1 ? "" : "s",
                   mm_format_count(images, sizeof images, stats->images_done), stats->images_done == 1 ? "" : "s");
     mm_html_text_short(out, mm_dataset_origin(page->dataset)->model_name, 80);
+    print_skipped(page);
     (void)fputs(".</p>\n<nav aria-label=\"Sections\"><ul>\n<li><a href=\"#masks\">Masks</a></li><li><a "
                 "href=\"#scores\">Scores</a></li>"
                 "<li><a href=\"#images\">Image sizes</a></li><li><a href=\"#funnel\">Filters</a></li><li><a "

@@ -32,7 +32,7 @@ static void put_records(const mm_record *records, const char *const *names, size
 {
     mm_error err = {0};
     ck_assert_msg(mm_shard_write(scratch, 0, 0, records, names, count, &origin, &err) == MM_OK, "%s", err.text);
-    ck_assert_msg(mm_dataset_index(scratch, 1, &origin, &err) == MM_OK, "%s", err.text);
+    ck_assert_msg(mm_dataset_index(scratch, 0, 1, &origin, NULL, &err) == MM_OK, "%s", err.text);
 }
 
 static void make_folder(void)
