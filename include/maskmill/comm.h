@@ -68,7 +68,7 @@ typedef struct mm_service_options {
     /* One message. `bytes` (malloc'd, NULL when size is 0) now belongs to the function. Runs in the service thread:
      * it must not compute or wait, but may send. Messages of one sender come in the order they were sent. */
     void (*receive)(void *user, int source, int tag, uint8_t *bytes, size_t size);
-    void (*tick)(void *user); /* after each look for messages, at least every few milliseconds; NULL for none */
+    void (*tick)(void *user); /* after each look for messages, at least every twenty milliseconds; NULL for none */
     size_t max_outstanding;   /* bytes given to send and not yet taken by their receivers; 0: 64 MiB */
 } mm_service_options;
 

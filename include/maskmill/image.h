@@ -80,6 +80,11 @@ MM_RESULT_USED mm_status mm_image_resize_bilinear(mm_image_view view, uint32_t w
  * cannot be written; a part that was written is then removed. */
 MM_RESULT_USED mm_status mm_image_write_png(const char *path, mm_image_view view, mm_error *err);
 
+/* A baseline JPEG at quality 1 .. 100, 4:2:0, in memory; equal pixels give equal bytes. MM_ERR_USAGE for sides of 0 or
+ * above 65500. The caller frees *bytes. */
+MM_RESULT_USED mm_status mm_image_encode_jpeg(mm_image_view view, int quality, uint8_t **bytes, size_t *size,
+                                              mm_error *err);
+
 /* Lay a mask over the image: pixels with bits[y * width + x] != 0 move towards `rgb` by `alpha` (0..1), and the
  * mask's own border pixels (those with one of their 4 neighbours outside the mask or the image) take the full colour
  * when `outline` is set. bits has the image's size. */

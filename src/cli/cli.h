@@ -18,6 +18,8 @@ mm_cli_command mm_cli_suspect; /* started by `run` itself, never by people */
 mm_cli_command mm_cli_segment;
 mm_cli_command mm_cli_scan;
 mm_cli_command mm_cli_stats;
+mm_cli_command mm_cli_status;
+mm_cli_command mm_cli_report;
 mm_cli_command mm_cli_show;
 mm_cli_command mm_cli_verify;
 mm_cli_command mm_cli_export;

@@ -5,7 +5,7 @@
 #include "arguments.h"
 #include "cli.h"
 #include "maskmill/shard.h"
-#include "photographs.h"
+#include "report/photograph.h"
 #include "ranks.h"
 
 typedef mm_status write_files(const mm_dataset *dataset, const char *folder, uint64_t *written, mm_error *err);
@@ -86,7 +86,7 @@ static mm_status export_tar(const export_arguments *arguments, mm_comm *comm, ui
     mm_manifest *manifest = NULL;
     mm_status status = mm_dataset_open(arguments->dataset, &dataset, err);
     if (status == MM_OK)
-        status = mm_cli_open_manifest(dataset, arguments->corpus, &manifest, err);
+        status = mm_photographs_manifest(dataset, arguments->corpus, &manifest, err);
     if (comm)
         status = mm_comm_agree(comm, status, err);
     if (status == MM_OK)

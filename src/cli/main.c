@@ -16,6 +16,8 @@ static const struct {
     {"segment", mm_cli_segment, "make masks of one image, from a grid of points or from prompts"},
     {"scan", mm_cli_scan, "list a corpus into a manifest"},
     {"stats", mm_cli_stats, "counts and histograms of a dataset"},
+    {"status", mm_cli_status, "how far a run is, from any machine that sees its folder"},
+    {"report", mm_cli_report, "one HTML page about a dataset: distributions, times, failures, pictures"},
     {"show", mm_cli_show, "draw an image of a dataset with its masks"},
     {"verify", mm_cli_verify, "check a dataset, every mask of it"},
     {"export", mm_cli_export, "write a dataset as JSON: one file an image (SA-1B), one file (COCO), or SA-1B's tars"},

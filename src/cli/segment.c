@@ -7,8 +7,8 @@
 #include "maskmill/corpus.h"
 #include "maskmill/engine.h"
 #include "maskmill/shard.h"
-#include "overlay.h"
 #include "prompts.h"
+#include "report/overlay.h"
 
 enum { KEY_OVERLAY = 1, KEY_POINT, KEY_BOX, KEY_PROMPTS };
 
@@ -155,7 +155,7 @@ static mm_status draw(const char *path, mm_image *image, const mm_annotations *a
         return mm_fail_memory(err, "an overlay");
     for (size_t i = 0; i < annotations->count; i += step)
         masks[count++] = annotations->items[i].rle; /* borrowed */
-    const mm_status status = mm_cli_overlay(image, annotations->width, annotations->height, masks, count, path, err);
+    const mm_status status = mm_overlay_write(image, annotations->width, annotations->height, masks, count, path, err);
     free(masks);
     return status;
 }

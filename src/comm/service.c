@@ -20,7 +20,8 @@ enum {
      * all in its MPI library's memory. */
     IN_FLIGHT_TO_ONE = 8,
     SHORTEST_NAP_NS = 200000,
-    LONGEST_NAP_NS = 5000000,
+    LONGEST_NAP_NS = 20000000,
+    LONGEST_NAP_FLYING_NS = 5000000,
     DEFAULT_OUTSTANDING = 64 << 20
 };
 
@@ -236,8 +237,10 @@ static void *serve(void *argument)
         }
         nap(service, pause);
         /* What is under way moves only while both sides look, so look often then. */
-        if (service->flying_count == 0 && !service->incoming.active)
-            pause = pause * 2 < LONGEST_NAP_NS ? pause * 2 : LONGEST_NAP_NS;
+        const long longest = service->incoming.active    ? SHORTEST_NAP_NS
+                             : service->flying_count > 0 ? LONGEST_NAP_FLYING_NS
+                                                         : LONGEST_NAP_NS;
+        pause = pause * 2 < longest ? pause * 2 : longest;
     }
 }
 

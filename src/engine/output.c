@@ -19,6 +19,7 @@ static const char *const files[] = {
     "dataset.h5",
     "run.json",
     "quarantine.tsv",
+    "progress.json",
 };
 static const char *const folders[] = {"shards", "journal"};
 /* What the names in those folders begin with. */

@@ -107,12 +107,21 @@ static json_t *corpus(const mm_report *report)
                      (json_int_t)scan->unreadable);
 }
 
+/* Those that this attempt made: its seconds are its own, too. */
+static uint64_t images_of_attempt(const mm_report *report)
+{
+    const uint64_t images = report->summary->images_done + report->summary->images_set_aside;
+    const size_t attempts = json_array_size(report->attempts);
+    const json_t *last = attempts ? json_array_get(report->attempts, attempts - 1) : NULL;
+    const json_int_t kept = json_integer_value(json_object_get(last, "images_kept"));
+    return kept > 0 && (uint64_t)kept <= images ? images - (uint64_t)kept : images;
+}
+
 static json_t *whole(const mm_report *report)
 {
     const mm_run_summary *summary = report->summary;
     const mm_setup *setup = report->setup;
-    const uint64_t images = summary->images_done + summary->images_set_aside;
-    const double pace = summary->seconds > 0 ? (double)images / summary->seconds : 0;
+    const double pace = summary->seconds > 0 ? (double)images_of_attempt(report) / summary->seconds : 0;
     json_t *model = json_pack("{s:o, s:o, s:s}", "name", text(mm_model_arch(setup->model)->name), "path",
                               text(setup->model_path), "sha256", setup->model_sha256);
     /* json_pack frees what it was given when it fails, a NULL among its values included. */

@@ -29,7 +29,7 @@ typedef struct run {
     mm_attempts *attempts;
     /* Rank 0's books, kept by its service thread. */
     mm_run_summary summary;
-    mm_progress progress;
+    mm_progress *progress; /* NULL on other ranks */
     mm_quarantine quarantine;
 } run;
 
@@ -97,11 +97,10 @@ static mm_status set_aside(void *user, const mm_set_aside *image, mm_error *err)
 static void made(void *user, int rank, const mm_made *made)
 {
     run *r = user;
-    (void)rank;
     r->summary.images_done += made->done;
     r->summary.images_set_aside += made->set_aside;
     r->summary.masks += made->masks;
-    mm_progress_add(&r->progress, made->done + made->set_aside, made->set_aside, made->masks);
+    mm_progress_add(r->progress, rank, made->done + made->set_aside, made->set_aside, made->masks, mm_seconds_now());
 }
 
 /* What an image's time grows with: reading, decoding and masks go by pixels, the encoder does not. */
@@ -121,7 +120,7 @@ static bool is_kept(void *user, uint64_t image_id)
 static void tick(void *user)
 {
     run *r = user;
-    mm_progress_tick(&r->progress, mm_seconds_now());
+    mm_progress_tick(r->progress, mm_seconds_now());
 }
 
 /* --- Signals. --- */
@@ -150,7 +149,7 @@ static void leave_sharing(void *user, const mm_verdict *verdict)
 {
     run *r = user;
     if (r->speaks) {
-        mm_progress_end(&r->progress, mm_seconds_now());
+        mm_progress_end(r->progress, MM_RUN_STOPPED, verdict->text, mm_seconds_now());
         print_stopped(r, verdict->text, true);
         mm_lock_drop(r->setup.lock);
     }
@@ -172,6 +171,7 @@ static void leave_late(void *user, int signal)
     const run *r = user;
     const mm_verdict verdict = mm_halt_verdict_of(signal);
     if (r->speaks) {
+        mm_progress_end(r->progress, MM_RUN_STOPPED, verdict.text, mm_seconds_now());
         print_stopped(r, verdict.text, false);
         mm_lock_drop(r->setup.lock);
     }
@@ -207,8 +207,31 @@ static mm_status begin_attempt(run *r, mm_comm *comm, time_t started, mm_error *
     return status;
 }
 
+static mm_status begin_progress(run *r, uint64_t images, int ranks, mm_error *err)
+{
+    const mm_progress_options options = {.stream = r->options->quiet ? NULL : stderr,
+                                         .terminal = isatty(STDERR_FILENO),
+                                         .out = r->options->out,
+                                         .total = images,
+                                         .done_before = r->recovered.images_done,
+                                         .set_aside_before = r->recovered.images_set_aside,
+                                         .masks_before = r->recovered.masks,
+                                         .ranks = ranks};
+    return mm_progress_begin(&options, mm_seconds_now(), &r->progress, err);
+}
+
+/* When no signal can end it any more. */
+static void end_progress(run *r, mm_status status, const mm_error *err)
+{
+    const mm_run_state state = status == MM_OK            ? MM_RUN_DONE
+                               : status == MM_ERR_STOPPED ? MM_RUN_STOPPED
+                                                          : MM_RUN_FAILED;
+    mm_progress_end(r->progress, state, status == MM_OK || !err ? NULL : err->text, mm_seconds_now());
+    r->progress = NULL;
+}
+
 /* Rank 0's books begin with what is there. */
-static void open_books(run *r, const mm_share_plan *plan)
+static mm_status open_books(run *r, const mm_share_plan *plan, int ranks, mm_error *err)
 {
     const mm_recovered *found = &r->recovered;
     const uint64_t kept = found->images_done + found->images_set_aside;
@@ -216,12 +239,12 @@ static void open_books(run *r, const mm_share_plan *plan)
     r->summary.images_done = found->images_done;
     r->summary.images_set_aside = found->images_set_aside;
     r->summary.masks = found->masks;
-    const bool shows = r->speaks && !r->options->quiet;
-    if (shows && r->setup.resumes)
+    if (!r->speaks)
+        return MM_OK;
+    if (!r->options->quiet && r->setup.resumes)
         (void)fprintf(stderr, "maskmill: %s is resumed: %" PRIu64 " of %" PRIu64 " images are kept\n", r->options->out,
                       kept, plan->end - plan->first);
-    r->progress = mm_progress_begin(shows ? stderr : NULL, isatty(STDERR_FILENO), plan->end - plan->first - kept,
-                                    mm_seconds_now());
+    return begin_progress(r, plan->end - plan->first, ranks, err);
 }
 
 static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
@@ -245,15 +268,18 @@ static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
                           .cost = pixels};
     if (r->attempts)
         plan.suspects = mm_attempts_suspects(r->attempts, &plan.suspect_count);
-    open_books(r, &plan);
+    mm_status status = open_books(r, &plan, mm_comm_size(comm), err);
+    status = mm_comm_agree(comm, status, err);
+    if (status != MM_OK)
+        return status;
     for (uint64_t i = plan.first; i < plan.end; i++)
         r->summary.images_skipped += is_skipped(r, i);
     mm_signals_leave_by(r->signals, NULL, NULL, false);
-    const mm_status status = mm_share_images(comm, &plan, err);
+    status = mm_share_images(comm, &plan, err);
     if (status == MM_OK && r->speaks)
         r->summary.images_done -= r->summary.images_skipped; /* they are made in no time, but made they were not */
     mm_signals_leave_by(r->signals, status == MM_OK ? leave_late : NULL, r, false);
-    mm_progress_end(&r->progress, mm_seconds_now());
+    mm_progress_close(r->progress, mm_seconds_now());
     return status;
 }
 
@@ -357,6 +383,9 @@ mm_status mm_engine_run_with(mm_comm *comm, const mm_run_options *options, const
         if (status != MM_OK)
             (void)say_how_to_go_on(&r, status, err); /* the same status */
     }
+    mm_signals_stop(r.signals);
+    r.signals = NULL;
+    end_progress(&r, status, err);
     *summary = r.summary;
     clear(&r);
     return status;

@@ -16,7 +16,7 @@ enum {
     SHARE_DIVISOR = 4,
     /* A window has this many images a rank, in whole shards: enough that the last one ends with its smallest images in
      * batches of one. */
-    WINDOW_PER_RANK = 8,
+    WINDOW_PER_RANK = 16,
     /* How many images a rank the fit of times remembers. */
     MEMORY_PER_RANK = 100
 };

@@ -39,8 +39,8 @@ typedef struct mm_share_plan {
     double sync_seconds; /* how long a record may wait in a journal for the disk */
     mm_hand *hand;       /* notes what is in hand; NULL: no notes */
     uint64_t shards_there; /* rank 0: of the range, in their places already, on all ranks together */
-    /* On rank 0, for the scheduler (scheduler.h); any may be NULL. cost is called in the service thread, skip
-     * before, too. */
+    /* On rank 0, for the scheduler (scheduler.h); may be NULL. Called before sharing begins and in the service
+     * thread. */
     bool (*skip)(void *user, uint64_t image_id);
     uint64_t (*cost)(void *user, uint64_t image_id);
     const uint64_t *suspects;

@@ -172,6 +172,7 @@ int main(void)
 {
     Suite *suite = suite_create("engine/owner");
     TCase *tests = tcase_create("shards");
+    tcase_set_timeout(tests, 60); /* many files, on a busy machine */
     tcase_add_checked_fixture(tests, make_folder, remove_folder);
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, shards_belong_to_ranks_in_turn);

@@ -27,11 +27,17 @@ static void must(bool good, const char *what)
     exit(4);
 }
 
+static unsigned char wave(uint64_t bits, uint32_t x, uint32_t y)
+{
+    return (unsigned char)((x * (1 + (bits & 7)) + y * (1 + (bits >> 3 & 7))) ^ (bits >> 24));
+}
+
 /* A few waves of colour over side x 0.5..1 side pixels, different in each image. libjpeg itself ends the program if it
  * runs out of memory. */
 static void draw(const arguments *given, uint64_t number, unsigned char **bytes, unsigned long *size)
 {
-    const uint32_t width = given->side, height = given->side / 2 + (uint32_t)(mm_stand_in_bits(number, 1) % (given->side / 2 + 1));
+    const uint32_t width = given->side, half = width / 2;
+    const uint32_t height = half + (uint32_t)(mm_stand_in_bits(number, 1) % (half + 1));
     struct jpeg_compress_struct jpeg;
     struct jpeg_error_mgr errors;
     jpeg.err = jpeg_std_error(&errors);
@@ -51,7 +57,7 @@ static void draw(const arguments *given, uint64_t number, unsigned char **bytes,
         const uint32_t y = jpeg.next_scanline;
         for (uint32_t x = 0; x < width; x++)
             for (uint32_t c = 0; c < 3; c++)
-                row[3 * x + c] = (unsigned char)((x * (1 + (bits >> 8 * c & 7)) + y * (1 + (bits >> (8 * c + 3) & 7))) ^ (bits >> (8 * c + 24)));
+                row[3 * x + c] = wave(bits >> 8 * c, x, y);
         JSAMPROW rows[1] = {row};
         (void)jpeg_write_scanlines(&jpeg, rows, 1);
     }

@@ -1,5 +1,6 @@
-/* maskmill-measure-messages: what an ask costs rank 0. All other ranks ask as fast as they are answered; rank 0's main
- * thread sleeps. Prints one JSON object: CPU of rank 0's service thread and wall-clock time, per ask. Needs two ranks. */
+/* maskmill-measure-messages: what an ask costs rank 0. All other ranks ask as fast as they are answered; rank 0's
+ * main thread sleeps. Prints one JSON object: CPU of rank 0's service thread and wall-clock time, per ask. Needs two
+ * ranks. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,6 +10,7 @@
 
 #include "engine/messages.h"
 #include "engine/owner.h"
+#include "tools/events.h"
 #include "tools/stand_in_masks.h"
 
 typedef struct arguments {
@@ -25,6 +26,7 @@ typedef struct arguments {
     double latency;            /* of the network, one way */
     double nap;                /* the longest that a service thread sleeps */
     double batch_seconds;      /* 0: what the scheduler takes by itself */
+    bool blind;                /* the scheduler knows no costs */
     const char *times;         /* file of "pixels seconds" lines to draw images from, or NULL */
 } arguments;
 
@@ -32,18 +34,6 @@ typedef struct sample {
     uint64_t pixels;
     double seconds;
 } sample;
-
-typedef enum kind { ASK_COMES, TURN_COMES, BATCH_ENDS, SHARD_WHOLE, MESSAGE_COMES } kind;
-
-typedef struct event {
-    double at;
-    uint64_t order; /* of making: equal times keep it */
-    kind kind;
-    int rank;
-    mm_want want;     /* ASK_COMES */
-    uint64_t made;    /* ASK_COMES: images */
-    double made_time; /* ASK_COMES */
-} event;
 
 typedef struct rank {
     mm_batch next;
@@ -61,9 +51,7 @@ typedef struct simulation {
     size_t sample_count;
     mm_scheduler *scheduler;
     rank *ranks;
-    event *heap;
-    size_t heap_count, heap_room;
-    uint64_t events;
+    events events;
     uint32_t *shard_left;
     double *shard_last;
     uint64_t shards, shards_open, most_open;
@@ -72,52 +60,6 @@ typedef struct simulation {
     uint64_t asks, in_hand, most_in_hand;
     double now, last_image, scheduler_cpu;
 } simulation;
-
-static void must(bool good, const char *what)
-{
-    if (good)
-        return;
-    (void)fprintf(stderr, "maskmill-simulate: %s\n", what);
-    exit(4);
-}
-
-static bool earlier(const event *a, const event *b)
-{
-    return a->at < b->at || (a->at == b->at && a->order < b->order);
-}
-
-static void push(simulation *s, event made)
-{
-    made.order = s->events++;
-    if (s->heap_count == s->heap_room) {
-        s->heap_room = s->heap_room ? 2 * s->heap_room : 1024;
-        s->heap = realloc(s->heap, s->heap_room * sizeof *s->heap);
-        must(s->heap != NULL, "out of memory");
-    }
-    size_t at = s->heap_count++;
-    for (; at > 0 && earlier(&made, &s->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        s->heap[at] = s->heap[(at - 1) / 2];
-    s->heap[at] = made;
-}
-
-static event pop(simulation *s)
-{
-    const event first = s->heap[0], moved = s->heap[--s->heap_count];
-    size_t at = 0;
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= s->heap_count)
-            break;
-        if (child + 1 < s->heap_count && earlier(&s->heap[child + 1], &s->heap[child]))
-            child++;
-        if (!earlier(&s->heap[child], &moved))
-            break;
-        s->heap[at] = s->heap[child];
-        at = child;
-    }
-    s->heap[at] = moved;
-    return first;
-}
 
 /* --- Images. --- */
 
@@ -144,7 +86,7 @@ static double seconds_of_image(const simulation *s, uint64_t image_id)
 static double serve(simulation *s, double seconds)
 {
     const double idle = s->now - s->free_at, nap = idle < s->given->nap ? idle : s->given->nap;
-    const double looks = idle > 0 ? s->now + nap * mm_stand_in_uniform(s->events, 7) : s->free_at;
+    const double looks = idle > 0 ? s->now + nap * mm_stand_in_uniform(s->events.made, 7) : s->free_at;
     s->free_at = looks + seconds;
     s->busy += seconds;
     for (; s->second_end < looks; s->second_end += 1.0) {
@@ -179,8 +121,8 @@ static void ask_comes(simulation *s, const event *ask)
         s->in_hand += r->next.count;
     s->most_in_hand = s->in_hand > s->most_in_hand ? s->in_hand : s->most_in_hand;
     const double answered = serve(s, s->given->ask_seconds);
-    const double seen = s->given->latency + s->given->nap * mm_stand_in_uniform(s->events, 8);
-    push(s, (event){.at = answered + seen, .kind = TURN_COMES, .rank = ask->rank});
+    const double seen = s->given->latency + s->given->nap * mm_stand_in_uniform(s->events.made, 8);
+    mm_events_push(&s->events, (event){.at = answered + seen, .kind = TURN_COMES, .rank = ask->rank});
 }
 
 /* --- Ranks. --- */
@@ -188,7 +130,7 @@ static void ask_comes(simulation *s, const event *ask)
 static void ask(simulation *s, int number, mm_want want)
 {
     rank *r = &s->ranks[number];
-    push(s, (event){.at = s->now + s->given->latency, .kind = ASK_COMES, .rank = number, .want = want, .made = r->made,
+    mm_events_push(&s->events, (event){.at = s->now + s->given->latency, .kind = ASK_COMES, .rank = number, .want = want, .made = r->made,
                     .made_time = r->made_time});
     r->made = 0;
     r->made_time = 0;
@@ -207,7 +149,7 @@ static void image_ends(simulation *s, uint64_t image_id, double at)
     if (at > s->last_image)
         s->last_image = at;
     if (--s->shard_left[shard] == 0)
-        push(s, (event){.at = s->shard_last[shard], .kind = SHARD_WHOLE, .rank = (int)shard});
+        mm_events_push(&s->events, (event){.at = s->shard_last[shard], .kind = SHARD_WHOLE, .rank = (int)shard});
 }
 
 static void begin_batch(simulation *s, int number)
@@ -223,7 +165,7 @@ static void begin_batch(simulation *s, int number)
     }
     r->made = r->next.count;
     r->made_time = at - s->now;
-    push(s, (event){.at = at, .kind = BATCH_ENDS, .rank = number});
+    mm_events_push(&s->events, (event){.at = at, .kind = BATCH_ENDS, .rank = number});
 }
 
 /* The rank has nothing in hand and an answer. What it made before goes with its next ask. */
@@ -278,7 +220,7 @@ static void shard_whole(simulation *s, int shard)
     s->shards_open--;
     r->stolen += seconds;
     const double ends = s->now + (r->over ? 1 : 2) * seconds;
-    push(s, (event){.at = ends + s->given->latency, .kind = MESSAGE_COMES});
+    mm_events_push(&s->events, (event){.at = ends + s->given->latency, .kind = MESSAGE_COMES});
 }
 
 static void run(simulation *s)
@@ -288,8 +230,8 @@ static void run(simulation *s)
         s->ranks[i].waiting = true;
         ask(s, i, MM_WANT_NOW);
     }
-    while (s->heap_count > 0) {
-        const event next = pop(s);
+    while (s->events.count > 0) {
+        const event next = mm_events_pop(&s->events);
         s->now = next.at;
         switch (next.kind) {
         case ASK_COMES:
@@ -325,10 +267,10 @@ static void print(const simulation *s)
     for (uint64_t i = 0; i < s->shards; i++)
         left += s->shard_left[i];
     must(left == 0, "images were left: the simulation is wrong");
-    printf("{\"ranks\": %d, \"images\": %" PRIu64 ", \"seconds\": %.1f, \"efficiency\": %.4f, \"efficiency_images\": %.4f, "
-           "\"waited_share\": %.5f, \"rank_0_load\": %.4f, \"rank_0_worst_second\": %.3f, \"asks\": %" PRIu64
-           ", \"asks_per_second\": %.1f, \"most_in_hand\": %" PRIu64 ", \"most_open_shards\": %" PRIu64
-           ", \"scheduler_cpu_per_ask\": %.3g}\n",
+    printf("{\"ranks\": %d, \"images\": %" PRIu64 ", \"seconds\": %.1f, \"efficiency\": %.4f, "
+           "\"efficiency_images\": %.4f, \"waited_share\": %.5f, \"rank_0_load\": %.4f, "
+           "\"rank_0_worst_second\": %.3f, \"asks\": %" PRIu64 ", \"asks_per_second\": %.1f, \"most_in_hand\": %" PRIu64
+           ", \"most_open_shards\": %" PRIu64 ", \"scheduler_cpu_per_ask\": %.3g}\n",
            s->given->ranks, s->given->images, end, worked / (ranks * end), worked / (ranks * s->last_image),
            waited / (ranks * end), s->busy / end, s->worst_second, s->asks, (double)s->asks / end, s->most_in_hand,
            s->most_open, s->scheduler_cpu / (double)s->asks);
@@ -368,7 +310,7 @@ static void prepare(simulation *s)
     mm_error err;
     const mm_scheduler_plan plan = {.end = given->images, .images_per_shard = given->images_per_shard,
                                     .ranks = given->ranks, .batch_seconds = given->batch_seconds, .user = s,
-                                    .cost = cost};
+                                    .cost = given->blind ? NULL : cost};
     must(mm_scheduler_new(&plan, &s->scheduler, &err) == MM_OK, err.text);
 }
 
@@ -384,8 +326,9 @@ static const struct argp_option rows[] = {
     {"image", 'i', "S", 0, "engine's time an image in the main thread (0.5e-3)", 0},
     {"commit", 'c', "S", 0, "writer's time an image (1e-3)", 0},
     {"latency", 'l', "S", 0, "network, one way (20e-6)", 0},
-    {"nap", 'p', "S", 0, "longest sleep of a service thread (5e-3)", 0},
+    {"nap", 'p', "S", 0, "longest sleep of a service thread (20e-3)", 0},
     {"batch", 'b', "S", 0, "batch's time (the scheduler's own)", 0},
+    {"blind", 'B', NULL, 0, "do not tell the scheduler the images' sizes", 0},
     {"times", 't', "FILE", 0, "draw images from lines of \"pixels seconds\"", 0},
     {0},
 };
@@ -393,10 +336,12 @@ static const struct argp_option rows[] = {
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     arguments *given = state->input;
-    double *numbers[128] = {['s'] = &given->seconds,       ['d'] = &given->spread,        ['R'] = &given->rank_spread,
-                            ['a'] = &given->ask_seconds,   ['M'] = &given->message_seconds, ['i'] = &given->image_seconds,
-                            ['c'] = &given->commit_seconds, ['l'] = &given->latency,       ['p'] = &given->nap,
-                            ['b'] = &given->batch_seconds};
+    double *numbers[128] = {
+        ['s'] = &given->seconds,     ['d'] = &given->spread,          ['R'] = &given->rank_spread,
+        ['a'] = &given->ask_seconds, ['M'] = &given->message_seconds, ['i'] = &given->image_seconds,
+        ['l'] = &given->latency,     ['c'] = &given->commit_seconds,  ['b'] = &given->batch_seconds,
+        ['p'] = &given->nap,
+    };
     if (key > 0 && key < 128 && numbers[key]) {
         *numbers[key] = strtod(value, NULL);
         return 0;
@@ -410,6 +355,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case 'k':
         given->images_per_shard = (uint32_t)strtoul(value, NULL, 10);
+        return 0;
+    case 'B':
+        given->blind = true;
         return 0;
     case 't':
         given->times = value;
@@ -431,7 +379,7 @@ int main(int argc, char **argv)
     static const struct argp argp = {rows, parse, NULL, "Simulate a run of maskmill on many ranks.", NULL, NULL, NULL};
     arguments given = {.images = 11000000, .ranks = 64, .images_per_shard = 1000, .seconds = 0.28, .spread = 0.2,
                        .rank_spread = 0.03, .ask_seconds = 20e-6, .message_seconds = 5e-6, .image_seconds = 0.5e-3,
-                       .commit_seconds = 1e-3, .latency = 20e-6, .nap = 5e-3};
+                       .commit_seconds = 1e-3, .latency = 20e-6, .nap = 20e-3};
     if (argp_parse(&argp, argc, argv, 0, NULL, &given) != 0)
         return 2;
     simulation s = {.given = &given};
@@ -444,7 +392,7 @@ int main(int argc, char **argv)
     mm_scheduler_free(s.scheduler);
     free(samples);
     free(s.ranks);
-    free(s.heap);
+    free(s.events.heap);
     free(s.shard_left);
     free(s.shard_last);
     return 0;

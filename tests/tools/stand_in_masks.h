@@ -51,7 +51,8 @@ static inline mm_status mm_stand_in_blob(uint64_t image_id, uint32_t number, uin
     for (uint32_t x = x0; x <= x1; x++) {
         const double across = (x - cx) / rx, half = ry * sqrt(1 - across * across);
         const uint64_t jitter = mm_stand_in_bits(image_id, seed + 4 + (x - x0) / 2 % 4000);
-        const uint64_t top = (uint64_t)(cy - half) + (jitter & 1), bottom = (uint64_t)(cy + half) + 1 + (jitter >> 1 & 1);
+        const uint64_t top = (uint64_t)(cy - half) + (jitter & 1);
+        const uint64_t bottom = (uint64_t)(cy + half) + 1 + (jitter >> 1 & 1);
         const uint64_t start = (uint64_t)x * height + top, end = (uint64_t)x * height + bottom;
         runs[count++] = (uint32_t)(start - at);
         runs[count++] = (uint32_t)(end - start);
@@ -78,7 +79,8 @@ static inline mm_status mm_stand_in_masks(uint64_t image_id, uint32_t mean, uint
                                           mm_annotations *annotations, mm_error *err)
 {
     const uint32_t count = (uint32_t)(mm_stand_in_uniform(image_id, 3) * (2 * mean + 1));
-    *annotations = (mm_annotations){.width = width, .height = height, .items = calloc(count + 1, sizeof(mm_annotation))};
+    *annotations = (mm_annotations){.width = width, .height = height};
+    annotations->items = calloc(count + 1, sizeof *annotations->items);
     if (!annotations->items)
         return mm_fail_memory(err, "masks");
     mm_status status = MM_OK;
