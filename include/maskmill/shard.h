@@ -35,6 +35,19 @@ MM_RESULT_USED mm_status mm_shard_write(const char *out, uint64_t shard, uint64_
                                         const mm_record *records, const char *const *file_names, size_t count,
                                         const mm_shard_origin *origin, mm_error *err);
 
+/* What a shard that was written before holds, for a run that goes on. */
+typedef struct mm_shard_content {
+    uint64_t images, masks;
+    uint64_t *set_aside; /* [set_aside_count]: ids of its images of status 2, rising; the caller frees it */
+    size_t set_aside_count;
+} mm_shard_content;
+
+/* Is shard `shard` there, whole, of this origin, and of images first_image .. first_image + count - 1? Reads the file once
+ * through. *there is false, and the rest empty, if there is no such file; MM_ERR_FORMAT if it is damaged or another one. */
+MM_RESULT_USED mm_status mm_shard_examine(const char *out, uint64_t shard, uint64_t first_image, uint64_t count,
+                                          const mm_shard_origin *origin, bool *there, mm_shard_content *content,
+                                          mm_error *err);
+
 /* Write OUT/dataset.h5 over shards 0 .. shard_count-1, all of which must be there and whole. */
 MM_RESULT_USED mm_status mm_dataset_index(const char *out, uint64_t shard_count, const mm_shard_origin *origin,
                                           mm_error *err);

@@ -9,7 +9,7 @@
 static const struct {
     const char *name;
     mm_cli_command *run;
-    const char *what;
+    const char *what; /* NULL: not for people */
 } commands[] = {
     {"run", mm_cli_run, "make masks of a corpus of photographs: alone, or on many ranks under mpirun or srun"},
     {"segment", mm_cli_segment, "make masks of one image, from a grid of points or from prompts"},
@@ -20,6 +20,7 @@ static const struct {
     {"export", mm_cli_export, "write a dataset as JSON: one file an image (SA-1B) or one file (COCO)"},
     {"model", mm_cli_model, "what a checkpoint holds; convert it; list models"},
     {"bench", mm_cli_bench, "measure one image on this machine: seconds by stage, rates, memory"},
+    {"suspect", mm_cli_suspect, NULL},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -59,7 +60,8 @@ static void print_help(void)
     printf("Usage: maskmill COMMAND ...\n"
            "Photographs in, a dataset of masks out.\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
-        printf("  %-8s  %s\n", commands[i].name, commands[i].what);
+        if (commands[i].what)
+            printf("  %-8s  %s\n", commands[i].name, commands[i].what);
     printf("\n`maskmill COMMAND --help` says more. Exit status: 0 done; 1 done, but some images were set aside;\n"
            "2 wrong usage or config; 3 stopped early, can be resumed; 4 a fault of input or system.\n");
 }
@@ -96,5 +98,7 @@ int main(int argc, char **argv)
     if (status == MM_OK)
         return exit_status;
     (void)fprintf(stderr, "maskmill: %s\n", err.text);
-    return status == MM_ERR_USAGE ? MM_EXIT_USAGE : MM_EXIT_FAULT;
+    return status == MM_ERR_USAGE     ? MM_EXIT_USAGE
+           : status == MM_ERR_STOPPED ? MM_EXIT_STOPPED
+                                      : MM_EXIT_FAULT;
 }

@@ -6,7 +6,7 @@
 #include "cli.h"
 #include "maskmill/engine.h"
 
-enum { KEY_OVERWRITE = 1 };
+enum { KEY_OVERWRITE = 1, KEY_RESUME };
 
 typedef struct run_arguments {
     mm_cli_input base;
@@ -14,11 +14,12 @@ typedef struct run_arguments {
     const char **sources;
     size_t source_count;
     const char *out;
-    bool overwrite;
+    bool overwrite, resume;
 } run_arguments;
 
 static const struct argp_option rows[] = {
     {"output", 'o', "FOLDER", 0, "where the dataset goes", 0},
+    {"resume", KEY_RESUME, NULL, 0, "go on with the run that is there; begin, if there is none", 0},
     {"overwrite", KEY_OVERWRITE, NULL, 0, "remove the dataset that is there already", 0},
     {0},
 };
@@ -36,6 +37,9 @@ static error_t parse(int key, char *word, struct argp_state *state)
     case KEY_OVERWRITE:
         arguments->overwrite = true;
         return 0;
+    case KEY_RESUME:
+        arguments->resume = true;
+        return 0;
     case ARGP_KEY_ARGS:
         return mm_cli_corpus(key, state, &arguments->sources, &arguments->source_count);
     case ARGP_KEY_END: {
@@ -44,6 +48,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
             return refused;
         if (!arguments->out)
             return mm_cli_refuse(state, "needs -o FOLDER, where the dataset goes");
+        if (arguments->resume && arguments->overwrite)
+            return mm_cli_refuse(state, "--resume keeps what is there and --overwrite removes it; give one of them");
         return 0;
     }
     default:
@@ -54,6 +60,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
 static void print_summary(const mm_run_summary *summary, const char *out)
 {
     const double images = (double)summary->images_done;
+    if (summary->was_done)
+        printf("%s is complete already: ", out);
     printf("%" PRIu64 " images, %" PRIu64 " masks (%.1f per image) in %.1f s (%.2f images/s); %" PRIu64 " shard%s in "
            "%s/shards\n",
            summary->images_done, summary->masks, images > 0 ? (double)summary->masks / images : 0.0, summary->seconds,
@@ -83,6 +91,8 @@ static mm_status run(mm_comm *comm, const run_arguments *arguments, int argc, ch
         .model_config = arguments->model.model_config,
         .kernels = arguments->model.kernels,
         .overwrite = arguments->overwrite,
+        .resume = arguments->resume,
+        .program = "/proc/self/exe",
         .quiet = arguments->model.quiet,
         .argc = argc,
         .argv = argv,
@@ -99,7 +109,8 @@ mm_status mm_cli_run(int argc, char **argv, int *exit_status, mm_error *err)
         .args_doc = "CORPUS... -o FOLDER",
         .doc = "Make masks of every photograph of a corpus.\vCORPUS is a folder (walked for .jpg and .jpeg), a .tar, a "
                "text file with one path a line, or a manifest from `maskmill scan`. Under mpirun or srun the ranks "
-               "share the work; the dataset does not depend on how many there are.",
+               "share the work; the dataset does not depend on how many there are. A run that was killed, or stopped by "
+               "SIGUSR1, SIGTERM or SIGINT (exit status 3), goes on with --resume.",
         .children = children,
     };
     run_arguments arguments = {0};
@@ -112,7 +123,9 @@ mm_status mm_cli_run(int argc, char **argv, int *exit_status, mm_error *err)
         return mm_cli_first_rank() ? status : MM_OK; /* mpirun kills all ranks as soon as one fails: the first does */
     }
     bool speaks = true;
-    status = mm_comm_start(NULL, NULL, &comm, err);
+    status = mm_engine_hold_signals(err);
+    if (status == MM_OK)
+        status = mm_comm_start(NULL, NULL, &comm, err);
     if (status == MM_OK) {
         speaks = mm_comm_rank(comm) == 0;
         status = run(comm, &arguments, argc, argv, &summary, err);
@@ -126,4 +139,10 @@ mm_status mm_cli_run(int argc, char **argv, int *exit_status, mm_error *err)
         *exit_status = MM_EXIT_SET_ASIDE;
     mm_cli_model_options_free(&arguments.model);
     return speaks ? status : MM_OK;
+}
+
+mm_status mm_cli_suspect(int argc, char **argv, int *exit_status, mm_error *err)
+{
+    (void)exit_status;
+    return mm_engine_suspect(argc - 2, argv + 2, err);
 }

@@ -16,16 +16,18 @@ typedef struct config_key {
     double low, high;     /* inclusive; unused for switches */
     const char *off, *on; /* the two words of a switch */
     const char *words[MAX_WORDS]; /* of a choice: the value is the index, a uint32_t */
+    bool aside;           /* how a run goes, not what comes out: not in shards, free to change when a run is resumed */
 } config_key;
 
 /* The kind follows from the member's type, so that a row cannot disagree with the struct. */
 #define FIELD(member)                                                                                                  \
     _Generic(((const mm_config *)NULL)->member, uint32_t: KIND_U32, uint64_t: KIND_U64, float: KIND_F32,               \
              double: KIND_F64, bool: KIND_SWITCH), offsetof(mm_config, member)
-#define NUMBER(section, name, member, low, high) {section, name, FIELD(member), low, high, NULL, NULL, {NULL}}
-#define SWITCH(section, name, member, off, on) {section, name, FIELD(member), 0, 0, off, on, {NULL}}
+#define NUMBER(section, name, member, low, high) {section, name, FIELD(member), low, high, NULL, NULL, {NULL}, false}
+#define ASIDE(section, name, member, low, high) {section, name, FIELD(member), low, high, NULL, NULL, {NULL}, true}
+#define SWITCH(section, name, member, off, on) {section, name, FIELD(member), 0, 0, off, on, {NULL}, false}
 #define CHOICE(section, name, member, ...)                                                                             \
-    {section, name, KIND_CHOICE, offsetof(mm_config, member), 0, 0, NULL, NULL, {__VA_ARGS__}}
+    {section, name, KIND_CHOICE, offsetof(mm_config, member), 0, 0, NULL, NULL, {__VA_ARGS__}, false}
 /* libjpeg's own limit is 65535 pixels a side. */
 #define MAX_PIXELS (65535.0 * 65535.0)
 #define TIB 1099511627776.0
@@ -50,6 +52,7 @@ static const config_key keys[] = {
     SWITCH("image", "orientation", image.ignore_orientation, "apply", "ignore"),
     NUMBER("image", "max_pixels", image.max_pixels, 1, MAX_PIXELS),
     NUMBER("image", "max_bytes", image.max_bytes, 1, TIB),
+    ASIDE("journal", "sync_seconds", journal.sync_seconds, 0, 3600),
 };
 
 size_t mm_config_key_count(void)
@@ -65,6 +68,11 @@ const char *mm_config_key_section(size_t key)
 const char *mm_config_key_name(size_t key)
 {
     return keys[key].name;
+}
+
+bool mm_config_key_decides(size_t key)
+{
+    return !keys[key].aside;
 }
 
 bool mm_config_has_section(const char *section)

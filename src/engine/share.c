@@ -6,24 +6,34 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine/owner.h"
+#include "engine/halt.h"
+#include "engine/keeper.h"
 #include "engine/writer.h"
+
+/* How many images a rank may have made whose records are not known to be in a journal. More wait; so what a crash costs is
+ * bounded, and so is what waits in an owner's memory. */
+enum { MOST_UNKEPT = 4 };
 
 typedef struct share {
     mm_comm *comm;
     mm_share_plan plan;
     mm_service *service;
+    mm_keeper *keeper;
     mm_writer *writer;
+    mm_journal **whole; /* [whole_count]: until the writer gets them */
+    size_t whole_count;
 
     /* The service thread's own. */
-    mm_owner *owner;
+    mm_halt halt;
+    bool watch_failed;
     mm_scheduler *scheduler; /* rank 0 */
     uint64_t images_left, shards_left; /* rank 0: not yet reported as finished, as written */
     bool end_sent;                     /* rank 0 */
 
     pthread_mutex_t lock; /* guards what follows: what the service tells the computing thread */
     pthread_cond_t news;
-    bool has_turn, ended;
+    bool has_turn, halted, ended;
+    unsigned unkept; /* records sent and not answered for */
     mm_turn_reply turn;
     mm_verdict verdict; /* once ended */
 } share;
@@ -73,6 +83,16 @@ static void send_end(share *s, const mm_verdict *verdict)
     s->end_sent = true;
     for (int rank = 0; rank < mm_comm_size(s->comm); rank++)
         give(s, rank, MM_TAG_END, verdict, sizeof *verdict);
+}
+
+/* The run is to end early: no one begins another image, and when all are idle, it ends. */
+static void halt(share *s, mm_stop how, const mm_verdict *why)
+{
+    if (mm_halt_order(&s->halt, how, why))
+        for (int rank = 0; rank < mm_comm_size(s->comm); rank++)
+            give(s, rank, MM_TAG_HALT, &how, sizeof how);
+    if (mm_halt_is_over(&s->halt))
+        send_end(s, &s->halt.verdict);
 }
 
 /* Both are counted, since messages of different ranks may overtake each other. */
@@ -134,7 +154,57 @@ static void on_fault(share *s, int source, const void *bytes)
     (void)source;
     mm_verdict verdict;
     memcpy(&verdict, bytes, sizeof verdict);
-    send_end(s, &verdict);
+    halt(s, MM_STOP_SOON, &verdict);
+}
+
+static void on_stop(share *s, int source, const void *bytes)
+{
+    (void)source;
+    mm_stop_wish wish;
+    memcpy(&wish, bytes, sizeof wish);
+    const mm_verdict verdict = mm_halt_verdict_of(wish.signal);
+    halt(s, wish.stop, &verdict);
+}
+
+static void on_idle(share *s, int source, const void *bytes)
+{
+    (void)source;
+    (void)bytes;
+    s->halt.idle++;
+    if (mm_halt_is_over(&s->halt))
+        send_end(s, &s->halt.verdict);
+}
+
+static void on_through(share *s, int source, const void *bytes)
+{
+    (void)source;
+    (void)bytes;
+    s->halt.through++;
+}
+
+static void on_halt(share *s, int source, const void *bytes)
+{
+    (void)source;
+    mm_stop how;
+    memcpy(&how, bytes, sizeof how);
+    mm_halt_begin(&s->halt, how, mm_seconds_now());
+    if (how == MM_STOP_NOW)
+        mm_keeper_hurry(s->keeper);
+    pthread_mutex_lock(&s->lock);
+    s->halted = true;
+    pthread_cond_signal(&s->news);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void on_kept(share *s, int source, const void *bytes)
+{
+    (void)source;
+    (void)bytes; /* which image does not matter: owners answer once for each */
+    pthread_mutex_lock(&s->lock);
+    if (s->unkept > 0)
+        s->unkept--;
+    pthread_cond_signal(&s->news);
+    pthread_mutex_unlock(&s->lock);
 }
 
 static void on_end(share *s, int source, const void *bytes)
@@ -148,22 +218,23 @@ static void on_end(share *s, int source, const void *bytes)
     pthread_mutex_unlock(&s->lock);
 }
 
-static void on_record(share *s, uint8_t *bytes, size_t size)
+/* Into its journal. Whatever becomes of it, the maker gets an answer, for it waits for one. */
+static void on_record(share *s, int source, uint8_t *bytes, size_t size)
 {
-    uint64_t image_id;
+    uint64_t image_id = 0;
     mm_error err = {0};
+    mm_status status;
     if (size <= sizeof image_id) {
         free(bytes);
-        give_fault(s, mm_fail(&err, MM_ERR_INTERNAL, "a record of %zu bytes came from another rank", size), &err);
-        return;
+        status = mm_fail(&err, MM_ERR_INTERNAL, "a record of %zu bytes came from rank %d", size, source);
+    } else {
+        memcpy(&image_id, bytes + size - sizeof image_id, sizeof image_id);
+        status = mm_keeper_give(s->keeper, source, image_id, bytes, size - sizeof image_id, &err);
     }
-    memcpy(&image_id, bytes + size - sizeof image_id, sizeof image_id);
-    mm_gathering *whole = NULL;
-    const mm_status status = mm_owner_put(s->owner, image_id, bytes, size - sizeof image_id, &whole, &err);
-    if (status != MM_OK)
-        give_fault(s, status, &err);
-    else if (whole)
-        mm_writer_give(s->writer, whole);
+    if (status == MM_OK)
+        return;
+    give_fault(s, status, &err);
+    give(s, source, MM_TAG_KEPT, &image_id, sizeof image_id);
 }
 
 static bool has_ended(share *s)
@@ -172,6 +243,14 @@ static bool has_ended(share *s)
     const bool ended = s->ended;
     pthread_mutex_unlock(&s->lock);
     return ended;
+}
+
+static bool must_stop(share *s)
+{
+    pthread_mutex_lock(&s->lock);
+    const bool stop = s->halted || s->ended;
+    pthread_mutex_unlock(&s->lock);
+    return stop;
 }
 
 static void receive(void *user, int source, int tag, uint8_t *bytes, size_t size)
@@ -184,8 +263,13 @@ static void receive(void *user, int source, int tag, uint8_t *bytes, size_t size
         [MM_TAG_ASK] = {on_ask, sizeof(mm_ask), true},
         [MM_TAG_TURN] = {on_turn, sizeof(mm_turn_reply), false},
         [MM_TAG_SET_ASIDE] = {on_set_aside, sizeof(mm_set_aside), true},
+        [MM_TAG_KEPT] = {on_kept, sizeof(uint64_t), false},
         [MM_TAG_WRITTEN] = {on_written, sizeof(uint64_t), true},
         [MM_TAG_FAULT] = {on_fault, sizeof(mm_verdict), true},
+        [MM_TAG_STOP] = {on_stop, sizeof(mm_stop_wish), true},
+        [MM_TAG_HALT] = {on_halt, sizeof(mm_stop), false},
+        [MM_TAG_IDLE] = {on_idle, 1, true},
+        [MM_TAG_THROUGH] = {on_through, 1, true},
         [MM_TAG_END] = {on_end, sizeof(mm_verdict), false},
     };
     share *s = user;
@@ -194,7 +278,7 @@ static void receive(void *user, int source, int tag, uint8_t *bytes, size_t size
         return;
     }
     if (tag == MM_TAG_RECORD) {
-        on_record(s, bytes, size);
+        on_record(s, source, bytes, size);
         return;
     }
     const bool known = tag > 0 && (size_t)tag < sizeof kinds / sizeof kinds[0] && kinds[tag].act &&
@@ -209,14 +293,63 @@ static void receive(void *user, int source, int tag, uint8_t *bytes, size_t size
     free(bytes);
 }
 
+static void watch(share *s)
+{
+    mm_stop_wish wish = {MM_STOP_NONE, 0};
+    mm_error err = {0};
+    if (!s->plan.watch || s->watch_failed)
+        return;
+    const mm_status status = s->plan.watch(s->plan.user, &wish.stop, &wish.signal, &err);
+    s->watch_failed = status != MM_OK;
+    if (s->watch_failed)
+        give_fault(s, status, &err);
+    if (mm_halt_is_news(&s->halt, wish.stop))
+        give(s, 0, MM_TAG_STOP, &wish, sizeof wish);
+}
+
+/* MM_STOP_NOW: mpirun kills in a second, and the computing thread may be in an image for much longer. */
+static void hurry_out(share *s)
+{
+    const bool through = mm_keeper_is_through(s->keeper);
+    if (through && !s->halt.through_told) {
+        s->halt.through_told = true;
+        if (s->plan.hand)
+            mm_hand_put_down(s->plan.hand, true);
+        give(s, 0, MM_TAG_THROUGH, &(uint8_t){0}, 1);
+    }
+    if (mm_halt_is_time_to_leave(&s->halt, mm_comm_rank(s->comm), through, mm_seconds_now()))
+        s->plan.leave(s->plan.user, &s->halt.verdict);
+}
+
 static void tick(void *user)
 {
     share *s = user;
     if (mm_comm_rank(s->comm) == 0 && s->plan.tick)
         s->plan.tick(s->plan.user);
+    watch(s);
+    if (s->halt.how == MM_STOP_NOW && s->plan.leave && !has_ended(s))
+        hurry_out(s);
 }
 
-/* --- The writer thread. --- */
+/* --- The keeper's thread. --- */
+
+static void kept(void *user, int maker, uint64_t image_id)
+{
+    give(user, maker, MM_TAG_KEPT, &image_id, sizeof image_id);
+}
+
+static void whole(void *user, mm_journal *journal)
+{
+    share *s = user;
+    mm_writer_give(s->writer, journal);
+}
+
+static void keeper_failed(void *user, mm_status status, const mm_error *err)
+{
+    give_fault(user, status, err);
+}
+
+/* --- The writer's thread. --- */
 
 static mm_status commit(void *user, uint64_t shard, uint64_t first_image, const mm_record *records, size_t count,
                         mm_error *err)
@@ -257,16 +390,38 @@ static mm_status send_record(share *s, const mm_record *record, mm_error *err)
         return mm_fail_memory(err, "a record");
     }
     memcpy(bytes + size, &record->image_id, sizeof record->image_id);
+    pthread_mutex_lock(&s->lock);
+    s->unkept++;
+    pthread_mutex_unlock(&s->lock);
     const int owner = mm_owner_rank(record->image_id, s->plan.images_per_shard, mm_comm_size(s->comm));
     return mm_service_send(s->service, owner, MM_TAG_RECORD, bytes, size + sizeof record->image_id, err);
+}
+
+/* Wait until at most so many records are unanswered for, or the run ends; *unkept is how many are then. False if it was
+ * halted meanwhile. */
+static bool wait_for_room(share *s, unsigned most, unsigned *unkept)
+{
+    pthread_mutex_lock(&s->lock);
+    while (s->unkept > most && !s->ended)
+        pthread_cond_wait(&s->news, &s->lock);
+    const bool goes_on = !s->halted && !s->ended;
+    *unkept = s->unkept;
+    pthread_mutex_unlock(&s->lock);
+    return goes_on;
 }
 
 static mm_status make_image(share *s, uint64_t image_id, bool suspect, mm_made *made, mm_error *err)
 {
     const double start = mm_seconds_now();
     mm_record record = {0};
-    mm_status why = MM_OK;
-    mm_status status = s->plan.make(s->plan.user, image_id, suspect, &record, &why, err);
+    mm_status why = MM_OK, status = MM_OK;
+    unsigned unkept = 0;
+    if (!wait_for_room(s, MOST_UNKEPT - 1, &unkept))
+        return MM_OK;
+    if (s->plan.hand)
+        status = mm_hand_begin(s->plan.hand, image_id, unkept, err);
+    if (status == MM_OK)
+        status = s->plan.make(s->plan.user, image_id, suspect, &record, &why, err);
     if (status != MM_OK)
         return status;
     status = send_record(s, &record, err);
@@ -283,18 +438,18 @@ static mm_status make_image(share *s, uint64_t image_id, bool suspect, mm_made *
 static mm_status make_batch(share *s, const mm_batch *batch, mm_made *made, mm_error *err)
 {
     mm_status status = MM_OK;
-    for (uint32_t i = 0; status == MM_OK && i < batch->count && i < MM_BATCH_MAX && !has_ended(s); i++)
+    for (uint32_t i = 0; status == MM_OK && i < batch->count && i < MM_BATCH_MAX && !must_stop(s); i++)
         status = make_image(s, batch->image_ids[i], batch->suspect, made, err);
     return status;
 }
 
-/* The answer to the last ask; MM_TURN_OVER when the run has ended meanwhile. */
+/* The answer to the last ask; MM_TURN_OVER when the run was halted or has ended meanwhile. */
 static mm_turn_reply take_turn(share *s)
 {
     pthread_mutex_lock(&s->lock);
-    while (!s->has_turn && !s->ended)
+    while (!s->has_turn && !s->halted && !s->ended)
         pthread_cond_wait(&s->news, &s->lock);
-    const mm_turn_reply turn = s->ended ? (mm_turn_reply){.turn = MM_TURN_OVER} : s->turn;
+    const mm_turn_reply turn = s->halted || s->ended ? (mm_turn_reply){.turn = MM_TURN_OVER} : s->turn;
     s->has_turn = false;
     pthread_mutex_unlock(&s->lock);
     return turn;
@@ -330,6 +485,16 @@ static mm_status make_images(share *s, mm_error *err)
     }
 }
 
+/* All that this rank made is kept, and it makes no more. */
+static void tell_idle(share *s)
+{
+    unsigned unkept = 0;
+    (void)wait_for_room(s, 0, &unkept); /* halted or not */
+    if (s->plan.hand)
+        mm_hand_put_down(s->plan.hand, false);
+    give(s, 0, MM_TAG_IDLE, &(uint8_t){0}, 1);
+}
+
 static mm_status wait_for_end(share *s, mm_error *err)
 {
     pthread_mutex_lock(&s->lock);
@@ -358,28 +523,56 @@ static mm_status prepare_scheduler(share *s, mm_error *err)
     if (status != MM_OK)
         return status;
     s->images_left = mm_scheduler_total(s->scheduler);
-    s->shards_left = mm_shard_total(plan->end, plan->images_per_shard) - plan->first / plan->images_per_shard;
+    s->shards_left = mm_shard_total(plan->end, plan->images_per_shard) - plan->first / plan->images_per_shard -
+                     plan->shards_there;
     return MM_OK;
+}
+
+/* Shards whose records an earlier attempt had all, and did not come to write. Taken before the keeper has the owner. */
+static mm_status take_whole_journals(share *s, mm_error *err)
+{
+    mm_owner *owner = s->plan.owner;
+    s->whole = calloc(mm_owner_count(owner) + 1, sizeof(mm_journal *));
+    if (!s->whole)
+        return mm_fail_memory(err, "the journals of shards");
+    for (size_t i = 0; i < mm_owner_count(owner); i++) {
+        const uint64_t shard = mm_owner_shard(owner, i);
+        if (mm_owner_has_all(owner, shard))
+            s->whole[s->whole_count++] = mm_owner_release(owner, shard);
+    }
+    return MM_OK;
+}
+
+static void give_whole_journals(share *s)
+{
+    while (s->whole_count > 0)
+        mm_writer_give(s->writer, s->whole[--s->whole_count]);
 }
 
 static mm_status prepare(share *s, mm_error *err)
 {
-    const int rank = mm_comm_rank(s->comm), ranks = mm_comm_size(s->comm);
-    const mm_share_plan *plan = &s->plan;
     if (pthread_mutex_init(&s->lock, NULL) != 0 || pthread_cond_init(&s->news, NULL) != 0)
         return mm_fail_memory(err, "locks");
-    mm_status status = mm_owner_new(plan->end, plan->images_per_shard, rank, ranks, &s->owner, err);
-    if (status == MM_OK && rank == 0)
+    s->halt = (mm_halt){.ranks = mm_comm_size(s->comm)};
+    mm_status status = take_whole_journals(s, err);
+    if (status == MM_OK && mm_comm_rank(s->comm) == 0)
         status = prepare_scheduler(s, err);
     const mm_writer_options writer = {.user = s, .commit = commit, .outcome = outcome};
-    return status == MM_OK ? mm_writer_start(&writer, &s->writer, err) : status;
+    if (status == MM_OK)
+        status = mm_writer_start(&writer, &s->writer, err);
+    const mm_keeper_options keeper = {.owner = s->plan.owner, .sync_seconds = s->plan.sync_seconds, .user = s,
+                                      .kept = kept, .whole = whole, .failed = keeper_failed};
+    return status == MM_OK ? mm_keeper_start(&keeper, &s->keeper, err) : status;
 }
 
 static void clear(share *s)
 {
+    mm_keeper_stop(s->keeper);
     mm_writer_stop(s->writer);
+    while (s->whole_count > 0)
+        mm_journal_close(s->whole[--s->whole_count]);
+    free(s->whole);
     mm_scheduler_free(s->scheduler);
-    mm_owner_free(s->owner);
     (void)pthread_cond_destroy(&s->news);
     (void)pthread_mutex_destroy(&s->lock);
 }
@@ -390,12 +583,16 @@ static mm_status run(share *s, mm_error *err)
     mm_status status = mm_service_start(s->comm, &options, &s->service, err);
     if (status != MM_OK)
         return status;
+    give_whole_journals(s);
     mm_error fault = {0};
     status = make_images(s, &fault);
     if (status != MM_OK)
         give_fault(s, status, &fault);
+    tell_idle(s);
     status = wait_for_end(s, err);
-    mm_writer_stop(s->writer); /* before the service, through which it speaks */
+    mm_keeper_stop(s->keeper); /* before the writer, to which it gives, and the service, through which both speak */
+    s->keeper = NULL;
+    mm_writer_stop(s->writer);
     s->writer = NULL;
     mm_service_stop(s->service);
     return status;

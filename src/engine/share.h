@@ -2,11 +2,13 @@
  * and writing mean is the caller's: this file knows ranks, images and shards only.
  *
  * Threads of a rank: the caller's own makes images; the service thread hands them out (rank 0) and gathers records (the
- * owners); the writer thread commits whole shards. See docs/run.md. */
+ * owners); the keeper puts those into journals; the writer commits whole shards. See docs/run.md. */
 #ifndef MM_ENGINE_SHARE_H
 #define MM_ENGINE_SHARE_H
 
+#include "engine/hand.h"
 #include "engine/messages.h"
+#include "engine/owner.h"
 #include "maskmill/comm.h"
 #include "maskmill/journal.h"
 
@@ -25,14 +27,27 @@ typedef struct mm_share_plan {
     mm_status (*set_aside)(void *user, const mm_set_aside *image, mm_error *err);
     void (*made)(void *user, int rank, const mm_made *made);
     void (*tick)(void *user);
-    /* On rank 0, for the scheduler (scheduler.h); may be NULL. Called before sharing begins and in the service thread. */
+    /* On every rank, in the service thread, every few milliseconds; may be NULL. What signals have asked for so far goes
+     * into *stop and *signal, which come as MM_STOP_NONE. Anything but MM_OK stops the run. */
+    mm_status (*watch)(void *user, mm_stop *stop, int *signal, mm_error *err);
+    /* After MM_STOP_NOW, in the service thread: journals are on the disk, and the computing thread is still in an image.
+     * Ends the process; needed with watch only. */
+    void (*leave)(void *user, const mm_verdict *verdict);
+    /* This rank's shards: those that are in their places are finished, and journals hold what was made before. Its keeper
+     * has it while images are shared. */
+    mm_owner *owner;
+    double sync_seconds; /* how long a record may wait in a journal for the disk */
+    mm_hand *hand;       /* notes what is in hand; NULL: no notes */
+    uint64_t shards_there; /* rank 0: of the range, in their places already, on all ranks together */
+    /* On rank 0, for the scheduler (scheduler.h); any may be NULL. cost is called in the service thread, skip before, too. */
     bool (*skip)(void *user, uint64_t image_id);
     uint64_t (*cost)(void *user, uint64_t image_id);
     const uint64_t *suspects;
     size_t suspect_count;
 } mm_share_plan;
 
-/* Collective. Returns on all ranks with the same status and text, when every shard is committed or after a fault. */
+/* Collective. Returns on all ranks with the same status and text: when every shard is committed; or after a fault or a
+ * signal (MM_ERR_STOPPED), when images in hand are finished and all that was made is in journals. */
 MM_RESULT_USED mm_status mm_share_images(mm_comm *comm, const mm_share_plan *plan, mm_error *err);
 
 /* Seconds on a clock that only goes forward. */
