@@ -61,6 +61,8 @@ typedef struct mm_run_options {
     const char *model;          /* -m: a path or a name; NULL for "default" */
     const char *model_config;   /* --model-config, or NULL */
     mm_kernels kernels;
+    bool only_shards;           /* make shards first_shard .. last_shard only, both included; `out` holds a part then, to */
+    uint64_t first_shard, last_shard; /* be joined with others by mm_engine_merge */
     bool overwrite;             /* remove an earlier dataset in `out` first */
     bool resume;                /* go on with what is in `out`; from the start if there is nothing */
     const char *program;        /* what to execute for an image that may kill the process (mm_engine_suspect); NULL: none,
@@ -74,6 +76,8 @@ typedef struct mm_run_summary {
     uint64_t images_done, images_set_aside, images_skipped, masks, shards;
     double seconds;
     bool was_done; /* `resume`: the dataset was complete already, nothing was done */
+    uint64_t nothing_from; /* if not 0: first_shard is beyond the corpus's shards, of which there are so many; nothing was
+                              done or written */
 } mm_run_summary;
 
 /* Before MPI is started, if signals are to stop a run in an orderly way: holds SIGUSR1, SIGTERM and SIGINT back in this
@@ -91,5 +95,21 @@ MM_RESULT_USED mm_status mm_engine_run(mm_comm *comm, const mm_run_options *opti
  * earlier attempt died: make it, without MPI, and send the record to the parent. `arguments` are those behind "suspect".
  * A failure was told to the parent already. */
 MM_RESULT_USED mm_status mm_engine_suspect(int count, char *const *arguments, mm_error *err);
+
+/* Joining the parts that runs over ranges of shards have left. */
+typedef struct mm_merge_options {
+    const char *const *parts; /* their folders, in any order; none: out/part-* */
+    size_t part_count;
+    const char *out;          /* the whole dataset's folder: not there, empty, or of an earlier merge of these parts */
+    bool mixed_kernels;       /* take parts that were computed with different kernels */
+    int argc;                 /* for run.json */
+    char *const *argv;
+} mm_merge_options;
+
+/* The files of `out` are those that one run over everything would have written. Shards are hard-linked, or copied where
+ * that cannot be, so the parts stay as they are and a merge that was interrupted is simply done again. MM_ERR_USAGE if
+ * parts are missing, unfinished, overlap, or were made with another configuration, model, manifest or kernels; nothing
+ * is written then. */
+MM_RESULT_USED mm_status mm_engine_merge(const mm_merge_options *options, mm_run_summary *summary, mm_error *err);
 
 #endif

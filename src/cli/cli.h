@@ -21,6 +21,7 @@ mm_cli_command mm_cli_stats;
 mm_cli_command mm_cli_show;
 mm_cli_command mm_cli_verify;
 mm_cli_command mm_cli_export;
+mm_cli_command mm_cli_merge;
 mm_cli_command mm_cli_model;
 mm_cli_command mm_cli_bench;
 

@@ -1,12 +1,15 @@
 /* maskmill run */
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "arguments.h"
 #include "cli.h"
 #include "maskmill/engine.h"
 
-enum { KEY_OVERWRITE = 1, KEY_RESUME };
+enum { KEY_OVERWRITE = 1, KEY_RESUME, KEY_SHARDS };
 
 typedef struct run_arguments {
     mm_cli_input base;
@@ -14,15 +17,60 @@ typedef struct run_arguments {
     const char **sources;
     size_t source_count;
     const char *out;
+    const char *shards; /* as typed; NULL for all */
+    uint64_t first_shard, last_shard;
+    char part[PATH_MAX]; /* `out` if there is a range */
     bool overwrite, resume;
 } run_arguments;
 
 static const struct argp_option rows[] = {
     {"output", 'o', "FOLDER", 0, "where the dataset goes", 0},
+    {"shards", KEY_SHARDS, "A-B", 0, "make shards A to B only, in FOLDER/part-A-B; `maskmill merge FOLDER` joins parts",
+     0},
     {"resume", KEY_RESUME, NULL, 0, "go on with the run that is there; begin, if there is none", 0},
     {"overwrite", KEY_OVERWRITE, NULL, 0, "remove the dataset that is there already", 0},
     {0},
 };
+
+static bool read_number(const char **at, uint64_t *value)
+{
+    char *end;
+    if (**at < '0' || **at > '9')
+        return false;
+    errno = 0;
+    *value = strtoull(*at, &end, 10);
+    *at = end;
+    return errno == 0;
+}
+
+/* "A-B", or "A" for one. */
+static error_t parse_shards(struct argp_state *state, run_arguments *arguments, char *word)
+{
+    const char *at = word;
+    const error_t twice = mm_cli_keep_once(state, &arguments->shards, word);
+    if (twice)
+        return twice;
+    bool good = read_number(&at, &arguments->first_shard);
+    arguments->last_shard = arguments->first_shard;
+    if (good && *at == '-') {
+        at++;
+        good = read_number(&at, &arguments->last_shard);
+    }
+    if (!good || *at != '\0' || arguments->last_shard < arguments->first_shard)
+        return mm_cli_refuse(state, "--shards %.40s: give the first and the last shard, as in 0-99", word);
+    return 0;
+}
+
+/* A range of shards goes into a folder of its own in the one that was named. */
+static error_t name_part(struct argp_state *state, run_arguments *arguments)
+{
+    const int length = snprintf(arguments->part, sizeof arguments->part, "%s/part-%" PRIu64 "-%" PRIu64, arguments->out,
+                                arguments->first_shard, arguments->last_shard);
+    if (length < 0 || (size_t)length >= sizeof arguments->part)
+        return mm_cli_refuse(state, "the path of the output folder %.100s... is too long", arguments->out);
+    arguments->out = arguments->part;
+    return 0;
+}
 
 static error_t parse(int key, char *word, struct argp_state *state)
 {
@@ -34,6 +82,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
         return 0;
     case 'o':
         return mm_cli_keep_once(state, &arguments->out, word);
+    case KEY_SHARDS:
+        return parse_shards(state, arguments, word);
     case KEY_OVERWRITE:
         arguments->overwrite = true;
         return 0;
@@ -50,7 +100,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
             return mm_cli_refuse(state, "needs -o FOLDER, where the dataset goes");
         if (arguments->resume && arguments->overwrite)
             return mm_cli_refuse(state, "--resume keeps what is there and --overwrite removes it; give one of them");
-        return 0;
+        return arguments->shards ? name_part(state, arguments) : 0;
     }
     default:
         return ARGP_ERR_UNKNOWN;
@@ -60,6 +110,10 @@ static error_t parse(int key, char *word, struct argp_state *state)
 static void print_summary(const mm_run_summary *summary, const char *out)
 {
     const double images = (double)summary->images_done;
+    if (summary->nothing_from > 0) {
+        printf("nothing to do for %s: the corpus's shards are 0-%" PRIu64 "\n", out, summary->nothing_from - 1);
+        return;
+    }
     if (summary->was_done)
         printf("%s is complete already: ", out);
     printf("%" PRIu64 " images, %" PRIu64 " masks (%.1f per image) in %.1f s (%.2f images/s); %" PRIu64 " shard%s in "
@@ -90,6 +144,9 @@ static mm_status run(mm_comm *comm, const run_arguments *arguments, int argc, ch
         .model = arguments->model.model,
         .model_config = arguments->model.model_config,
         .kernels = arguments->model.kernels,
+        .only_shards = arguments->shards,
+        .first_shard = arguments->first_shard,
+        .last_shard = arguments->last_shard,
         .overwrite = arguments->overwrite,
         .resume = arguments->resume,
         .program = "/proc/self/exe",

@@ -3,10 +3,10 @@
 
 #include "arguments.h"
 #include "cli.h"
-#include "maskmill/corpus.h"
 #include "maskmill/engine.h"
 #include "maskmill/shard.h"
 #include "overlay.h"
+#include "photographs.h"
 
 typedef struct show_arguments {
     mm_cli_input base;
@@ -38,23 +38,19 @@ static error_t parse(int key, char *word, struct argp_state *state)
 static mm_status read_photograph(const mm_dataset *dataset, uint64_t image_id, const char *corpus, mm_image *image,
                                  mm_error *err)
 {
-    char path[4096], *yaml = NULL;
+    char *yaml = NULL;
     mm_config config;
     mm_manifest *manifest = NULL;
     uint8_t *bytes = NULL;
     size_t size = 0;
-    const int length = snprintf(path, sizeof path, "%s/manifest.h5", mm_dataset_folder(dataset));
-    if (length < 0 || (size_t)length >= sizeof path)
-        return mm_fail(err, MM_ERR_LIMIT, "%s: its path is too long", mm_dataset_folder(dataset));
     mm_status status = mm_dataset_config(dataset, &yaml, err);
     if (status == MM_OK)
         status = mm_config_from_yaml(yaml, &config, err);
     if (status == MM_OK)
-        status = mm_manifest_open(path, &manifest, err);
-    if (status == MM_OK && corpus)
-        status = mm_manifest_move_root(manifest, corpus, err);
+        status = mm_cli_open_manifest(dataset, corpus, &manifest, err);
     if (status == MM_OK && image_id >= mm_manifest_count(manifest))
-        status = mm_fail(err, MM_ERR_FORMAT, "%s: has no image %llu", path, (unsigned long long)image_id);
+        status = mm_fail(err, MM_ERR_FORMAT, "the manifest of %s has no image %llu",
+                         mm_dataset_folder(dataset), (unsigned long long)image_id);
     if (status == MM_OK)
         status = mm_corpus_read(manifest, image_id, config.image.max_bytes, &bytes, &size, err);
     if (status == MM_OK) {

@@ -169,8 +169,9 @@ mm_status mm_report_read(const char *out, mm_run_summary *summary, mm_error *err
     free(bytes);
     json_int_t done = 0, set_aside = 0, skipped = 0, masks = 0, shards = 0;
     double seconds = 0;
-    if (!object || json_unpack_ex(object, &why, 0, "{s:I, s:I, s:I, s:I, s:I, s:F}", "images_done", &done,
-                                  "images_set_aside", &set_aside, "images_skipped", &skipped, "masks", &masks, "shards", &shards, "seconds", &seconds) != 0)
+    if (!object || json_unpack_ex(object, &why, 0, "{s:I, s:I, s?I, s:I, s:I, s:F}", "images_done", &done,
+                                  "images_set_aside", &set_aside, "images_skipped", &skipped, "masks", &masks,
+                                  "shards", &shards, "seconds", &seconds) != 0)
         status = mm_fail(err, MM_ERR_FORMAT, "%s is damaged (%s); remove it, and --resume closes the run again", path,
                          why.text);
     json_decref(object);

@@ -8,6 +8,7 @@
 #include "corpus/h5.h"
 #include "engine/duplicates.h"
 #include "engine/output.h"
+#include "engine/range.h"
 #include "engine/report.h"
 
 static mm_status load_config(const mm_run_options *options, mm_setup *setup, mm_error *err)
@@ -80,7 +81,7 @@ static mm_status compare_with_begun(const mm_run_options *options, const mm_setu
     return status;
 }
 
-/* The output folder: a new one, or that of an earlier attempt, with the corpus as it was. */
+/* The output folder: a new one, or that of an earlier attempt, which has listed the corpus. */
 static mm_status check_output(const mm_run_options *options, mm_setup *setup, mm_error *err)
 {
     mm_output_kind kind = MM_OUTPUT_FRESH;
@@ -91,8 +92,7 @@ static mm_status check_output(const mm_run_options *options, mm_setup *setup, mm
     setup->was_done = kind == MM_OUTPUT_COMPLETE;
     if (status == MM_OK && setup->resumes)
         return open_begun(options, setup, err);
-    return status == MM_OK ? mm_output_inspect(options->out, options->overwrite || kind == MM_OUTPUT_SCRAPS, err)
-                           : status;
+    return status == MM_OK ? mm_output_inspect(options->out, options->overwrite || kind == MM_OUTPUT_SCRAPS, err) : status;
 }
 
 /* Rank 0, cheapest first; nothing is changed yet. */
@@ -104,12 +104,19 @@ static mm_status check_all(const mm_run_options *options, mm_setup *setup, mm_er
     return status == MM_OK ? find_model(options, setup, err) : status;
 }
 
-/* Rank 0, which has the manifest now: is it all as it was when OUT was begun? */
-static mm_status check_begun(const mm_run_options *options, mm_setup *setup, mm_error *err)
+/* Rank 0, with the list of images: what is to be made of it, and is it what OUT was begun with? */
+static mm_status check_images(const mm_run_options *options, mm_setup *setup, mm_error *err)
 {
+    mm_range range;
     mm_status status = MM_OK;
-    setup->first = 0;
-    setup->end = mm_manifest_count(setup->manifest);
+    mm_range_of(options, mm_manifest_count(setup->manifest), setup->config.output.images_per_shard, &range);
+    if (range.shards == 0) { /* a task of an array that has more tasks than the corpus has work for */
+        setup->was_done = true;
+        setup->finished = (mm_run_summary){.nothing_from = range.first_shard};
+        return MM_OK;
+    }
+    setup->first = range.first;
+    setup->end = range.end;
     if (setup->resumes)
         status = compare_with_begun(options, setup, err);
     if (status == MM_OK && setup->was_done)
@@ -334,16 +341,17 @@ static mm_status share_manifest(mm_comm *comm, const mm_run_options *options, mm
     return mm_comm_agree(comm, status, err);
 }
 
-/* All ranks list it, unless an earlier attempt did. */
-static mm_status find_corpus(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err)
+/* The corpus is listed by all ranks, unless an earlier attempt has done it. */
+static mm_status list_images(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err)
 {
-    mm_status status = mm_comm_broadcast(comm, 0, &setup->resumes, sizeof setup->resumes, err);
-    if (status == MM_OK && !setup->resumes)
+    bool listed = setup->manifest != NULL;
+    mm_status status = mm_comm_broadcast(comm, 0, &listed, sizeof listed, err);
+    if (status == MM_OK && !listed)
         status = mm_corpus_scan_together(comm, options->sources, options->source_count, &setup->manifest, &setup->scan,
                                          err);
-    if (status != MM_OK)
-        return status;
-    return mm_comm_agree(comm, mm_comm_rank(comm) == 0 ? check_begun(options, setup, err) : MM_OK, err);
+    if (status == MM_OK && mm_comm_rank(comm) == 0)
+        status = check_images(options, setup, err);
+    return mm_comm_agree(comm, status, err);
 }
 
 mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err)
@@ -356,7 +364,7 @@ mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *
         status = mm_comm_agree(comm, status, err);
     }
     if (status == MM_OK)
-        status = find_corpus(comm, options, setup, err);
+        status = list_images(comm, options, setup, err);
     if (status == MM_OK)
         status = share_findings(comm, setup, err);
     if (status != MM_OK || setup->was_done)

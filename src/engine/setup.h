@@ -32,8 +32,8 @@ typedef struct mm_setup {
 /* Collective. Rank 0 checks config, output folder and model; all ranks list the corpus, open the model with the kernels
  * that all have, and look for near-duplicates if they are asked to; then, with nothing left that could be wrong, rank 0
  * takes OUT's lock, prepares it and writes OUT/manifest.h5, and the ranks of a host share it in memory. To resume, the
- * manifest in OUT is taken, and config, model, kernels and sources must be those that OUT was begun with. The caller
- * closes *setup, also after a failure. */
+ * manifest in OUT is taken, and config, model, kernels, sources and range must be those that OUT was begun with. The
+ * caller closes *setup, also after a failure. */
 MM_RESULT_USED mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err);
 void mm_setup_close(mm_setup *setup);
 
