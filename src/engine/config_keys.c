@@ -26,7 +26,7 @@ typedef struct config_key {
 #define NUMBER(section, name, member, low, high) {section, name, FIELD(member), low, high, NULL, NULL, {NULL}, false}
 #define ASIDE(section, name, member, low, high) {section, name, FIELD(member), low, high, NULL, NULL, {NULL}, true}
 #define SWITCH(section, name, member, off, on) {section, name, FIELD(member), 0, 0, off, on, {NULL}, false}
-#define CHOICE(section, name, member, ...)                                                                              \
+#define CHOICE(section, name, member, ...)                                                                             \
     {section, name, KIND_CHOICE, offsetof(mm_config, member), 0, 0, NULL, NULL, {__VA_ARGS__}, false}
 /* libjpeg's own limit is 65535 pixels a side. */
 #define MAX_PIXELS (65535.0 * 65535.0)

@@ -177,15 +177,17 @@ mm_status mm_report_read(const char *out, mm_run_summary *summary, mm_error *err
     json_error_t why;
     json_t *object = json_loadb((const char *)bytes, size, 0, &why);
     free(bytes);
-    json_int_t done = 0, set_aside = 0, masks = 0, shards = 0;
+    json_int_t done = 0, set_aside = 0, skipped = 0, masks = 0, shards = 0;
     double seconds = 0;
-    if (!object || json_unpack_ex(object, &why, 0, "{s:I, s:I, s:I, s:I, s:F}", "images_done", &done,
-                                  "images_set_aside", &set_aside, "masks", &masks, "shards", &shards, "seconds", &seconds) != 0)
+    if (!object || json_unpack_ex(object, &why, 0, "{s:I, s:I, s?I, s:I, s:I, s:F}", "images_done", &done,
+                                  "images_set_aside", &set_aside, "images_skipped", &skipped, "masks", &masks,
+                                  "shards", &shards, "seconds", &seconds) != 0)
         status = mm_fail(err, MM_ERR_FORMAT, "%s is damaged (%s); remove it, and --resume closes the run again", path,
                          why.text);
     json_decref(object);
     if (status == MM_OK)
         *summary = (mm_run_summary){.images_done = (uint64_t)done, .images_set_aside = (uint64_t)set_aside,
+                                    .images_skipped = (uint64_t)skipped,
                                     .masks = (uint64_t)masks, .shards = (uint64_t)shards, .seconds = seconds,
                                     .was_done = true};
     return status;

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "corpus/h5.h"
+#include "engine/duplicates.h"
 #include "engine/output.h"
 #include "engine/range.h"
 #include "engine/report.h"
@@ -124,41 +124,6 @@ static mm_status check_images(const mm_run_options *options, mm_setup *setup, mm
     if (status == MM_OK && setup->was_done)
         status = mm_report_read(options->out, &setup->finished, err);
     return status;
-}
-
-/* Every ten seconds a line: with millions of images this takes its time. */
-static void tell_hashing(void *user, uint64_t done, uint64_t total)
-{
-    time_t *last = user;
-    if (time(NULL) - *last < 10)
-        return;
-    *last = time(NULL);
-    (void)fprintf(stderr, "looking for near-duplicates: %" PRIu64 "/%" PRIu64 " images\n", done, total);
-}
-
-/* Groups that the manifest brings along are taken if they were looked for as the configuration says. */
-static mm_status find_duplicates(mm_comm *comm, bool quiet, mm_setup *setup, mm_error *err)
-{
-    const mm_config *config = &setup->config;
-    time_t told = time(NULL);
-    const mm_hash_options options = {.progress = quiet ? NULL : tell_hashing,
-                                     .user = &told,
-                                     .ignore_orientation = config->image.ignore_orientation,
-                                     .max_pixels = config->image.max_pixels,
-                                     .max_bytes = config->image.max_bytes};
-    if (config->corpus.duplicates == MM_DUPLICATES_KEEP)
-        return MM_OK;
-    uint32_t distance = 0;
-    uint64_t duplicates = 0;
-    bool known = setup->manifest && mm_manifest_grouped(setup->manifest, &distance) &&
-                 distance == config->corpus.duplicate_distance;
-    mm_status status = mm_comm_broadcast(comm, 0, &known, sizeof known, err);
-    if (status != MM_OK || known)
-        return status;
-    status = mm_corpus_hash(comm, setup->manifest, &options, err);
-    return status == MM_OK
-               ? mm_corpus_group(comm, setup->manifest, config->corpus.duplicate_distance, &duplicates, err)
-               : status;
 }
 
 /* What rank 0 found, to all: config, its text, and where the model is. */
@@ -411,7 +376,7 @@ mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *
     if (status == MM_OK)
         status = open_model(comm, options, setup, err);
     if (status == MM_OK) /* last, since it reads all images */
-        status = find_duplicates(comm, options->quiet, setup, err);
+        status = mm_find_duplicates(comm, &setup->config, setup->manifest, options->quiet, err);
     return status == MM_OK ? share_manifest(comm, options, setup, err) : status;
 }
 
