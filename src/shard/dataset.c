@@ -98,8 +98,8 @@ static mm_status open_folder(mm_dataset *dataset, const char *folder, mm_error *
     mm_status status;
     if (stat(path, &info) != 0 && errno == ENOENT)
         status = mm_fail(err, MM_ERR_IO,
-                         "%s has no dataset.h5: it is no dataset, or its run has not ended yet (finish it with "
-                         "`maskmill run ... --resume`)",
+                         "%s has no dataset.h5: it is no dataset, its run has not ended (`maskmill run ... --resume` goes "
+                         "on), or its parts are not joined (`maskmill merge`)",
                          folder);
     else
         status = open_file(dataset, path, err);

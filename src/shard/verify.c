@@ -249,7 +249,8 @@ static mm_status look_at_folder(const char *path, subject *what, mm_error *err)
     what->kind = whole ? WHOLE_DATASET : LOOSE_SHARDS;
     what->unfinished = !whole || (mm_folder_has(path, "journal") && !mm_folder_has(path, "run.json"));
     if (!whole && !mm_folder_has(path, "manifest.h5") && !mm_folder_has(path, "shards"))
-        return mm_fail(err, MM_ERR_IO, "%s has no dataset.h5: it is no dataset", path);
+        return mm_fail(err, MM_ERR_IO, "%s has no dataset.h5: it is no dataset, or its parts are not joined (`maskmill "
+                       "merge`)", path);
     return MM_OK;
 }
 
