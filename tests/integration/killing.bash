@@ -108,8 +108,8 @@ resume() {
 # twice; and no more was made again than the attempts that died had in hand.
 same() {
   local file
-  (cd whole && find . -type f ! -name run.json | sort) >expected.txt
-  (cd "$1" && find . -type f ! -name run.json | sort) >found.txt
+  (cd whole && find . -type f ! -name run.json ! -name progress.json | sort) >expected.txt
+  (cd "$1" && find . -type f ! -name run.json ! -name progress.json | sort) >found.txt
   diff expected.txt found.txt >&2 || fail "$1 has other files than an undisturbed run"
   while read -r file; do
     cmp "whole/$file" "$1/$file" || fail "$1/$file is not that of an undisturbed run"
