@@ -28,12 +28,12 @@ slurm_start || fail "no cluster could be started"
 PATH=$(cd "$(dirname "$program")" && pwd):$PATH
 
 # --- corpus and what an undisturbed run makes of it ---
-for i in {0..7}; do
+for i in {0..11}; do
   for name in ycc420 grey turned6; do cp "$source/tests/data/image/$name.jpg" "corpus/$name$i.jpg"; done
   for name in landscape portrait; do cp "$source/tests/data/golden/$name.jpg" "corpus/deeper/$name$i.jpg"; done
 done
 head -c 500 corpus/grey0.jpg >corpus/cut.jpg
-words=(--quiet --set amg.points_per_side=16 --set output.images_per_shard=4) # 11 shards
+words=(--quiet --set amg.points_per_side=16 --set output.images_per_shard=4) # 16 shards
 status=0
 mpirun -n 2 maskmill run corpus -o plain -m default "${words[@]}" >plain.txt 2>&1 || status=$?
 [ "$status" -eq 1 ] || fail "an undisturbed run ended with $status: $(cat plain.txt)"
@@ -133,11 +133,11 @@ equal by_srun
 options=("${on_nodes[@]}")
 build requeued
 requeued=$job
+halfway "$requeued" requeued
 build killed
 killed=$job
-halfway "$requeued" requeued
-scontrol requeue "$requeued"
 halfway "$killed" killed
+scontrol requeue "$requeued"
 kill -9 "$(slurm_processes "SLURM_JOB_ID=$killed" OMPI_COMM_WORLD_RANK=1)"
 ended "$requeued" COMPLETED 0 1
 equal requeued
@@ -154,8 +154,12 @@ says "$job" '^maskmill: .*broken.safetensors'
 
 # --- an array of shard ranges: three tasks have something to do, the others are beyond the corpus ---
 export OUT=parts CORPUS=manifest.h5
-SHARDS_PER_TASK=4 submit array "${words[@]}"
-for i in {0..9}; do ended "${job}_$i" COMPLETED 0 0; done
+SHARDS_PER_TASK=6 submit array "${words[@]}"
+slurm_await "${job}_1" RUNNING # a rank of one task dies, which is nothing to the others
+task=$(slurm_value "${job}_1" JobId)
+halfway "$task" parts/part-6-11
+kill -9 "$(slurm_processes "SLURM_JOB_ID=$task" OMPI_COMM_WORLD_RANK=0)"
+for i in {0..9}; do ended "${job}_$i" COMPLETED 0 $((i == 1)); done
 equal parts
 [ "$(find parts -maxdepth 1 -name 'part-*' | wc -l)" -eq 3 ] || fail "other parts than three: $(ls parts)"
 
