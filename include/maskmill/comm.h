@@ -44,6 +44,8 @@ MM_RESULT_USED mm_status mm_comm_gather(mm_comm *comm, const void *mine, size_t 
  * well, else status and text of the lowest rank that is not, with its host's name in front unless it is rank 0. */
 MM_RESULT_USED mm_status mm_comm_agree(mm_comm *comm, mm_status mine, mm_error *err);
 
+/* values[count] of all ranks, added up element by element, on all ranks. */
+MM_RESULT_USED mm_status mm_comm_sum(mm_comm *comm, uint64_t *values, size_t count, mm_error *err);
 /* The largest of all ranks' values, on all ranks. */
 MM_RESULT_USED mm_status mm_comm_largest(mm_comm *comm, uint64_t mine, uint64_t *largest, mm_error *err);
 /* From the first rank of each host to the others of that host. */

@@ -1,12 +1,13 @@
 /* The corpus: which images there are, in a fixed order, and their bytes.
  *
  * manifest.h5 has one row an image: image_id u64, path vlen-utf8, offset u64, length u64, width u32, height u32,
- * phash u64 (0 where not computed); attributes format_version, roots. Rows are sorted bytewise by (path, offset) and
- * ids count up from 0 in that order. Where near-duplicates were looked for, there is also duplicate_of u64 and the
- * attribute duplicate_distance. With one source, paths are relative to its folder, which is the only root (the folder
+ * phash u64 (0 where not computed); attributes format_version, roots. Where near-duplicates were looked for, there is
+ * also duplicate_of u64 and the attribute duplicate_distance. Rows are sorted bytewise by (path, offset) and ids count
+ * up from 0 in that order. With one source, paths are relative to its folder, which is the only root (the folder
  * itself, or the folder that a list or archive lies in; a list's absolute lines stay as they are); so they are with
- * several sources of one such folder; with others they are absolute. For a member of a tar archive, path is the archive's path, '/', the member's name, and offset
- * (never 0) and length say where its bytes are in the archive; otherwise offset is 0 and length the file's size.
+ * several sources of one such folder; with others they are absolute. For a member of a tar archive, path is the
+ * archive's path, '/', the member's name, and offset (never 0) and length say where its bytes are in the archive;
+ * otherwise offset is 0 and length the file's size.
  * docs/formats.md has the format in full. */
 #ifndef MASKMILL_CORPUS_H
 #define MASKMILL_CORPUS_H
@@ -65,8 +66,8 @@ typedef struct mm_hash_options {
     void *user;
 } mm_hash_options;
 
-/* Collective, with the manifest on rank 0 (`comm` may be NULL): give every image that has no perceptual hash one, reading
- * it whole. An image that cannot be decoded, or shows nothing but one shade, keeps 0. */
+/* Collective, with the manifest on rank 0 (`comm` may be NULL): give every image that has no perceptual hash one,
+ * reading it whole. An image that cannot be decoded, or shows nothing but one shade, keeps 0. */
 MM_RESULT_USED mm_status mm_corpus_hash(mm_comm *comm, mm_manifest *manifest, const mm_hash_options *options,
                                         mm_error *err);
 
@@ -87,8 +88,13 @@ mm_manifest_entry mm_manifest_at(const mm_manifest *manifest, uint64_t image_id)
 uint64_t mm_manifest_duplicate_of(const mm_manifest *manifest, uint64_t image_id);
 /* Whether groups were looked for, and at which distance. */
 bool mm_manifest_grouped(const mm_manifest *manifest, uint32_t *distance);
-/* By path, by the path's last component if that is unique, or by number; count if none matches. */
+/* By path (for a tar's member: archive/member), as it stands in the manifest or absolute; by the end of the path, from
+ * any of its slashes on, if that is unique; or by number. count if none matches. */
 uint64_t mm_manifest_find(const mm_manifest *manifest, const char *what);
+
+/* The bytes of an image that no manifest names: a file, a pipe, or ARCHIVE.tar/MEMBER. The caller frees *bytes. */
+MM_RESULT_USED mm_status mm_corpus_read_path(const char *path, uint64_t max_bytes, uint8_t **bytes, size_t *size,
+                                             mm_error *err);
 
 /* The bytes of one image; reads a file's present size when it changed since the scan. At most max_bytes (0: no limit).
  * The caller frees *bytes. */

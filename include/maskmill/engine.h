@@ -61,8 +61,8 @@ typedef struct mm_run_options {
     const char *model;          /* -m: a path or a name; NULL for "default" */
     const char *model_config;   /* --model-config, or NULL */
     mm_kernels kernels;
-    bool only_shards;           /* --shards: those from first_shard to last_shard, which is one of them. `out` is for a */
-    uint64_t first_shard, last_shard; /* part then, to be joined with others by mm_engine_merge */
+    bool only_shards;           /* make shards first_shard .. last_shard only, both included; `out` holds a part then, to */
+    uint64_t first_shard, last_shard; /* be joined with others by mm_engine_merge */
     bool overwrite;             /* remove an earlier dataset in `out` first */
     bool resume;                /* go on with what is in `out`; from the start if there is nothing */
     const char *program;        /* what to execute for an image that may kill the process (mm_engine_suspect); NULL: none,

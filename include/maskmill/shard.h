@@ -51,9 +51,10 @@ MM_RESULT_USED mm_status mm_shard_examine(const char *out, uint64_t shard, uint6
                                           mm_error *err);
 
 /* Write OUT/dataset.h5 over shards first_shard .. first_shard + shard_count - 1, all of which must be there and whole.
- * Takes a few megabytes of memory, whatever the number of masks. A full disk is MM_ERR_IO, and leaves nothing behind. */
+ * Memory does not grow with the masks. A full disk is MM_ERR_IO, and leaves nothing behind. Collective if `comm` is not
+ * NULL: the ranks share reading the shards, and rank 0 writes. */
 MM_RESULT_USED mm_status mm_dataset_index(const char *out, uint64_t first_shard, uint64_t shard_count,
-                                          const mm_shard_origin *origin, mm_error *err);
+                                          const mm_shard_origin *origin, mm_comm *comm, mm_error *err);
 
 typedef struct mm_dataset mm_dataset;
 
@@ -63,7 +64,8 @@ void mm_dataset_close(mm_dataset *dataset);
 uint64_t mm_dataset_images(const mm_dataset *dataset);
 uint64_t mm_dataset_masks(const mm_dataset *dataset);
 uint64_t mm_dataset_shards(const mm_dataset *dataset);
-/* Shard k of the dataset (k counts from 0 also where the shards' numbers do not): its number, and where its rows are. */
+/* Shard k of the dataset (k counts from 0 also where the shards' numbers do not): its number, and where its rows
+ * are. */
 typedef struct mm_shard_span {
     uint64_t number, first_row, images, first_mask, masks;
 } mm_shard_span;

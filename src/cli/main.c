@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli.h"
 
@@ -17,7 +18,7 @@ static const struct {
     {"stats", mm_cli_stats, "counts and histograms of a dataset"},
     {"show", mm_cli_show, "draw an image of a dataset with its masks"},
     {"verify", mm_cli_verify, "check a dataset, every mask of it"},
-    {"export", mm_cli_export, "write a dataset as JSON: one file an image (SA-1B) or one file (COCO); or as SA-1B's tars"},
+    {"export", mm_cli_export, "write a dataset as JSON: one file an image (SA-1B), one file (COCO), or SA-1B's tars"},
     {"merge", mm_cli_merge, "join the parts that runs over ranges of shards have made"},
     {"model", mm_cli_model, "what a checkpoint holds; convert it; list models"},
     {"bench", mm_cli_bench, "measure one image on this machine: seconds by stage, rates, memory"},
@@ -51,8 +52,9 @@ mm_status mm_cli_close_output(const char *path, FILE *out, mm_status status, mm_
     if (status == MM_OK && (failed || unfinished))
         status = errno ? mm_fail_errno(err, "%s", path ? path : "standard output")
                        : mm_fail(err, MM_ERR_IO, "%s: could not be written", path ? path : "standard output");
-    if (status != MM_OK && path)
-        (void)remove(path); /* half a result looks like a whole one */
+    struct stat info;
+    if (status != MM_OK && path && stat(path, &info) == 0 && S_ISREG(info.st_mode))
+        (void)remove(path); /* half a result looks like a whole one; a device or pipe is not ours to remove */
     return status;
 }
 

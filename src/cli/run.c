@@ -25,7 +25,8 @@ typedef struct run_arguments {
 
 static const struct argp_option rows[] = {
     {"output", 'o', "FOLDER", 0, "where the dataset goes", 0},
-    {"shards", KEY_SHARDS, "A-B", 0, "make shards A to B only, in FOLDER/part-A-B; `maskmill merge FOLDER` joins the parts", 0},
+    {"shards", KEY_SHARDS, "A-B", 0, "make shards A to B only, in FOLDER/part-A-B; `maskmill merge FOLDER` joins parts",
+     0},
     {"resume", KEY_RESUME, NULL, 0, "go on with the run that is there; begin, if there is none", 0},
     {"overwrite", KEY_OVERWRITE, NULL, 0, "remove the dataset that is there already", 0},
     {0},

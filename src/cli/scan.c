@@ -1,5 +1,6 @@
 /* maskmill scan */
 #include <inttypes.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "arguments.h"
@@ -64,11 +65,16 @@ static error_t parse(int key, char *word, struct argp_state *state)
     }
 }
 
+/* On a terminal one line that is written over, elsewhere one every ten seconds. */
 static void show_progress(void *user, uint64_t done, uint64_t total)
 {
-    (void)user;
-    if (isatty(STDERR_FILENO))
-        (void)fprintf(stderr, "\r%" PRIu64 "/%" PRIu64 " images hashed%s", done, total, done == total ? "\n" : "");
+    time_t *last = user;
+    const bool terminal = isatty(STDERR_FILENO);
+    if (!terminal && time(NULL) - *last < 10)
+        return;
+    *last = time(NULL);
+    (void)fprintf(stderr, "%s%" PRIu64 "/%" PRIu64 " images hashed%s", terminal ? "\r" : "", done, total,
+                  !terminal || done == total ? "\n" : "");
 }
 
 /* What the file holds, after it is written; and what a person may wonder about. */
@@ -87,8 +93,9 @@ static void print_report(const scan_arguments *arguments, const mm_scan_report *
 static mm_status scan(mm_comm *comm, const scan_arguments *arguments, mm_error *err)
 {
     const mm_config limits = mm_config_defaults();
+    time_t told = time(NULL);
     const mm_hash_options hash = {.max_pixels = limits.image.max_pixels, .max_bytes = limits.image.max_bytes,
-                                  .progress = show_progress};
+                                  .progress = show_progress, .user = &told};
     mm_manifest *manifest = NULL;
     mm_scan_report report = {0};
     uint64_t duplicates = 0;

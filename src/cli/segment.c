@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 #include "arguments.h"
-#include "base/file.h"
 #include "cli.h"
+#include "maskmill/corpus.h"
 #include "maskmill/engine.h"
 #include "maskmill/shard.h"
 #include "overlay.h"
@@ -83,7 +83,7 @@ static mm_status read_image(const char *path, const mm_config *config, mm_image 
     size_t size = 0;
     const mm_jpeg_options options = {.ignore_orientation = config->image.ignore_orientation,
                                      .max_pixels = config->image.max_pixels};
-    mm_status status = mm_file_read(path, config->image.max_bytes, &bytes, &size, err);
+    mm_status status = mm_corpus_read_path(path, config->image.max_bytes, &bytes, &size, err);
     if (status != MM_OK)
         return status;
     status = mm_image_decode_jpeg(bytes, size, &options, image, err);

@@ -119,7 +119,7 @@ mm_status mm_cli_show(int argc, char **argv, int *exit_status, mm_error *err)
         .parser = parse,
         .args_doc = "DATASET IMAGE -o OUT.png",
         .doc = "Draw an image of a dataset with its masks.\vDATASET is the folder that `run` wrote. IMAGE is a file's "
-               "name (with or without its folders) or an image's number.",
+               "name (with or without its folders), ARCHIVE.tar/MEMBER, or an image's number.",
     };
     show_arguments arguments = {0};
     bool help = false;

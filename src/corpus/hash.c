@@ -93,7 +93,8 @@ static mm_status take_hashes(hashing *h, const mm_buffer *answers, mm_error *err
 static mm_status hash_round(hashing *h, bool *over, mm_error *err)
 {
     /* Enough that ranks wait little for each other at its end; at most a million rows under way. */
-    const uint64_t share = 1000000 / (uint64_t)mm_comm_size(h->comm), part = share < 16 ? 16 : share < 512 ? share : 512;
+    const uint64_t share = 1000000 / (uint64_t)mm_comm_size(h->comm);
+    const uint64_t part = share < 16 ? 16 : share < 512 ? share : 512;
     uint64_t dealt = 0;
     mm_buffer mine = {0}, answers = {0};
     mm_status status = mm_comm_agree(h->comm, h->manifest ? deal(h, part, &dealt, err) : MM_OK, err);

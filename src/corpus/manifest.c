@@ -130,23 +130,41 @@ bool mm_manifest_grouped(const mm_manifest *manifest, uint32_t *distance)
     return manifest->duplicate_of != NULL;
 }
 
+/* The rest of an absolute path, if it leads through the only root; else NULL. */
+static const char *below_only_root(const mm_manifest *manifest, const char *what)
+{
+    if (manifest->root_count != 1)
+        return NULL;
+    const char *root = manifest->roots[0];
+    const size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
+    return strncmp(what, root, length) == 0 && what[length] == '/' ? what + length + 1 : NULL;
+}
+
+/* `end`, of that length, is the path from one of its slashes on. */
+static bool ends_with(const char *path, const char *end, size_t length)
+{
+    const size_t whole = strlen(path);
+    return whole > length && path[whole - length - 1] == '/' && memcmp(path + whole - length, end, length) == 0;
+}
+
 uint64_t mm_manifest_find(const mm_manifest *manifest, const char *what)
 {
     const uint64_t none = manifest->count;
-    uint64_t by_last = none;
+    const char *below_root = below_only_root(manifest, what);
+    const size_t length = strlen(what);
+    uint64_t by_end = none;
     bool unique = true;
     for (uint64_t i = 0; i < manifest->count; i++) {
         const char *path = manifest->text + manifest->name[i];
-        if (strcmp(path, what) == 0)
+        if (strcmp(path, what) == 0 || (below_root && strcmp(path, below_root) == 0))
             return i;
-        const char *slash = strrchr(path, '/');
-        if (slash && strcmp(slash + 1, what) == 0) {
-            unique = by_last == none;
-            by_last = by_last == none ? i : by_last;
+        if (ends_with(path, what, length)) {
+            unique = by_end == none;
+            by_end = by_end == none ? i : by_end;
         }
     }
-    if (by_last != none)
-        return unique ? by_last : none;
+    if (by_end != none)
+        return unique ? by_end : none;
     if (*what < '0' || *what > '9')
         return none;
     char *end;

@@ -131,8 +131,8 @@ static mm_status check_row(const mm_manifest *manifest, uint64_t row, const mm_m
 static mm_status take_group(mm_manifest *manifest, uint64_t row, uint64_t first, mm_error *err)
 {
     if (first > row || (first < row && manifest->duplicate_of[first] != first))
-        return mm_fail(err, MM_ERR_FORMAT, "row %" PRIu64 " is duplicate_of %" PRIu64 ", which is no group's first", row,
-                       first);
+        return mm_fail(err, MM_ERR_FORMAT, "row %" PRIu64 " is duplicate_of %" PRIu64 ", which is no group's first",
+                       row, first);
     manifest->duplicate_of[row] = first;
     return MM_OK;
 }
@@ -144,8 +144,10 @@ static mm_status prepare_groups(hid_t file, uint64_t rows, mm_manifest *manifest
     if (status != MM_OK)
         return status;
     if (manifest->duplicate_distance > 64)
-        return mm_fail(err, MM_ERR_FORMAT, "duplicate_distance is %" PRIu64 " of 64 bits", manifest->duplicate_distance);
-    manifest->duplicate_of = malloc((size_t)rows * sizeof *manifest->duplicate_of);
+        return mm_fail(err, MM_ERR_FORMAT, "duplicate_distance is %" PRIu64 " of 64 bits",
+                       manifest->duplicate_distance);
+    if (rows <= SIZE_MAX / sizeof *manifest->duplicate_of)
+        manifest->duplicate_of = malloc((size_t)rows * sizeof *manifest->duplicate_of);
     return manifest->duplicate_of ? MM_OK : mm_fail_memory(err, "a manifest");
 }
 

@@ -1,4 +1,4 @@
-/* One scan, made by all ranks together: what is found stays on the rank that found it until rank 0 collects the rows. */
+/* One scan, made by all ranks together: what a rank finds stays there until rank 0 collects the rows. */
 #ifndef MM_CORPUS_SCAN_H
 #define MM_CORPUS_SCAN_H
 

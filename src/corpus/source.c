@@ -17,7 +17,8 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /* What a source is, by its first bytes; a name decides only where the bytes cannot. */
-static mm_status kind_of_file(const char *source, const uint8_t *first, size_t size, mm_source_kind *kind, mm_error *err)
+static mm_status kind_of_file(const char *source, const uint8_t *first, size_t size, mm_source_kind *kind,
+                              mm_error *err)
 {
     static const struct {
         const char *magic;

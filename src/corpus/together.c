@@ -79,7 +79,7 @@ static bool move_into_shared(mm_manifest *manifest, shared_place *place)
                         .duplicate_distance = manifest->duplicate_distance};
     size_t starts[PARTS], sizes[PARTS];
     head.size = lay_out(&head, starts, sizes);
-    if (getrandom(&head.token, sizeof head.token, 0) != (ssize_t)sizeof head.token)
+    if (manifest->mapping || getrandom(&head.token, sizeof head.token, 0) != (ssize_t)sizeof head.token)
         return false;
     const int fd = memfd_create("maskmill-manifest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     uint8_t *memory = MAP_FAILED;

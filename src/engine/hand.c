@@ -20,7 +20,7 @@ struct mm_hand {
     int file;
     char *path;
     pthread_mutex_t lock; /* guards what follows, and the file */
-    uint64_t begun;
+    uint64_t begun, in_hand;
     bool put_down;
 };
 
@@ -64,16 +64,18 @@ mm_status mm_hand_begin(mm_hand *hand, uint64_t image_id, uint64_t waiting, mm_e
 {
     pthread_mutex_lock(&hand->lock);
     hand->begun++;
+    hand->in_hand = waiting + 1;
     const mm_status status = hand->put_down ? MM_OK : write_note(hand, (int64_t)image_id, waiting, err);
     pthread_mutex_unlock(&hand->lock);
     return status;
 }
 
-void mm_hand_put_down(mm_hand *hand)
+void mm_hand_put_down(mm_hand *hand, bool given_up)
 {
     pthread_mutex_lock(&hand->lock);
+    const bool again = hand->put_down;
     hand->put_down = true;
-    const mm_status status = write_note(hand, -1, 0, NULL);
+    const mm_status status = again ? MM_OK : write_note(hand, -1, given_up ? hand->in_hand : 0, NULL);
     pthread_mutex_unlock(&hand->lock);
     (void)status; /* at worst an image is taken for a suspect */
 }

@@ -53,7 +53,8 @@ static mm_status find_parts(const char *out, mm_parts *parts, mm_error *err)
         status = mm_fail_errno(err, "cannot read the folder %s", out);
     (void)closedir(folder); /* only read */
     if (status == MM_OK && parts->count == 0)
-        status = mm_fail(err, MM_ERR_USAGE, "%s has no parts (part-A-B); `maskmill run ... --shards A-B` makes them", out);
+        status = mm_fail(err, MM_ERR_USAGE, "%s has no parts (part-A-B); `maskmill run ... --shards A-B` makes them",
+                         out);
     return status;
 }
 
@@ -125,7 +126,8 @@ static mm_status read_whole(mm_parts *parts, mm_error *err)
     if (status != MM_OK)
         return status;
     parts->images = mm_manifest_count(manifest);
-    parts->shards = parts->images / config.output.images_per_shard + (parts->images % config.output.images_per_shard != 0);
+    const uint64_t size = config.output.images_per_shard;
+    parts->shards = parts->images / size + (parts->images % size != 0);
     mm_manifest_free(manifest);
     return MM_OK;
 }
@@ -218,7 +220,7 @@ static mm_status join(const mm_parts *parts, const mm_merge_options *options, mm
     const mm_shard_origin origin = {part->config_yaml, part->model_name, part->model_sha256};
     mm_status status = mm_parts_join(parts, options->out, err);
     if (status == MM_OK)
-        status = mm_dataset_index(options->out, 0, parts->shards, &origin, err);
+        status = mm_dataset_index(options->out, 0, parts->shards, &origin, NULL, err);
     if (status == MM_OK)
         status = sum_up(parts, options->out, summary, err);
     if (status == MM_OK)

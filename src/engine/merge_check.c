@@ -54,8 +54,8 @@ static mm_status check_cover(const mm_parts *parts, mm_error *err)
         const mm_part *part = i < parts->count ? &parts->items[i] : NULL;
         const uint64_t first = part ? part->first : parts->shards;
         if (part && first < next)
-            return mm_fail(err, MM_ERR_USAGE, "shard %" PRIu64 " is in %.100s and in %.100s; name the one to take", first,
-                           parts->items[i - 1].folder, part->folder);
+            return mm_fail(err, MM_ERR_USAGE, "shard %" PRIu64 " is in %.100s and in %.100s; name the one to take",
+                           first, parts->items[i - 1].folder, part->folder);
         if (part && (part->count > parts->shards || first > parts->shards - part->count))
             return mm_fail(err, MM_ERR_USAGE, "%.200s has shards up to %" PRIu64 ", but there are %" PRIu64 " in all",
                            part->folder, first + part->count - 1, parts->shards);
@@ -67,8 +67,8 @@ static mm_status check_cover(const mm_parts *parts, mm_error *err)
     }
     return missing.length + missing.left_out == 0
                ? MM_OK
-               : mm_fail(err, MM_ERR_USAGE, "of shards 0-%" PRIu64 " these are in no part: %s%s; run them with --shards",
-                         parts->shards - 1, missing.text, rest_of(&missing, rest));
+               : mm_fail(err, MM_ERR_USAGE,
+                         "of shards 0-%" PRIu64 " these are in no part: %s%s; run them with --shards", parts->shards - 1, missing.text, rest_of(&missing, rest));
 }
 
 /* "OpenBLAS 0.3.21 (Zen), bf16, AVX-512, 2 threads": all but the threads, which results do not depend on. */

@@ -1,5 +1,5 @@
-/* Putting the parts' files together. Every step leaves a file that is whole or none, and finds what an earlier merge has
- * done, so an interrupted merge is repeated from the start. */
+/* Putting the parts' files together. Every step leaves a file that is whole or none, and finds what an earlier merge
+ * has done, so an interrupted merge is repeated from the start. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -47,7 +47,8 @@ static mm_status place(const char *from, const char *to, mm_error *err)
         return copy_file(from, to, err); /* another file system, or one without hard links */
     status = mm_seal_read(to, &there, err);
     if (status == MM_OK && (there.digest != wanted.digest || there.bytes != wanted.bytes))
-        status = mm_fail(err, MM_ERR_USAGE, "%s is there already and is not %s; choose an empty output folder", to, from);
+        status = mm_fail(err, MM_ERR_USAGE, "%s is there already and is not %s; choose an empty output folder", to,
+                         from);
     return status;
 }
 

@@ -9,8 +9,8 @@ typedef struct mm_range {
     uint64_t first_shard, shards;
 } mm_range;
 
-/* Of a corpus of `images`, at least one. A range that reaches beyond the last shard ends with it; one that begins beyond
- * it has no shards. */
+/* Of a corpus of `images`, at least one. A range that reaches beyond the last shard ends with it; one that begins
+ * beyond it has no shards. */
 void mm_range_of(const mm_run_options *options, uint64_t images, uint32_t images_per_shard, mm_range *range);
 
 #endif

@@ -260,17 +260,21 @@ static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
 /* Rank 0, when all shards are there. run.json comes last: where it is, the dataset is whole. */
 static mm_status close_books(run *r, mm_report *report, double start, mm_error *err)
 {
-    const mm_shard_origin origin = origin_of(r);
-    mm_status status = mm_dataset_index(r->options->out, r->setup.first / r->setup.config.output.images_per_shard,
-                                        r->summary.shards, &origin, err);
-    if (status == MM_OK)
-        status = mm_quarantine_write(&r->quarantine, r->setup.manifest, r->options->out, err);
+    mm_status status = mm_quarantine_write(&r->quarantine, r->setup.manifest, r->options->out, err);
     if (status != MM_OK)
         return status;
     report->ended = time(NULL);
     r->summary.seconds = mm_seconds_now() - start;
     status = mm_report_write(report, err);
     return status == MM_OK ? mm_output_remove_journal(r->options->out, err) : status;
+}
+
+/* All ranks: reading the shards is shared. */
+static mm_status index_shards(const run *r, mm_comm *comm, mm_error *err)
+{
+    const mm_shard_origin origin = origin_of(r);
+    return mm_dataset_index(r->options->out, r->setup.first / r->setup.config.output.images_per_shard,
+                            r->summary.shards, &origin, comm, err);
 }
 
 static mm_status finish(run *r, mm_comm *comm, time_t started, double start, mm_error *err)
@@ -286,6 +290,8 @@ static mm_status finish(run *r, mm_comm *comm, time_t started, double start, mm_
     mm_rank_report *all = first ? calloc(ranks, sizeof *all) : NULL;
     mm_status status = first && !all ? mm_fail_memory(err, "run.json") : MM_OK;
     status = mm_comm_agree(comm, status, err);
+    if (status == MM_OK)
+        status = index_shards(r, comm, err);
     if (status == MM_OK)
         status = mm_comm_gather(comm, &mine, sizeof mine, all, err);
     if (status == MM_OK && first) {

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "corpus/h5.h"
 #include "engine/output.h"
@@ -123,11 +124,24 @@ static mm_status check_images(const mm_run_options *options, mm_setup *setup, mm
     return status;
 }
 
+/* Every ten seconds a line: with millions of images this takes its time. */
+static void tell_hashing(void *user, uint64_t done, uint64_t total)
+{
+    time_t *last = user;
+    if (time(NULL) - *last < 10)
+        return;
+    *last = time(NULL);
+    (void)fprintf(stderr, "looking for near-duplicates: %" PRIu64 "/%" PRIu64 " images\n", done, total);
+}
+
 /* Groups that the manifest brings along are taken if they were looked for as the configuration says. */
-static mm_status find_duplicates(mm_comm *comm, mm_setup *setup, mm_error *err)
+static mm_status find_duplicates(mm_comm *comm, bool quiet, mm_setup *setup, mm_error *err)
 {
     const mm_config *config = &setup->config;
-    const mm_hash_options options = {.ignore_orientation = config->image.ignore_orientation,
+    time_t told = time(NULL);
+    const mm_hash_options options = {.progress = quiet ? NULL : tell_hashing,
+                                     .user = &told,
+                                     .ignore_orientation = config->image.ignore_orientation,
                                      .max_pixels = config->image.max_pixels,
                                      .max_bytes = config->image.max_bytes};
     if (config->corpus.duplicates == MM_DUPLICATES_KEEP)
@@ -394,7 +408,7 @@ mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *
     if (status == MM_OK)
         status = open_model(comm, options, setup, err);
     if (status == MM_OK) /* last, since it reads all images */
-        status = find_duplicates(comm, setup, err);
+        status = find_duplicates(comm, options->quiet, setup, err);
     return status == MM_OK ? share_manifest(comm, options, setup, err) : status;
 }
 

@@ -314,7 +314,7 @@ static void hurry_out(share *s)
     if (through && !s->halt.through_told) {
         s->halt.through_told = true;
         if (s->plan.hand)
-            mm_hand_put_down(s->plan.hand); /* images that were given up are no suspects */
+            mm_hand_put_down(s->plan.hand, true);
         give(s, 0, MM_TAG_THROUGH, &(uint8_t){0}, 1);
     }
     if (mm_halt_is_time_to_leave(&s->halt, mm_comm_rank(s->comm), through, mm_seconds_now()))
@@ -491,7 +491,7 @@ static void tell_idle(share *s)
     unsigned unkept = 0;
     (void)wait_for_room(s, 0, &unkept); /* halted or not */
     if (s->plan.hand)
-        mm_hand_put_down(s->plan.hand);
+        mm_hand_put_down(s->plan.hand, false);
     give(s, 0, MM_TAG_IDLE, &(uint8_t){0}, 1);
 }
 

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <ucontext.h>
+#include <unistd.h>
 
 #include "maskmill/engine.h"
 
@@ -27,11 +29,27 @@ static sigset_t stop_signals(void)
     return set;
 }
 
+/* Libraries start threads before main does (OpenBLAS), which do not hold signals back. One that is given a signal holds
+ * them from now on, and the signal goes back to the process, until it comes to the thread that waits for it. */
+static void pass_on(int number, siginfo_t *info, void *context)
+{
+    (void)info;
+    ucontext_t *here = context;
+    (void)sigaddset(&here->uc_sigmask, SIGUSR1);
+    (void)sigaddset(&here->uc_sigmask, SIGTERM);
+    (void)sigaddset(&here->uc_sigmask, SIGINT);
+    (void)kill(getpid(), number);
+}
+
 mm_status mm_engine_hold_signals(mm_error *err)
 {
+    static const int numbers[] = {SIGUSR1, SIGTERM, SIGINT};
     const sigset_t set = stop_signals();
-    return pthread_sigmask(SIG_BLOCK, &set, NULL) == 0 ? MM_OK
-                                                       : mm_fail(err, MM_ERR_INTERNAL, "cannot hold signals back");
+    bool held = pthread_sigmask(SIG_BLOCK, &set, NULL) == 0;
+    struct sigaction action = {.sa_sigaction = pass_on, .sa_flags = SA_SIGINFO | SA_RESTART, .sa_mask = set};
+    for (size_t i = 0; held && i < sizeof numbers / sizeof numbers[0]; i++)
+        held = sigaction(numbers[i], &action, NULL) == 0;
+    return held ? MM_OK : mm_fail(err, MM_ERR_INTERNAL, "cannot hold signals back");
 }
 
 /* With the lock held. */

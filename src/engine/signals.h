@@ -1,4 +1,4 @@
-/* Signals that ask a run to stop, received by a thread of their own: no handlers, nothing is interrupted.
+/* Signals that ask a run to stop, received by a thread of their own, so nothing is interrupted.
  *
  * SIGUSR1: soon, when the images in hand are finished. SIGTERM, SIGINT: now, for mpirun kills a second later. */
 #ifndef MM_ENGINE_SIGNALS_H

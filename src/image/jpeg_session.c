@@ -1,11 +1,11 @@
-/* What every decoding of a JPEG needs: libjpeg's errors as ours, its warnings looked at, its memory asked for only where
- * the file can fill it. */
+/* What every decoding of a JPEG needs: libjpeg's errors as ours, its warnings looked at, its memory asked for only
+ * where the file can fill it. */
 #include "image/jpeg_session.h"
 
 #include <jerror.h>
 
 #ifndef LIBJPEG_TURBO_VERSION
-#error "maskmill needs libjpeg-turbo's jpeglib.h: other libjpeg upsample differently, and masks would not be reproducible"
+#error "maskmill needs libjpeg-turbo's jpeglib.h: other libjpeg upsample differently; masks would not be reproducible"
 #endif
 
 /* A progressive file may hold thousands of scans of a few bytes, each of which costs a pass over the image. Real
@@ -56,7 +56,8 @@ static _Noreturn void fail_with_library_message(j_common_ptr codec)
     if (status == MM_ERR_NOMEM)
         mm_jpeg_give_up(r, mm_fail_memory(r->err, "decoding a JPEG"));
     mm_jpeg_give_up(r, mm_fail(r->err, status, "%s JPEG: %s (near byte %zu of %zu)",
-                       status == MM_ERR_FORMAT ? "damaged" : "cannot decode this", text, bytes_read(r), r->size));
+                               status == MM_ERR_FORMAT ? "damaged" : "cannot decode this", text, bytes_read(r),
+                               r->size));
 }
 
 /* Warnings after which every pixel is still what the encoder meant. All others mean that data is missing or was
@@ -93,8 +94,8 @@ static void on_progress(j_common_ptr common)
     mm_jpeg_session *r = common->client_data;
     const struct jpeg_decompress_struct *codec = &r->codec;
     if (codec->input_scan_number > MAX_SCANS)
-        mm_jpeg_give_up(r, mm_fail(r->err, MM_ERR_LIMIT, "the JPEG has more than %d scans; save it again with a usual encoder",
-                           MAX_SCANS));
+        mm_jpeg_give_up(r, mm_fail(r->err, MM_ERR_LIMIT,
+                                   "the JPEG has more than %d scans; save it again with a usual encoder", MAX_SCANS));
     for (int i = 0; i < codec->comps_in_scan; i++)
         r->components_seen |= 1u << codec->cur_comp_info[i]->component_index;
 }
@@ -110,8 +111,8 @@ static void check_enough_data(mm_jpeg_session *r)
     const uint64_t least_bytes = blocks * (r->frame.progressive ? 1 : 2) / 8;
     if (r->codec.src->bytes_in_buffer < least_bytes)
         mm_jpeg_give_up(r, mm_fail(r->err, MM_ERR_FORMAT,
-                           "damaged JPEG: %u x %u pixels need at least %llu bytes, the file has %zu", r->frame.width,
-                           r->frame.height, (unsigned long long)least_bytes, r->size));
+                                   "damaged JPEG: %u x %u pixels need at least %llu bytes, the file has %zu",
+                                   r->frame.width, r->frame.height, (unsigned long long)least_bytes, r->size));
 }
 
 void mm_jpeg_read_header(mm_jpeg_session *r)

@@ -4,8 +4,8 @@
  * as they pass and the blocks that a header claims, before memory is taken for them. The library's defaults (the
  * accurate integer IDCT, "fancy" chroma upsampling) are what Pillow and OpenCV use, so pixels are equal to theirs.
  *
- * A user calls mm_jpeg_session_open, then setjmp(session.failed), then the functions that may jump there, and in the end
- * mm_jpeg_session_close in any case. */
+ * A user calls mm_jpeg_session_open, then setjmp(session.failed), then the functions that may jump there, and
+ * mm_jpeg_session_close in the end, in any case. */
 #ifndef MM_IMAGE_JPEG_SESSION_H
 #define MM_IMAGE_JPEG_SESSION_H
 
@@ -37,7 +37,7 @@ void mm_jpeg_session_close(mm_jpeg_session *session);
 /* These jump to `failed` on any damage. */
 _Noreturn void mm_jpeg_give_up(mm_jpeg_session *session, mm_status status);
 void mm_jpeg_read_header(mm_jpeg_session *session); /* out_color_space and scale may be chosen after it */
-void mm_jpeg_start(mm_jpeg_session *session);       /* output_width, output_height, output_components are known after it */
+void mm_jpeg_start(mm_jpeg_session *session);       /* the output's width, height and components are known after it */
 void mm_jpeg_read_rows(mm_jpeg_session *session, uint8_t *rows, size_t row_bytes, uint32_t count);
 
 /* The file holds inverted values (the habit of Adobe, which all readers assume), that is the light that each ink lets

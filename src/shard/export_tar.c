@@ -1,5 +1,5 @@
-/* SA-1B's own layout: one tar a shard, photographs and JSON in turn. Nothing in it depends on when or where it was made:
- * ustar headers with no owner and no times. */
+/* SA-1B's own layout: one tar a shard, photographs and JSON in turn. Nothing in it depends on when or where it was
+ * made: ustar headers with no owner and no times. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -12,6 +12,12 @@
 #include "base/file.h"
 #include "shard/export.h"
 
+/* Where libarchive writes. It leaks its buffer when a write of its own fails, so none does: the failure is kept. */
+typedef struct sink {
+    FILE *stream;
+    int failed; /* errno of the first failure, or 0 */
+} sink;
+
 typedef struct tar_job {
     const mm_dataset *dataset;
     const mm_manifest *manifest;
@@ -23,6 +29,16 @@ static mm_status fail_archive(struct archive *tar, mm_error *err)
 {
     const char *why = archive_error_string(tar);
     return mm_fail(err, MM_ERR_IO, "cannot write: %s", why ? why : "libarchive does not say why");
+}
+
+static la_ssize_t sink_write(struct archive *tar, void *user, const void *bytes, size_t size)
+{
+    (void)tar;
+    sink *to = user;
+    errno = 0;
+    if (!to->failed && fwrite(bytes, 1, size, to->stream) != size)
+        to->failed = errno ? errno : EIO;
+    return (la_ssize_t)size;
 }
 
 static mm_status put_member(struct archive *tar, const char *name, const void *bytes, size_t size, mm_error *err)
@@ -105,16 +121,24 @@ static mm_status put_image(tar_job *job, uint64_t row, uint64_t *written, mm_err
     return status;
 }
 
-static mm_status begin_archive(struct archive **tar, FILE *stream, mm_error *err)
+static mm_status begin_archive(struct archive **tar, sink *to, mm_error *err)
 {
     *tar = archive_write_new();
     if (!*tar)
         return mm_fail_memory(err, "a tar");
     if (archive_write_set_format_ustar(*tar) != ARCHIVE_OK || archive_write_add_filter_none(*tar) != ARCHIVE_OK ||
         archive_write_set_bytes_in_last_block(*tar, 10240) != ARCHIVE_OK ||
-        archive_write_open_FILE(*tar, stream) != ARCHIVE_OK)
+        archive_write_open(*tar, to, NULL, sink_write, NULL) != ARCHIVE_OK)
         return fail_archive(*tar, err);
     return MM_OK;
+}
+
+static mm_status write_images(tar_job *job, const sink *to, mm_shard_span span, uint64_t *images, mm_error *err)
+{
+    mm_status status = MM_OK;
+    for (uint64_t i = 0; status == MM_OK && !to->failed && i < span.images; i++)
+        status = put_image(job, span.first_row + i, images, err);
+    return status;
 }
 
 static mm_status write_tar(tar_job *job, const char *folder, mm_shard_span span, uint64_t *written, mm_error *err)
@@ -128,17 +152,20 @@ static mm_status write_tar(tar_job *job, const char *folder, mm_shard_span span,
     mm_status status = mm_file_begin(path, &draft, err);
     if (status != MM_OK)
         return status;
+    sink to = {.stream = draft.stream};
     job->tar = NULL;
     job->next_id = span.first_mask + 1;
-    status = begin_archive(&job->tar, draft.stream, err);
-    for (uint64_t i = 0; status == MM_OK && i < span.images; i++)
-        status = put_image(job, span.first_row + i, &images, err);
-    if (job->tar && status != MM_OK)
-        (void)archive_write_fail(job->tar); /* no end of archive for half a tar */
-    else if (status == MM_OK && archive_write_close(job->tar) != ARCHIVE_OK)
+    status = begin_archive(&job->tar, &to, err);
+    if (status == MM_OK)
+        status = write_images(job, &to, span, &images, err);
+    if (status == MM_OK && archive_write_close(job->tar) != ARCHIVE_OK)
         status = fail_archive(job->tar, err);
     if (job->tar)
-        (void)archive_write_free(job->tar); /* closed, or given up */
+        (void)archive_write_free(job->tar); /* closed, or half a tar, which is removed */
+    if (status == MM_OK && to.failed) {
+        errno = to.failed;
+        status = mm_fail_errno(err, "cannot write; make room or choose another folder");
+    }
     if (status != MM_OK && err)
         (void)mm_error_prefix(err, "%s was not made", path);
     *written += status == MM_OK ? images : 0;

@@ -10,6 +10,7 @@
 #include "shard/disk.h"
 #include "shard/file.h"
 #include "shard/list.h"
+#include "shard/survey.h"
 
 typedef struct index_draft {
     const char *out;
@@ -21,49 +22,7 @@ typedef struct index_draft {
     hid_t mask_offset, rle_offset;
 } index_draft;
 
-/* --- first pass: every shard is read once through, and what opening a dataset needs is gathered --- */
-
-static mm_status survey_open_shard(index_draft *index, size_t k, const mm_shard_file *shard, mm_error *err)
-{
-    uint64_t *const *columns = index->list.columns;
-    columns[SHARD_FIRST_IMAGE][k] = shard->first_image;
-    columns[SHARD_IMAGES][k] = shard->image_count;
-    columns[SHARD_MASKS][k] = shard->mask_count;
-    columns[SHARD_RLE_BYTES][k] = shard->rle_bytes;
-    mm_stats *stats = malloc(sizeof *stats);
-    if (!stats)
-        return mm_fail_memory(err, "statistics");
-    mm_status status = mm_origin_check(shard->file, index->origin, err);
-    if (status == MM_OK)
-        status = mm_statistics_read(shard->file, stats, err);
-    if (status == MM_OK)
-        mm_stats_merge(&index->stats, stats);
-    free(stats);
-    return status;
-}
-
-static mm_status survey_shard(index_draft *index, size_t k, mm_error *err)
-{
-    char path[PATH_MAX];
-    mm_seal seal = {.bytes = 0};
-    mm_shard_file shard;
-    mm_status status = mm_shard_path(index->out, index->list.first_shard + k, path, sizeof path, err);
-    if (status == MM_OK)
-        status = mm_seal_read(path, &seal, err);
-    if (status == MM_OK)
-        status = mm_shard_file_open(path, &shard, err); /* reads the content against the seal */
-    if (status != MM_OK)
-        return status;
-    index->list.columns[SHARD_BYTES][k] = seal.bytes;
-    index->list.columns[SHARD_DIGEST][k] = seal.digest;
-    status = survey_open_shard(index, k, &shard, err);
-    if (status != MM_OK && err)
-        (void)mm_error_prefix(err, "shard %s", path);
-    mm_shard_file_close(&shard);
-    return status;
-}
-
-/* --- second pass: the offsets, which are as long as the dataset and are never held --- */
+/* --- the offsets, which are as long as the dataset and are never held --- */
 
 /* Append a shard's offsets 1 .. rows, moved by `base`; on the way, see that they rise. */
 static mm_status append_offsets(hid_t from, hid_t to, const mm_h5_column *column, uint64_t rows, uint64_t at,
@@ -207,10 +166,6 @@ static mm_status fill_head(index_draft *index, mm_error *err)
         status = mm_h5_group_create(file, "images", &index->images, err);
     if (status == MM_OK)
         status = mm_h5_group_create(file, "masks", &index->masks, err);
-    for (size_t k = 0; status == MM_OK && k < index->list.count; k++)
-        status = survey_shard(index, k, err);
-    if (status == MM_OK)
-        status = mm_shard_list_sum(&index->list, err);
     if (status == MM_OK)
         status = make_virtual_columns(index, err);
     if (status == MM_OK)
@@ -240,8 +195,15 @@ static mm_status fill(index_draft *index, mm_error *err)
     return status;
 }
 
+/* Rank 0. */
+static mm_status write_index(index_draft *index, const char *path, mm_error *err)
+{
+    const mm_status status = mm_disk_draft_begin(path, &index->draft, err);
+    return status == MM_OK ? mm_disk_draft_finish(&index->draft, "dataset", fill(index, err), err) : status;
+}
+
 mm_status mm_dataset_index(const char *out, uint64_t first_shard, uint64_t shard_count, const mm_shard_origin *origin,
-                           mm_error *err)
+                           mm_comm *comm, mm_error *err)
 {
     char path[PATH_MAX];
     const int length = snprintf(path, sizeof path, "%s/dataset.h5", out);
@@ -250,21 +212,23 @@ mm_status mm_dataset_index(const char *out, uint64_t first_shard, uint64_t shard
     if (shard_count == 0 || shard_count > SIZE_MAX / 64 || first_shard > UINT64_MAX - shard_count)
         return mm_fail(err, MM_ERR_USAGE, "a dataset of %" PRIu64 " shards cannot be made", shard_count);
     index_draft *index = calloc(1, sizeof *index);
-    if (!index)
-        return mm_fail_memory(err, "indexing a dataset");
-    index->out = out;
-    index->origin = origin;
-    index->images = index->masks = index->mask_offset = index->rle_offset = H5I_INVALID_HID;
-    mm_status status = mm_shard_list_new((size_t)shard_count, &index->list, err);
+    mm_status status = index ? mm_shard_list_new((size_t)shard_count, &index->list, err)
+                             : mm_fail_memory(err, "indexing a dataset");
+    status = mm_comm_agree(comm, status, err);
     if (status == MM_OK) {
         const mm_h5_silence before = mm_h5_silence_begin();
+        index->out = out;
+        index->origin = origin;
+        index->images = index->masks = index->mask_offset = index->rle_offset = H5I_INVALID_HID;
         index->list.first_shard = first_shard;
-        status = mm_disk_draft_begin(path, &index->draft, err);
-        if (status == MM_OK)
-            status = mm_disk_draft_finish(&index->draft, "dataset", fill(index, err), err);
+        status = mm_survey(comm, out, origin, &index->list, &index->stats, err);
+        if (status == MM_OK && (!comm || mm_comm_rank(comm) == 0))
+            status = write_index(index, path, err);
+        status = mm_comm_agree(comm, status, err);
         mm_h5_silence_end(before);
     }
-    mm_shard_list_free(&index->list);
+    if (index)
+        mm_shard_list_free(&index->list);
     free(index);
     return status;
 }

@@ -42,8 +42,10 @@ mm_status mm_shard_list_sum(mm_shard_list *list, mm_error *err)
     list->images = list->masks = list->rle_bytes = 0;
     for (size_t k = 0; k < list->count; k++) {
         if (list->columns[SHARD_FIRST_IMAGE][k] != list->columns[SHARD_FIRST_IMAGE][0] + list->images)
-            return mm_fail(err, MM_ERR_FORMAT, "shard %" PRIu64 " starts with image %" PRIu64 " where %" PRIu64 " belongs",
-                           list->first_shard + k, list->columns[SHARD_FIRST_IMAGE][k], list->columns[SHARD_FIRST_IMAGE][0] + list->images);
+            return mm_fail(err, MM_ERR_FORMAT,
+                           "shard %" PRIu64 " starts with image %" PRIu64 " where %" PRIu64 " belongs",
+                           list->first_shard + k, list->columns[SHARD_FIRST_IMAGE][k],
+                           list->columns[SHARD_FIRST_IMAGE][0] + list->images);
         if (__builtin_add_overflow(list->images, list->columns[SHARD_IMAGES][k], &list->images) ||
             __builtin_add_overflow(list->masks, list->columns[SHARD_MASKS][k], &list->masks) ||
             __builtin_add_overflow(list->rle_bytes, list->columns[SHARD_RLE_BYTES][k], &list->rle_bytes))

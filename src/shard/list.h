@@ -14,7 +14,8 @@ typedef struct mm_shard_list {
     uint64_t images, masks, rle_bytes; /* sums */
 } mm_shard_list;
 
-/* The name of shard number `shard` as dataset.h5 has it: relative to its own folder, so that the dataset can be moved. */
+/* The name of shard number `shard` as dataset.h5 has it: relative to its own folder, so that the dataset can be
+ * moved. */
 enum { MM_SHARD_NAME = 40 };
 void mm_shard_list_name(uint64_t shard, char name[MM_SHARD_NAME]);
 

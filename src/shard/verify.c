@@ -24,16 +24,6 @@ static int rank_of(const mm_verify_share *share)
     return share->comm ? mm_comm_rank(share->comm) : 0;
 }
 
-static mm_status agree(const mm_verify_share *share, mm_status mine, mm_error *err)
-{
-    return share->comm ? mm_comm_agree(share->comm, mine, err) : mine;
-}
-
-static mm_status from_rank_0(const mm_verify_share *share, void *bytes, size_t size, mm_error *err)
-{
-    return share->comm ? mm_comm_broadcast(share->comm, 0, bytes, size, err) : MM_OK;
-}
-
 /* --- shards by themselves: of an unfinished run, or where dataset.h5 is of no use --- */
 
 typedef struct loose_shards {
@@ -66,16 +56,16 @@ static mm_status check_loose_shards(mm_verify_share *share, const subject *what,
         status = mm_folder_shards(what->folder, &numbers, &found, err);
         count = found;
     }
-    status = agree(share, status, err);
+    status = mm_comm_agree(share->comm, status, err);
     if (status == MM_OK)
-        status = from_rank_0(share, &count, sizeof count, err);
+        status = mm_comm_broadcast(share->comm, 0, &count, sizeof count, err);
     if (status == MM_OK && rank_of(share) != 0) {
         numbers = calloc(count ? count : 1, sizeof *numbers);
         status = numbers ? MM_OK : mm_fail_memory(err, "a list of shards");
     }
-    status = agree(share, status, err);
+    status = mm_comm_agree(share->comm, status, err);
     if (status == MM_OK && count)
-        status = from_rank_0(share, numbers, (size_t)count * sizeof *numbers, err);
+        status = mm_comm_broadcast(share->comm, 0, numbers, (size_t)count * sizeof *numbers, err);
     shards.numbers = numbers;
     if (status == MM_OK)
         status = mm_verify_all(share, (size_t)count, check_loose_shard, &shards, err);
@@ -171,34 +161,26 @@ static mm_status check_listed_shard(void *user, size_t k, mm_findings *findings,
     if (mm_shard_list_check(&index->list, index->folder, k, &fault) == MM_OK)
         return mm_verify_shard(findings, path, &index->arrays, place, images, masks, total, err);
     mm_verify_note(findings, "%s", fault.text);
-    return mm_verify_shard(findings, path, NULL, place, images, masks, total, err); /* what it is, if not the right one */
+    /* Not the right one; but what is it? */
+    return mm_verify_shard(findings, path, NULL, place, images, masks, total, err);
 }
 
-/* Rank 0: the sum of all ranks' statistics is that of dataset.h5. */
+/* The sum of all ranks' statistics is that of dataset.h5. */
 static mm_status check_total(mm_verify_share *share, const index_check *index, const char *path, mm_error *err)
 {
-    const size_t ranks = share->comm ? (size_t)mm_comm_size(share->comm) : 1;
-    const bool first = rank_of(share) == 0;
-    mm_stats *all = first ? calloc(ranks + 1, sizeof *all) : NULL;
-    mm_status status = agree(share, first && !all ? mm_fail_memory(err, "statistics") : MM_OK, err);
-    if (status == MM_OK && share->comm)
-        status = mm_comm_gather(share->comm, share->total, sizeof *all, all, err);
-    else if (status == MM_OK)
-        memcpy(all, share->total, sizeof *all);
-    for (size_t r = 0; status == MM_OK && first && r < ranks; r++)
-        mm_stats_merge(&all[ranks], &all[r]);
-    if (status == MM_OK && first && share->report->faults == 0 && memcmp(&all[ranks], &index->stored, sizeof *all) != 0) {
-        mm_findings findings;
-        char *text;
-        size_t size;
+    mm_findings findings;
+    char *text;
+    size_t size;
+    mm_status status = mm_comm_sum(share->comm, (uint64_t *)share->total, sizeof *share->total / sizeof(uint64_t), err);
+    const bool compares = status == MM_OK && rank_of(share) == 0 && share->report->faults == 0;
+    if (compares && memcmp(share->total, &index->stored, sizeof index->stored) != 0) {
         status = mm_verify_begin(&findings, &text, &size, err);
         if (status == MM_OK) {
             mm_verify_note(&findings, "%s: its statistics are not the sum of the shards'", path);
             status = mm_verify_tell(share, &findings, &text, &size, err);
         }
     }
-    free(all);
-    return agree(share, status, err);
+    return mm_comm_agree(share->comm, status, err);
 }
 
 /* All ranks open dataset.h5, rank 0 looks at it closely. *usable is the same on all. */
@@ -223,13 +205,13 @@ static mm_status check_index(mm_verify_share *share, index_check *index, const c
         status = mm_verify_tell(first ? share : &silent, &findings, &text, &size, err);
     }
     bool of_rank_0 = *usable;
-    status = agree(share, status, err);
+    status = mm_comm_agree(share->comm, status, err);
     if (status == MM_OK)
-        status = from_rank_0(share, &of_rank_0, sizeof of_rank_0, err);
+        status = mm_comm_broadcast(share->comm, 0, &of_rank_0, sizeof of_rank_0, err);
     if (status == MM_OK && of_rank_0 && !*usable)
         status = mm_fail(err, MM_ERR_IO, "%s cannot be read here; all hosts must see the dataset", path);
     *usable = of_rank_0;
-    return agree(share, status, err);
+    return mm_comm_agree(share->comm, status, err);
 }
 
 static mm_status check_dataset(mm_verify_share *share, const subject *what, mm_error *err)
@@ -241,7 +223,7 @@ static mm_status check_dataset(mm_verify_share *share, const subject *what, mm_e
         index->file = H5I_INVALID_HID;
         index->arrays = (mm_offset_arrays){H5I_INVALID_HID, H5I_INVALID_HID};
     }
-    mm_status status = agree(share, index ? MM_OK : mm_fail_memory(err, "verifying"), err);
+    mm_status status = mm_comm_agree(share->comm, index ? MM_OK : mm_fail_memory(err, "verifying"), err);
     if (status == MM_OK)
         status = check_index(share, index, what->file, &usable, err);
     if (status == MM_OK && usable)
@@ -267,7 +249,8 @@ static mm_status look_at_folder(const char *path, subject *what, mm_error *err)
     what->kind = whole ? WHOLE_DATASET : LOOSE_SHARDS;
     what->unfinished = !whole || (mm_folder_has(path, "journal") && !mm_folder_has(path, "run.json"));
     if (!whole && !mm_folder_has(path, "manifest.h5") && !mm_folder_has(path, "shards"))
-        return mm_fail(err, MM_ERR_IO, "%s has no dataset.h5: it is no dataset", path);
+        return mm_fail(err, MM_ERR_IO, "%s has no dataset.h5: it is no dataset, or its parts are not joined (`maskmill "
+                       "merge`)", path);
     return MM_OK;
 }
 
@@ -302,9 +285,9 @@ mm_status mm_dataset_verify(const char *path, mm_comm *comm, FILE *out, mm_verif
     const mm_h5_silence before = mm_h5_silence_begin();
     if (status == MM_OK && rank_of(&share) == 0)
         status = look(path, what, err);
-    status = agree(&share, status, err);
+    status = mm_comm_agree(share.comm, status, err);
     if (status == MM_OK)
-        status = from_rank_0(&share, what, sizeof *what, err);
+        status = mm_comm_broadcast(share.comm, 0, what, sizeof *what, err);
     if (status == MM_OK) {
         report->unfinished = what->unfinished;
         report->journals = what->journals;

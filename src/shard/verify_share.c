@@ -86,10 +86,6 @@ static mm_status check_one(mm_verify_share *share, size_t k, mm_verify_check *ch
 /* Everyone learns what everyone has found. */
 static mm_status exchange(const mm_verify_share *share, round_work *work, size_t ranks, mm_error *err)
 {
-    if (!share->comm) {
-        memcpy(work->all, work->mine, sizeof work->mine);
-        return MM_OK;
-    }
     const mm_status status = mm_comm_gather(share->comm, work->mine, sizeof work->mine, work->all, err);
     return status == MM_OK ? mm_comm_broadcast(share->comm, 0, work->all, ranks * sizeof work->mine, err) : status;
 }
@@ -127,8 +123,7 @@ static mm_status do_round(mm_verify_share *share, round_work *work, size_t first
     memset(work->mine, 0, sizeof work->mine);
     for (size_t i = 0; status == MM_OK && i < CHECKS_A_ROUND && first + i * ranks + rank < count; i++)
         status = check_one(share, first + i * ranks + rank, check, user, &work->mine[i], &work->texts[i], err);
-    if (share->comm)
-        status = mm_comm_agree(share->comm, status, err);
+    status = mm_comm_agree(share->comm, status, err);
     if (status == MM_OK)
         status = exchange(share, work, ranks, err);
     for (size_t i = 0; i < CHECKS_A_ROUND; i++)
@@ -146,8 +141,7 @@ mm_status mm_verify_all(mm_verify_share *share, size_t count, mm_verify_check *c
     const size_t ranks = share->comm ? (size_t)mm_comm_size(share->comm) : 1;
     round_work work = {.all = calloc(ranks, sizeof work.mine)};
     mm_status status = work.all ? MM_OK : mm_fail_memory(err, "verifying");
-    if (share->comm)
-        status = mm_comm_agree(share->comm, status, err);
+    status = mm_comm_agree(share->comm, status, err);
     for (size_t first = 0; status == MM_OK && first < count; first += ranks * CHECKS_A_ROUND)
         status = do_round(share, &work, first, count, check, user, err);
     free(work.all);

@@ -78,7 +78,7 @@ static void put_run(const char *folder, uint64_t first, uint64_t last, const cha
         length += (size_t)snprintf(text + length, sizeof text - length, "%d\tbroken.jpg\tformat\tno JPEG\n",
                                    (int)k * FIXTURE_IMAGES + 2);
     }
-    ck_assert_msg(mm_dataset_index(at(folder), first, last - first + 1, &o, &err) == MM_OK, "%s", err.text);
+    ck_assert_msg(mm_dataset_index(at(folder), first, last - first + 1, &o, NULL, &err) == MM_OK, "%s", err.text);
     (void)snprintf(name, sizeof name, "%s/quarantine.tsv", folder);
     put_text(name, text);
     (void)snprintf(text, sizeof text,

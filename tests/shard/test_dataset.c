@@ -111,7 +111,7 @@ START_TEST(images_are_found)
     make_records(4, records);
     ck_assert_int_eq(mm_shard_write(at("out"), 1, 4, records, second, 4, &origin, &err), MM_OK);
     free_records(records);
-    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 2, &origin, &err), MM_OK);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 2, &origin, NULL, &err), MM_OK);
     mm_dataset *dataset;
     ck_assert_int_eq(mm_dataset_open(at("out"), &dataset, &err), MM_OK);
     const struct {
@@ -148,12 +148,12 @@ START_TEST(a_shard_that_is_missing_or_another_is_noticed)
     ck_assert_int_eq(mm_dataset_open(at("out"), &dataset, &err), MM_ERR_IO);
     ck_assert_msg(strstr(err.text, "sa_000001.h5") != NULL, "%s", err.text);
     expect_one_fault(at("out"), "sa_000001.h5");
-    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 3, &origin, &err), MM_ERR_IO);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 3, &origin, NULL, &err), MM_ERR_IO);
     /* A whole shard, but not this one. */
     ck_assert_int_eq(link(at("out/shards/sa_000002.h5"), at("out/shards/sa_000001.h5")), 0);
     ck_assert_int_eq(mm_dataset_open(at("out"), &dataset, &err), MM_ERR_FORMAT);
     expect_one_fault(at("out"), "is not the shard");
-    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 3, &origin, &err), MM_ERR_FORMAT);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 3, &origin, NULL, &err), MM_ERR_FORMAT);
     ck_assert_msg(strstr(err.text, "starts with image 8") != NULL, "%s", err.text);
     /* The right one again. */
     ck_assert_int_eq(rename(at("kept"), at("out/shards/sa_000001.h5")), 0);
@@ -188,12 +188,12 @@ START_TEST(shards_of_other_runs_do_not_join)
     ck_assert_int_eq(put_shard(at("out"), 0, &err), MM_OK);
     mm_shard_origin other = origin;
     other.model_sha256 = "another";
-    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &other, &err), MM_ERR_FORMAT);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &other, NULL, &err), MM_ERR_FORMAT);
     ck_assert_msg(strstr(err.text, "model_sha256") != NULL, "%s", err.text);
     other = origin;
     other.config_yaml = "";
-    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &other, &err), MM_ERR_FORMAT);
-    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 0, &origin, &err), MM_ERR_USAGE);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &other, NULL, &err), MM_ERR_FORMAT);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 0, &origin, NULL, &err), MM_ERR_USAGE);
     ck_assert_int_ne(access(at("out/dataset.h5"), F_OK), 0);
 }
 END_TEST
@@ -221,7 +221,7 @@ START_TEST(damage_behind_the_head_is_for_verify_to_find)
     const char *const name = "many.jpg";
     ck_assert_int_eq(mm_shard_write(at("out"), 0, 0, &record, &name, 1, &origin, &err), MM_OK);
     mm_record_free(&record);
-    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &origin, &err), MM_OK);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &origin, NULL, &err), MM_OK);
     ck_assert_int_eq(mm_seal_check(at("out/dataset.h5"), &seal, &err), MM_OK);
     ck_assert(seal.head > MM_SEAL_BYTES && seal.head < seal.bytes / 2);
     flip_byte(at("out/dataset.h5"), seal.head + (seal.bytes - seal.head) / 2, 4);
@@ -231,7 +231,7 @@ START_TEST(damage_behind_the_head_is_for_verify_to_find)
     mm_dataset_close(dataset);
     ck_assert_int_eq(mm_seal_check(at("out/dataset.h5"), &again, &err), MM_ERR_FORMAT);
     expect_one_fault(at("out"), "dataset.h5 is damaged");
-    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &origin, &err), MM_OK);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &origin, NULL, &err), MM_OK);
     flip_byte(at("out/dataset.h5"), seal.head - 100, 4);
     ck_assert_int_eq(mm_dataset_open(at("out"), &dataset, &err), MM_ERR_FORMAT);
     expect_one_fault(at("out"), "dataset.h5 is damaged");
@@ -442,7 +442,7 @@ START_TEST(lies_of_the_index_are_found_out)
         {"/shards/digest", 2, 1, "is not the shard"},
     };
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
-        ck_assert_int_eq(mm_dataset_index(at("out"), 0, 3, &origin, &err), MM_OK);
+        ck_assert_int_eq(mm_dataset_index(at("out"), 0, 3, &origin, NULL, &err), MM_OK);
         overwrite(path, lies[i].name, H5T_NATIVE_UINT64, lies[i].row, 0, &lies[i].value);
         expect_one_fault(at("out"), lies[i].word);
         mm_dataset *dataset;

@@ -154,7 +154,8 @@ START_TEST(tars_hold_the_photographs_and_need_them)
     uint64_t written;
     size_t size;
     ck_assert_int_eq(mm_dataset_open(at("out"), &dataset, &err), MM_OK);
-    ck_assert_msg(mm_dataset_export_tar(dataset, manifest, NULL, at("tar/deep"), &written, &err) == MM_OK, "%s", err.text);
+    ck_assert_msg(mm_dataset_export_tar(dataset, manifest, NULL, at("tar/deep"), &written, &err) == MM_OK, "%s",
+                  err.text);
     ck_assert_uint_eq(written, 3);
     uint8_t *tar = get_bytes(at("tar/deep/sa_000000.tar"), &size);
     ck_assert_uint_eq(size % 10240, 0);

@@ -1,5 +1,5 @@
-/* Verifying on all ranks: planted damage is found, and told in the same words and order as by one process. Rank 0 plants
- * it; one test in all, since ranks must not go separate ways after a failure. */
+/* Making dataset.h5 and verifying on all ranks: the same bytes as one process makes; planted damage is found, and told
+ * in the same words and order as by one process. Rank 0 plants it; one test in all, since ranks must not go separate ways after a failure. */
 #include "mpi_check.h"
 #include "shard/dataset_fixture.h"
 
@@ -32,7 +32,7 @@ static void plant(void)
     put_dataset(scratch, SHARDS);
     /* A wrong area that even dataset.h5 knows. */
     lie_about_area(at("shards/sa_000005.h5"));
-    mm_must_ok(mm_dataset_index(scratch, 0, SHARDS, &origin, &err), err);
+    mm_must_ok(mm_dataset_index(scratch, 0, SHARDS, &origin, NULL, &err), err);
     /* A wrong area that it does not know; a flipped byte; two shards in each other's place; one missing; one cut. */
     lie_about_area(at("shards/sa_000011.h5"));
     free(get_bytes(at("shards/sa_000001.h5"), &size));
@@ -42,6 +42,31 @@ static void plant(void)
     mm_must(rename(at("kept"), at("shards/sa_000003.h5")) == 0);
     mm_must(unlink(at("shards/sa_000008.h5")) == 0);
     mm_must(truncate(at("shards/sa_000012.h5"), 2000) == 0);
+}
+
+/* dataset.h5 by all ranks is that of one, and a missing shard is every rank's failure. */
+static void index_together(bool first)
+{
+    mm_error err = {0};
+    size_t size = 0, again = 0;
+    uint8_t *alone = NULL, *together;
+    if (first) {
+        put_dataset(scratch, SHARDS);
+        alone = get_bytes(at("dataset.h5"), &size);
+        mm_must(unlink(at("dataset.h5")) == 0);
+    }
+    mm_must_ok(mm_comm_barrier(comm, &err), err);
+    mm_must_ok(mm_dataset_index(scratch, 0, SHARDS, &origin, comm, &err), err);
+    if (first) {
+        together = get_bytes(at("dataset.h5"), &again);
+        mm_must(size == again && memcmp(alone, together, size) == 0);
+        free(together);
+        mm_must(rename(at("shards/sa_000009.h5"), at("kept")) == 0);
+    }
+    free(alone);
+    mm_must_ok(mm_comm_barrier(comm, &err), err);
+    mm_must(mm_dataset_index(scratch, 0, SHARDS, &origin, comm, &err) == MM_ERR_IO && strstr(err.text, "sa_000009.h5"));
+    mm_must_ok(mm_comm_barrier(comm, &err), err);
 }
 
 static char *verify(mm_comm *with, const char *path, mm_verify_report *report)
@@ -84,6 +109,7 @@ START_TEST(planted_damage_is_found_by_any_number_of_ranks)
     if (first)
         scratch_make();
     mm_must_ok(mm_comm_broadcast(comm, 0, scratch, sizeof scratch, &err), err);
+    index_together(first);
     if (first) {
         plant();
         expected = verify(NULL, scratch, &alone);

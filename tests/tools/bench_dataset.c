@@ -102,7 +102,7 @@ static void write_shards(const plan *p)
 static void index_them(const plan *p)
 {
     mm_error err = {0};
-    if (mm_dataset_index(p->out, 0, p->shards, &origin, &err) != MM_OK)
+    if (mm_dataset_index(p->out, 0, p->shards, &origin, NULL, &err) != MM_OK)
         die(err.text);
 }
 

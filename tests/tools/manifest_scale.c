@@ -1,7 +1,9 @@
-/* How much time and memory a manifest of millions of images takes: manifest_scale make N FILE | open FILE.
+/* How much time and memory a manifest of millions of images takes:
+ * manifest_scale make N FILE | open FILE | group FILE BITS.
  *
  * `make` builds the rows that a scan of SA-1B's archives gives (sa_000123.tar/sa_1234567.jpg, in the order of the
- * archives' members), sorts and writes them; `open` opens the file, on as many ranks as mpirun starts. */
+ * archives' members), sorts and writes them; `open` opens the file and `group` finds
+ * near-duplicates, on as many ranks as mpirun starts. One hash in 100 is near an earlier one. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +12,7 @@
 #include <time.h>
 
 #include "corpus/manifest.h"
+#include "corpus/pairs.h"
 
 enum { IMAGES_PER_TAR = 11186 };
 
@@ -33,6 +36,12 @@ static double tell(int rank, const char *what, double since)
     return now();
 }
 
+/* A few bits away from an earlier one, now and then. */
+static uint64_t hash_at(uint64_t i)
+{
+    return i % 100 == 99 ? mm_hash_mix(i - 50) ^ (UINT64_C(1) << i % 64 | UINT64_C(1) << i % 61) : mm_hash_mix(i);
+}
+
 static mm_status fill(mm_manifest *manifest, uint64_t images, mm_error *err)
 {
     mm_status status = mm_manifest_add_root(manifest, "/data/sa1b", err);
@@ -47,7 +56,7 @@ static mm_status fill(mm_manifest *manifest, uint64_t images, mm_error *err)
                                        .length = 300000 + i * 7919 % 150000,
                                        .width = 2250,
                                        .height = (uint32_t)(1500 + i % 3),
-                                       .phash = (i + 1) * 0x9e3779b97f4a7c15u};
+                                       .phash = hash_at(i)};
         status = mm_manifest_add(manifest, &row, err);
     }
     return status;
@@ -94,11 +103,36 @@ static mm_status open_on_all(const char *path, mm_error *err)
         (void)snprintf(smaps, sizeof smaps, "/proc/self/smaps_rollup");
         FILE *file = fopen(smaps, "re");
         while (file && fgets(line, sizeof line, file))
-            if (strncmp(line, "Pss:", 4) == 0 || strncmp(line, "Rss:", 4) == 0 || strncmp(line, "Private_Dirty:", 14) == 0)
+            if (strncmp(line, "Pss:", 4) == 0 || strncmp(line, "Private_Dirty:", 14) == 0)
                 printf("rank %d: %s", mm_comm_rank(comm), line);
         if (file)
             (void)fclose(file); /* only read from */
     }
+    mm_manifest_free(manifest);
+    const mm_status apart = mm_comm_barrier(comm, NULL);
+    (void)apart; /* what failed before is what counts */
+    mm_comm_stop(comm);
+    return status;
+}
+
+static mm_status group(const char *path, uint32_t bits, mm_error *err)
+{
+    mm_comm *comm = NULL;
+    mm_manifest *manifest = NULL;
+    mm_status status = mm_comm_start(NULL, NULL, &comm, err);
+    if (status != MM_OK)
+        return status;
+    if (mm_comm_rank(comm) == 0)
+        status = mm_manifest_open(path, &manifest, err);
+    status = mm_comm_agree(comm, status, err);
+    const double start = now();
+    uint64_t duplicates = 0;
+    if (status == MM_OK)
+        status = mm_corpus_group(comm, manifest, bits, &duplicates, err);
+    (void)tell(mm_comm_rank(comm), "group", start);
+    if (manifest)
+        printf("rank 0: %" PRIu64 " near-duplicates of %" PRIu64 " images at %" PRIu32 " bits\n", duplicates,
+               mm_manifest_count(manifest), bits);
     mm_manifest_free(manifest);
     const mm_status apart = mm_comm_barrier(comm, NULL);
     (void)apart; /* what failed before is what counts */
@@ -114,8 +148,10 @@ int main(int argc, char **argv)
         status = make(strtoull(argv[2], NULL, 10), argv[3], &err);
     else if (argc == 3 && strcmp(argv[1], "open") == 0)
         status = open_on_all(argv[2], &err);
+    else if (argc == 4 && strcmp(argv[1], "group") == 0)
+        status = group(argv[2], (uint32_t)strtoul(argv[3], NULL, 10), &err);
     else
-        (void)snprintf(err.text, sizeof err.text, "usage: manifest_scale make N FILE | open FILE");
+        (void)snprintf(err.text, sizeof err.text, "usage: manifest_scale make N FILE | open FILE | group FILE BITS");
     if (status != MM_OK)
         (void)fprintf(stderr, "%s\n", err.text);
     return status == MM_OK ? EXIT_SUCCESS : EXIT_FAILURE;
