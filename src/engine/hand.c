@@ -70,14 +70,26 @@ mm_status mm_hand_begin(mm_hand *hand, uint64_t image_id, uint64_t waiting, mm_e
     return status;
 }
 
-void mm_hand_put_down(mm_hand *hand, bool given_up)
+/* With the lock held. */
+static void write_last(mm_hand *hand, uint64_t lost)
+{
+    const mm_status status = hand->put_down ? MM_OK : write_note(hand, -1, lost, NULL);
+    hand->put_down = true;
+    (void)status; /* at worst an image is taken for a suspect */
+}
+
+void mm_hand_put_down(mm_hand *hand, uint64_t lost)
 {
     pthread_mutex_lock(&hand->lock);
-    const bool again = hand->put_down;
-    hand->put_down = true;
-    const mm_status status = again ? MM_OK : write_note(hand, -1, given_up ? hand->in_hand : 0, NULL);
+    write_last(hand, lost);
     pthread_mutex_unlock(&hand->lock);
-    (void)status; /* at worst an image is taken for a suspect */
+}
+
+void mm_hand_give_up(mm_hand *hand)
+{
+    pthread_mutex_lock(&hand->lock);
+    write_last(hand, hand->in_hand);
+    pthread_mutex_unlock(&hand->lock);
 }
 
 uint64_t mm_hand_begun(const mm_hand *hand)

@@ -17,9 +17,11 @@ MM_RESULT_USED mm_status mm_hand_open(const char *folder, int rank, mm_hand **ha
 /* One image more is begun; `waiting` of the earlier ones are not yet known to be kept. Not synced: the note outlives the
  * process, and that of a machine that dies may be lost. */
 MM_RESULT_USED mm_status mm_hand_begin(mm_hand *hand, uint64_t image_id, uint64_t waiting, mm_error *err);
-/* Nothing is in hand any more, and no note is taken after this; may come from another thread. The count stays. `given_up`:
- * what was in hand is not finished, and no suspect either. */
-void mm_hand_put_down(mm_hand *hand, bool given_up);
+/* Nothing is in hand any more, and no note is taken after this. `lost`: how many of those that were begun are in no journal,
+ * after a fault. */
+void mm_hand_put_down(mm_hand *hand, uint64_t lost);
+/* The same in the middle of an image, from another thread: what is in hand will not be finished, and is no suspect. */
+void mm_hand_give_up(mm_hand *hand);
 /* How many images were begun. */
 uint64_t mm_hand_begun(const mm_hand *hand);
 /* NULL is fine. The note stays. */

@@ -58,7 +58,8 @@ static void note_unsynced(mm_keeper *keeper)
     }
 }
 
-static void keep(mm_keeper *keeper, const kept_record *record)
+/* False if it was dropped. */
+static bool keep(mm_keeper *keeper, const kept_record *record)
 {
     mm_journal *journal = NULL;
     mm_error err = {0};
@@ -67,7 +68,7 @@ static void keep(mm_keeper *keeper, const kept_record *record)
         status = mm_journal_append(journal, record->image_id, record->bytes, record->size, &err);
     if (status != MM_OK) {
         fail(keeper, status, &err);
-        return;
+        return false;
     }
     note_unsynced(keeper);
     if (keeper->options.sync_seconds <= 0)
@@ -75,15 +76,15 @@ static void keep(mm_keeper *keeper, const kept_record *record)
     const mm_journal_origin *origin = mm_journal_origin_of(journal);
     if (!keeper->failed && mm_journal_records(journal) == origin->images)
         keeper->options.whole(keeper->options.user, mm_owner_release(keeper->options.owner, origin->shard));
+    return true;
 }
 
 static void keep_all(mm_keeper *keeper, kept_record *record)
 {
     while (record) {
         kept_record *next = record->next;
-        if (!keeper->failed)
-            keep(keeper, record);
-        keeper->options.kept(keeper->options.user, record->maker, record->image_id);
+        const bool is_kept = !keeper->failed && keep(keeper, record);
+        keeper->options.kept(keeper->options.user, record->maker, record->image_id, !is_kept);
         free(record->bytes);
         free(record);
         record = next;

@@ -5,7 +5,7 @@
  *   turn      0 -> any      mm_turn_reply the answer to an ask that wants one
  *   record    any -> owner  bytes of mm_record_pack, then image_id u64
  *   set aside any -> 0      mm_set_aside  for quarantine.tsv; before the ask that counts the image
- *   kept      owner -> any  u64           the record of this image is in its journal (or the journal has failed)
+ *   kept      owner -> any  mm_kept       the record of this image is in its journal, or was dropped as that has failed
  *   written   owner -> 0    u64           this shard is on disk under its name
  *   fault     any -> 0      mm_verdict    something failed that stops the run
  *   stop      any -> 0      mm_stop_wish  a signal asks the run to stop
@@ -52,6 +52,10 @@ typedef struct mm_set_aside {
     mm_status status; /* why */
     char reason[MM_ERROR_TEXT];
 } mm_set_aside;
+
+typedef struct mm_kept {
+    uint64_t image_id, lost; /* lost: 0 or 1 */
+} mm_kept;
 
 typedef struct mm_stop_wish {
     mm_stop stop;

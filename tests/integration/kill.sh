@@ -98,16 +98,15 @@ echo "kill: seed $seed"
 kills=0 runs=0 again=0
 rm -rf random
 while [ "$kills" -lt 20 ]; do
-  ranks=$((1 + RANDOM % 3)) moment=$((RANDOM % 140))
+  ranks=$((1 + RANDOM % 3)) moment=$((RANDOM % 600)) early=$((RANDOM % 5))
   begin random "$ranks" --resume
   # Mostly while images are made, sometimes during start-up; what is over before its moment was not killed.
   for _ in $(seq 1 200); do
-    [ $((RANDOM % 4)) -ne 0 ] || break
-    [ "$(begun random)" -eq 0 ] || break
+    [ "$early" -ne 0 ] && [ "$(begun random)" -eq 0 ] || break
     kill -0 "$run" 2>/dev/null || break
     sleep 0.02
   done
-  sleep "$(printf '0.%03d' $((moment * 3)))"
+  sleep "$(printf '0.%03d' "$moment")"
   victims=$(pgrep -P "$run" || true)
   [ $((RANDOM % 3)) -ne 0 ] || victims=$(echo "$victims" | head -n $((1 + RANDOM % 2)) | tail -n 1)
   # shellcheck disable=SC2086

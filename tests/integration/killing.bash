@@ -33,6 +33,7 @@ make_corpus() {
 begin() {
   local out=$1 ranks=$2
   shift 2
+  touch began
   mpirun -n "$ranks" "$program" run corpus -o "$out" "${options[@]}" "$@" >last.txt 2>&1 &
   run=$!
 }
@@ -50,7 +51,8 @@ with_shim() {
 # Images that the present attempt has begun.
 begun() {
   local total=0 word
-  for word in $(sed -n 's/^image .* begun \([0-9]*\) waiting.*/\1/p' "$1"/journal/hand_* 2>/dev/null); do
+  for word in $(find "$1/journal" -name 'hand_*' -newer began -exec sed -n 's/^image .* begun \([0-9]*\) waiting.*/\1/p' {} + \
+    2>/dev/null); do
     total=$((total + word))
   done
   echo "$total"
