@@ -37,6 +37,7 @@ E
 cat >bin/scontrol <<'E'
 #!/usr/bin/env bash
 echo "scontrol $*" >>calls.txt
+kill -TERM $$ $PPID # what requeueing does to the job that asks for it
 [ ! -e refuse_requeue ]
 E
 cat >bin/squeue <<'E'
