@@ -1,4 +1,4 @@
-# The install target: program, one static archive of all modules, headers, pkg-config file, presets and models.
+# The install target: program, one static archive of all modules, headers, pkg-config file, presets, models, Slurm jobs.
 # Included last; uses MM_MODULES.
 set(objects "")
 foreach(module IN LISTS MM_MODULES)
@@ -35,6 +35,7 @@ install(FILES ${CMAKE_BINARY_DIR}/maskmill.pc DESTINATION ${CMAKE_INSTALL_LIBDIR
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/configs/ DESTINATION ${CMAKE_INSTALL_DATADIR}/maskmill/configs
         FILES_MATCHING PATTERN "*.yaml" PATTERN "models" EXCLUDE)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/configs/models DESTINATION ${CMAKE_INSTALL_DATADIR}/maskmill)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/jobs DESTINATION ${CMAKE_INSTALL_DATADIR}/maskmill)
 if(TARGET maskmill)
   install(TARGETS maskmill RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

@@ -17,6 +17,8 @@
 #ifndef MASKMILL_SHARD_H
 #define MASKMILL_SHARD_H
 
+#include "maskmill/comm.h"
+#include "maskmill/corpus.h"
 #include "maskmill/journal.h"
 #include "maskmill/stats.h"
 
@@ -35,9 +37,25 @@ MM_RESULT_USED mm_status mm_shard_write(const char *out, uint64_t shard, uint64_
                                         const mm_record *records, const char *const *file_names, size_t count,
                                         const mm_shard_origin *origin, mm_error *err);
 
-/* Write OUT/dataset.h5 over shards 0 .. shard_count-1, all of which must be there and whole. */
-MM_RESULT_USED mm_status mm_dataset_index(const char *out, uint64_t shard_count, const mm_shard_origin *origin,
+/* What a shard that was written before holds, for a run that goes on. */
+typedef struct mm_shard_content {
+    uint64_t images, masks;
+    uint64_t *set_aside; /* [set_aside_count]: ids of its images of status 2, rising; the caller frees it */
+    size_t set_aside_count;
+} mm_shard_content;
+
+/* Is shard `shard` there, whole, of this origin, and of images first_image .. first_image + count - 1? Reads the
+ * file once through. *there is false, and the rest empty, if there is no such file; MM_ERR_FORMAT if it is damaged
+ * or another one. */
+MM_RESULT_USED mm_status mm_shard_examine(const char *out, uint64_t shard, uint64_t first_image, uint64_t count,
+                                          const mm_shard_origin *origin, bool *there, mm_shard_content *content,
                                           mm_error *err);
+
+/* Write OUT/dataset.h5 over shards first_shard .. first_shard + shard_count - 1, all of which must be there and whole.
+ * Memory does not grow with the masks. A full disk is MM_ERR_IO, and leaves nothing behind. Collective if `comm` is not
+ * NULL: the ranks share reading the shards, and rank 0 writes. */
+MM_RESULT_USED mm_status mm_dataset_index(const char *out, uint64_t first_shard, uint64_t shard_count,
+                                          const mm_shard_origin *origin, mm_comm *comm, mm_error *err);
 
 typedef struct mm_dataset mm_dataset;
 
@@ -47,7 +65,15 @@ void mm_dataset_close(mm_dataset *dataset);
 uint64_t mm_dataset_images(const mm_dataset *dataset);
 uint64_t mm_dataset_masks(const mm_dataset *dataset);
 uint64_t mm_dataset_shards(const mm_dataset *dataset);
+/* Shard k of the dataset (k counts from 0 also where the shards' numbers do not): its number, and where its rows
+ * are. */
+typedef struct mm_shard_span {
+    uint64_t number, first_row, images, first_mask, masks;
+} mm_shard_span;
+mm_shard_span mm_dataset_span(const mm_dataset *dataset, uint64_t k);
 const char *mm_dataset_folder(const mm_dataset *dataset);
+/* What it was made with; belongs to the dataset. */
+const mm_shard_origin *mm_dataset_origin(const mm_dataset *dataset);
 /* The configuration it was made with, as YAML text, from its dataset.h5. The caller frees *yaml. */
 MM_RESULT_USED mm_status mm_dataset_config(const mm_dataset *dataset, char **yaml, mm_error *err);
 MM_RESULT_USED mm_status mm_dataset_statistics(const mm_dataset *dataset, mm_stats *stats, mm_error *err);
@@ -59,13 +85,19 @@ MM_RESULT_USED mm_status mm_dataset_read(const mm_dataset *dataset, uint64_t row
 
 typedef struct mm_verify_report {
     uint64_t images, masks, shards;
-    uint64_t faults;    /* what was found wrong */
-    char first[512];    /* the first fault, one line: shard, image, mask, what */
+    uint64_t faults;   /* what was found wrong */
+    char first[512];   /* the first fault, one line: shard, image, mask, what */
+    bool unfinished;   /* a folder whose run has not ended: only the shards that are there were looked at */
+    uint64_t journals; /* its shards under way */
 } mm_verify_report;
 
 /* Structure, offsets, ids, every RLE against its area and box, digests, statistics recomputed. Faults are reported,
- * not returned as errors; an unreadable file is a fault too. `out` (may be NULL) gets one line a fault. */
-MM_RESULT_USED mm_status mm_dataset_verify(const char *path, FILE *out, mm_verify_report *report, mm_error *err);
+ * not returned as errors; an unreadable file is a fault too. `path` is what mm_dataset_open takes, or the folder of a
+ * run that has not ended.
+ * Collective if `comm` is not NULL: its ranks share the shards, and rank 0 gets the report and writes to `out` (may be
+ * NULL) one line a fault, those of dataset.h5 first, then those of the shards in their order, whoever found them. */
+MM_RESULT_USED mm_status mm_dataset_verify(const char *path, mm_comm *comm, FILE *out, mm_verify_report *report,
+                                           mm_error *err);
 
 /* One JSON an image into `folder`, as SA-1B has them: {"image": {image_id, width, height, file_name}, "annotations":
  * [{id, segmentation: {size, counts}, bbox, area, predicted_iou, stability_score, point_coords, crop_box}]}.
@@ -75,6 +107,14 @@ MM_RESULT_USED mm_status mm_dataset_export_sa1b(const mm_dataset *dataset, const
 /* One instances.json in COCO's own layout (images, annotations, one category "object"), streamed. */
 MM_RESULT_USED mm_status mm_dataset_export_coco(const mm_dataset *dataset, const char *folder, uint64_t *written,
                                                 mm_error *err);
+
+/* SA-1B as it is handed out: for each shard one sa_000000.tar of the photographs, byte for byte as the corpus has them,
+ * each followed by its JSON: sa_<image_id>.jpg, sa_<image_id>.json, for all images that are done. Equal input gives
+ * equal bytes. A photograph that is missing, or has another length than `manifest` says, is an error that names it;
+ * a tar is there whole or not at all. Collective if `comm` is not NULL: ranks share the shards, and *written counts the
+ * images of all of them on rank 0. */
+MM_RESULT_USED mm_status mm_dataset_export_tar(const mm_dataset *dataset, const mm_manifest *manifest, mm_comm *comm,
+                                               const char *folder, uint64_t *written, mm_error *err);
 
 /* The reference's JSON for one image (coco_rle output mode), to `out`: a list of annotations. */
 MM_RESULT_USED mm_status mm_annotations_print_json(const mm_annotations *annotations, FILE *out, mm_error *err);

@@ -19,7 +19,8 @@ typedef enum mm_status {
     MM_ERR_LIMIT,       /* well formed, but beyond a limit on size or memory */
     MM_ERR_UNSUPPORTED, /* well formed, but of a kind maskmill does not handle */
     MM_ERR_USAGE,       /* a wrong argument, config key or value */
-    MM_ERR_INTERNAL     /* a self-check failed or a library broke its contract */
+    MM_ERR_INTERNAL,    /* a self-check failed or a library broke its contract */
+    MM_ERR_STOPPED      /* asked to stop by a signal; what was done is kept */
 } mm_status;
 
 #define MM_ERROR_TEXT 512

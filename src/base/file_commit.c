@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static mm_status sync_folder(const char *path, mm_error *err)
+mm_status mm_file_sync_folder(const char *path, mm_error *err)
 {
     char *copy = strdup(path);
     if (!copy)
@@ -56,7 +56,7 @@ mm_status mm_file_finish(mm_file_draft *draft, mm_status so_far, mm_error *err)
     if (status != MM_OK)
         (void)unlink(draft->temporary); /* the failure that counts is already told */
     else
-        status = sync_folder(draft->path, err);
+        status = mm_file_sync_folder(draft->path, err);
     free(draft->path);
     free(draft->temporary);
     *draft = (mm_file_draft){0};

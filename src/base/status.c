@@ -78,7 +78,8 @@ mm_status mm_error_prefix(mm_error *err, const char *format, ...)
 
 const char *mm_status_name(mm_status status)
 {
-    static const char *const names[] = {"ok", "memory", "io", "format", "limit", "unsupported", "usage", "internal"};
+    static const char *const names[] = {"ok", "memory", "io", "format", "limit", "unsupported", "usage", "internal",
+                                        "stopped"};
     const size_t count = sizeof names / sizeof names[0];
     return (size_t)status < count ? names[status] : "unknown";
 }

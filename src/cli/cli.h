@@ -14,12 +14,16 @@ typedef mm_status mm_cli_command(int argc, char **argv, int *exit_status, mm_err
 enum { MM_EXIT_DONE = 0, MM_EXIT_SET_ASIDE = 1, MM_EXIT_USAGE = 2, MM_EXIT_STOPPED = 3, MM_EXIT_FAULT = 4 };
 
 mm_cli_command mm_cli_run;
+mm_cli_command mm_cli_suspect; /* started by `run` itself, never by people */
 mm_cli_command mm_cli_segment;
 mm_cli_command mm_cli_scan;
 mm_cli_command mm_cli_stats;
+mm_cli_command mm_cli_status;
+mm_cli_command mm_cli_report;
 mm_cli_command mm_cli_show;
 mm_cli_command mm_cli_verify;
 mm_cli_command mm_cli_export;
+mm_cli_command mm_cli_merge;
 mm_cli_command mm_cli_model;
 mm_cli_command mm_cli_bench;
 

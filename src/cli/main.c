@@ -3,23 +3,28 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli.h"
 
 static const struct {
     const char *name;
     mm_cli_command *run;
-    const char *what;
+    const char *what; /* NULL: not for people */
 } commands[] = {
     {"run", mm_cli_run, "make masks of a corpus of photographs: alone, or on many ranks under mpirun or srun"},
     {"segment", mm_cli_segment, "make masks of one image, from a grid of points or from prompts"},
     {"scan", mm_cli_scan, "list a corpus into a manifest"},
     {"stats", mm_cli_stats, "counts and histograms of a dataset"},
+    {"status", mm_cli_status, "how far a run is, from any machine that sees its folder"},
+    {"report", mm_cli_report, "one HTML page about a dataset: distributions, times, failures, pictures"},
     {"show", mm_cli_show, "draw an image of a dataset with its masks"},
     {"verify", mm_cli_verify, "check a dataset, every mask of it"},
-    {"export", mm_cli_export, "write a dataset as JSON: one file an image (SA-1B) or one file (COCO)"},
+    {"export", mm_cli_export, "write a dataset as JSON: one file an image (SA-1B), one file (COCO), or SA-1B's tars"},
+    {"merge", mm_cli_merge, "join the parts that runs over ranges of shards have made"},
     {"model", mm_cli_model, "what a checkpoint holds; convert it; list models"},
     {"bench", mm_cli_bench, "measure one image on this machine: seconds by stage, rates, memory"},
+    {"suspect", mm_cli_suspect, NULL},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
@@ -49,8 +54,9 @@ mm_status mm_cli_close_output(const char *path, FILE *out, mm_status status, mm_
     if (status == MM_OK && (failed || unfinished))
         status = errno ? mm_fail_errno(err, "%s", path ? path : "standard output")
                        : mm_fail(err, MM_ERR_IO, "%s: could not be written", path ? path : "standard output");
-    if (status != MM_OK && path)
-        (void)remove(path); /* half a result looks like a whole one */
+    struct stat info;
+    if (status != MM_OK && path && stat(path, &info) == 0 && S_ISREG(info.st_mode))
+        (void)remove(path); /* half a result looks like a whole one; a device or pipe is not ours to remove */
     return status;
 }
 
@@ -59,7 +65,8 @@ static void print_help(void)
     printf("Usage: maskmill COMMAND ...\n"
            "Photographs in, a dataset of masks out.\n\n");
     for (size_t i = 0; i < COMMANDS; i++)
-        printf("  %-8s  %s\n", commands[i].name, commands[i].what);
+        if (commands[i].what)
+            printf("  %-8s  %s\n", commands[i].name, commands[i].what);
     printf("\n`maskmill COMMAND --help` says more. Exit status: 0 done; 1 done, but some images were set aside;\n"
            "2 wrong usage or config; 3 stopped early, can be resumed; 4 a fault of input or system.\n");
 }
@@ -96,5 +103,7 @@ int main(int argc, char **argv)
     if (status == MM_OK)
         return exit_status;
     (void)fprintf(stderr, "maskmill: %s\n", err.text);
-    return status == MM_ERR_USAGE ? MM_EXIT_USAGE : MM_EXIT_FAULT;
+    return status == MM_ERR_USAGE     ? MM_EXIT_USAGE
+           : status == MM_ERR_STOPPED ? MM_EXIT_STOPPED
+                                      : MM_EXIT_FAULT;
 }

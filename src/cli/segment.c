@@ -3,12 +3,12 @@
 #include <stdlib.h>
 
 #include "arguments.h"
-#include "base/file.h"
 #include "cli.h"
+#include "maskmill/corpus.h"
 #include "maskmill/engine.h"
 #include "maskmill/shard.h"
-#include "overlay.h"
 #include "prompts.h"
+#include "report/overlay.h"
 
 enum { KEY_OVERLAY = 1, KEY_POINT, KEY_BOX, KEY_PROMPTS };
 
@@ -83,7 +83,7 @@ static mm_status read_image(const char *path, const mm_config *config, mm_image 
     size_t size = 0;
     const mm_jpeg_options options = {.ignore_orientation = config->image.ignore_orientation,
                                      .max_pixels = config->image.max_pixels};
-    mm_status status = mm_file_read(path, config->image.max_bytes, &bytes, &size, err);
+    mm_status status = mm_corpus_read_path(path, config->image.max_bytes, &bytes, &size, err);
     if (status != MM_OK)
         return status;
     status = mm_image_decode_jpeg(bytes, size, &options, image, err);
@@ -155,7 +155,7 @@ static mm_status draw(const char *path, mm_image *image, const mm_annotations *a
         return mm_fail_memory(err, "an overlay");
     for (size_t i = 0; i < annotations->count; i += step)
         masks[count++] = annotations->items[i].rle; /* borrowed */
-    const mm_status status = mm_cli_overlay(image, annotations->width, annotations->height, masks, count, path, err);
+    const mm_status status = mm_overlay_write(image, annotations->width, annotations->height, masks, count, path, err);
     free(masks);
     return status;
 }

@@ -3,10 +3,9 @@
 
 #include "arguments.h"
 #include "cli.h"
-#include "maskmill/corpus.h"
-#include "maskmill/engine.h"
 #include "maskmill/shard.h"
-#include "overlay.h"
+#include "report/overlay.h"
+#include "report/photograph.h"
 
 typedef struct show_arguments {
     mm_cli_input base;
@@ -34,50 +33,15 @@ static error_t parse(int key, char *word, struct argp_state *state)
     return mm_cli_positional(key, word, state, arguments->words, 2, "a dataset and an image (name or number)");
 }
 
-/* The photograph of a record, decoded as the run decoded it. */
-static mm_status read_photograph(const mm_dataset *dataset, uint64_t image_id, const char *corpus, mm_image *image,
+static mm_status read_photograph(const mm_dataset *dataset, const char *corpus, uint64_t image_id, mm_image *image,
                                  mm_error *err)
 {
-    char path[4096], *yaml = NULL;
-    mm_config config;
-    mm_manifest *manifest = NULL;
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    const int length = snprintf(path, sizeof path, "%s/manifest.h5", mm_dataset_folder(dataset));
-    if (length < 0 || (size_t)length >= sizeof path)
-        return mm_fail(err, MM_ERR_LIMIT, "%s: its path is too long", mm_dataset_folder(dataset));
-    mm_status status = mm_dataset_config(dataset, &yaml, err);
-    if (status == MM_OK)
-        status = mm_config_from_yaml(yaml, &config, err);
-    if (status == MM_OK)
-        status = mm_manifest_open(path, &manifest, err);
-    if (status == MM_OK && corpus)
-        status = mm_manifest_move_root(manifest, corpus, err);
-    if (status == MM_OK && image_id >= mm_manifest_count(manifest))
-        status = mm_fail(err, MM_ERR_FORMAT, "%s: has no image %llu", path, (unsigned long long)image_id);
-    if (status == MM_OK)
-        status = mm_corpus_read(manifest, image_id, config.image.max_bytes, &bytes, &size, err);
-    if (status == MM_OK) {
-        const mm_jpeg_options options = {.ignore_orientation = config.image.ignore_orientation,
-                                         .max_pixels = config.image.max_pixels};
-        status = mm_image_decode_jpeg(bytes, size, &options, image, err);
-    }
-    free(yaml);
-    free(bytes);
-    mm_manifest_free(manifest);
-    return status;
-}
-
-static mm_status read_masks(const mm_record *record, mm_rle **masks, mm_error *err)
-{
-    *masks = calloc((size_t)record->mask_count + 1, sizeof **masks); /* + 1: never NULL for nothing */
-    if (!*masks)
-        return mm_fail_memory(err, "masks");
-    mm_status status = MM_OK;
-    for (uint64_t i = 0; status == MM_OK && i < record->mask_count; i++)
-        status = mm_rle_from_counts(record->rle + record->rle_offset[i],
-                                    (size_t)(record->rle_offset[i + 1] - record->rle_offset[i]), record->height,
-                                    record->width, &(*masks)[i], err);
+    mm_photographs photographs;
+    mm_status status = mm_photographs_open(dataset, corpus, &photographs, err);
+    if (status != MM_OK)
+        return status;
+    status = mm_photographs_read(&photographs, image_id, image, err);
+    mm_photographs_close(&photographs);
     return status;
 }
 
@@ -91,21 +55,22 @@ static mm_status show(const mm_dataset *dataset, const show_arguments *arguments
     mm_status status = mm_dataset_find(dataset, arguments->words[1], &row, err);
     if (status == MM_OK)
         status = mm_dataset_read(dataset, row, &record, &name, err);
+    if (status == MM_OK && record.status == MM_IMAGE_SKIPPED)
+        status = mm_fail(err, MM_ERR_USAGE, "%s: was skipped as a near-duplicate; duplicate_of in manifest.h5 names its "
+                         "original", name);
     if (status == MM_OK && record.status != MM_IMAGE_DONE)
         status = mm_fail(err, MM_ERR_USAGE, "%s: was set aside and has no masks; quarantine.tsv says why", name);
     if (status == MM_OK) {
-        status = read_photograph(dataset, record.image_id, arguments->corpus, &image, err);
+        status = read_photograph(dataset, arguments->corpus, record.image_id, &image, err);
         if (status != MM_OK && !arguments->corpus)
             status = mm_error_prefix(err, "--corpus FOLDER tells where the photographs are now");
     }
     if (status == MM_OK)
-        status = read_masks(&record, &masks, err);
+        status = mm_photograph_masks(&record, &masks, err);
     if (status == MM_OK)
-        status = mm_cli_overlay(&image, record.width, record.height, masks, (size_t)record.mask_count, arguments->out,
+        status = mm_overlay_write(&image, record.width, record.height, masks, (size_t)record.mask_count, arguments->out,
                                 err);
-    for (uint64_t i = 0; masks && i < record.mask_count; i++)
-        mm_rle_free(&masks[i]);
-    free(masks);
+    mm_photograph_masks_free(&record, masks);
     mm_image_free(&image);
     mm_record_free(&record);
     free(name);
@@ -120,7 +85,7 @@ mm_status mm_cli_show(int argc, char **argv, int *exit_status, mm_error *err)
         .parser = parse,
         .args_doc = "DATASET IMAGE -o OUT.png",
         .doc = "Draw an image of a dataset with its masks.\vDATASET is the folder that `run` wrote. IMAGE is a file's "
-               "name (with or without its folders) or an image's number.",
+               "name (with or without its folders), ARCHIVE.tar/MEMBER, or an image's number.",
     };
     show_arguments arguments = {0};
     bool help = false;

@@ -20,17 +20,17 @@ mm_status mm_comm_check(int code, const char *call, mm_error *err)
 
 static mm_status find_neighbours(mm_comm *comm, mm_error *err)
 {
-    MPI_Comm host = MPI_COMM_NULL;
     mm_status status = mm_comm_check(
-        MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &host),
+        MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &comm->host_ranks),
         "MPI_Comm_split_type", err);
     if (status != MM_OK)
         return status;
     int rank_on_host = 0;
-    status = mm_comm_check(MPI_Comm_rank(host, &rank_on_host), "MPI_Comm_rank", err);
+    status = mm_comm_check(MPI_Comm_rank(comm->host_ranks, &rank_on_host), "MPI_Comm_rank", err);
     comm->first_on_host = rank_on_host == 0;
-    const mm_status freed = mm_comm_check(MPI_Comm_free(&host), "MPI_Comm_free", status == MM_OK ? err : NULL);
-    return status == MM_OK ? freed : status;
+    if (status == MM_OK)
+        status = mm_comm_check(MPI_Comm_size(comm->host_ranks, &comm->host_size), "MPI_Comm_size", err);
+    return status;
 }
 
 static mm_status describe(mm_comm *comm, mm_error *err)
@@ -50,7 +50,7 @@ mm_status mm_comm_start(int *argc, char ***argv, mm_comm **comm, mm_error *err)
     mm_comm *made = calloc(1, sizeof *made);
     if (!made)
         return mm_fail_memory(err, "the communicator");
-    made->world = MPI_COMM_NULL;
+    made->world = made->host_ranks = MPI_COMM_NULL;
     if (gethostname(made->host, sizeof made->host - 1) != 0)
         memcpy(made->host, "unknown host", sizeof "unknown host");
 
@@ -79,6 +79,8 @@ void mm_comm_stop(mm_comm *comm)
     if (!comm)
         return;
     /* Failures here have no one left to act on them: the work is done and the process is about to end. */
+    if (comm->host_ranks != MPI_COMM_NULL)
+        (void)MPI_Comm_free(&comm->host_ranks);
     if (comm->world != MPI_COMM_NULL)
         (void)MPI_Comm_free(&comm->world);
     (void)MPI_Finalize();
@@ -87,12 +89,12 @@ void mm_comm_stop(mm_comm *comm)
 
 int mm_comm_rank(const mm_comm *comm)
 {
-    return comm->rank;
+    return comm ? comm->rank : 0;
 }
 
 int mm_comm_size(const mm_comm *comm)
 {
-    return comm->size;
+    return comm ? comm->size : 1;
 }
 
 const char *mm_comm_host(const mm_comm *comm)
@@ -102,7 +104,12 @@ const char *mm_comm_host(const mm_comm *comm)
 
 bool mm_comm_first_on_host(const mm_comm *comm)
 {
-    return comm->first_on_host;
+    return !comm || comm->first_on_host;
+}
+
+int mm_comm_host_size(const mm_comm *comm)
+{
+    return comm ? comm->host_size : 1;
 }
 
 _Noreturn void mm_comm_abort(mm_comm *comm, const char *line)

@@ -13,9 +13,15 @@
 #include <time.h>
 
 enum {
-    IN_FLIGHT = 64, /* sends given to MPI at a time; more wait in the queue */
+    /* Sends given to MPI at a time; more wait in the queue. A receiver looks every few milliseconds, so this bounds how
+     * many answers rank 0 gives in a second. */
+    IN_FLIGHT = 512,
+    /* Of these to one rank: one that does not take its messages must not keep the others from theirs, nor gather them
+     * all in its MPI library's memory. */
+    IN_FLIGHT_TO_ONE = 8,
     SHORTEST_NAP_NS = 200000,
-    LONGEST_NAP_NS = 5000000,
+    LONGEST_NAP_NS = 20000000,
+    LONGEST_NAP_FLYING_NS = 5000000,
     DEFAULT_OUTSTANDING = 64 << 20
 };
 
@@ -50,6 +56,7 @@ struct mm_service {
     outgoing *flying[IN_FLIGHT];
     MPI_Request requests[IN_FLIGHT];
     int flying_count;
+    uint8_t *flying_to; /* by rank; [size] */
     incoming incoming;
     bool in_barrier;
     MPI_Request barrier;
@@ -73,14 +80,20 @@ static void forget(mm_service *service, outgoing *message)
     free(message);
 }
 
+/* The first in the queue that may go: messages to one rank keep their order, those to different ranks need not. */
 static outgoing *next_outgoing(mm_service *service)
 {
     pthread_mutex_lock(&service->lock);
-    outgoing *message = service->first;
+    outgoing **link = &service->first, *previous = NULL;
+    while (*link && service->flying_to[(*link)->rank] >= IN_FLIGHT_TO_ONE) {
+        previous = *link;
+        link = &previous->next;
+    }
+    outgoing *message = *link;
     if (message) {
-        service->first = message->next;
-        if (!service->first)
-            service->last = NULL;
+        *link = message->next;
+        if (service->last == message)
+            service->last = previous;
     }
     pthread_mutex_unlock(&service->lock);
     return message;
@@ -99,6 +112,7 @@ static bool start_sends(mm_service *service)
         }
         const int slot = service->flying_count++;
         service->flying[slot] = message;
+        service->flying_to[message->rank]++;
         must(service,
              MPI_Issend(message->bytes, (int)message->size, MPI_BYTE, message->rank, message->tag,
                         service->comm->world, &service->requests[slot]),
@@ -109,23 +123,27 @@ static bool start_sends(mm_service *service)
 
 static bool finish_sends(mm_service *service)
 {
-    bool any = false;
+    if (service->flying_count == 0)
+        return false;
+    int done = 0, which[IN_FLIGHT];
+    must(service, MPI_Testsome(service->flying_count, service->requests, &done, which, MPI_STATUSES_IGNORE),
+         "MPI_Testsome");
+    if (done == 0)
+        return false;
     for (int i = 0; i < service->flying_count;) {
-        int done = 0;
-        must(service, MPI_Test(&service->requests[i], &done, MPI_STATUS_IGNORE), "MPI_Test");
-        if (!done) {
+        if (service->requests[i] != MPI_REQUEST_NULL) {
             i++;
             continue;
         }
-        any = true;
         outgoing *message = service->flying[i];
         const int last = --service->flying_count;
         service->flying[i] = service->flying[last];
         service->requests[i] = service->requests[last];
+        service->flying_to[message->rank]--;
         free(message->bytes);
         forget(service, message);
     }
-    return any;
+    return true;
 }
 
 /* One message at a time, without blocking in MPI: a large one may take a slow network a while. */
@@ -219,8 +237,10 @@ static void *serve(void *argument)
         }
         nap(service, pause);
         /* What is under way moves only while both sides look, so look often then. */
-        if (service->flying_count == 0 && !service->incoming.active)
-            pause = pause * 2 < LONGEST_NAP_NS ? pause * 2 : LONGEST_NAP_NS;
+        const long longest = service->incoming.active    ? SHORTEST_NAP_NS
+                             : service->flying_count > 0 ? LONGEST_NAP_FLYING_NS
+                                                         : LONGEST_NAP_NS;
+        pause = pause * 2 < longest ? pause * 2 : longest;
     }
 }
 
@@ -244,6 +264,11 @@ static mm_status new_service(mm_comm *comm, const mm_service_options *options, m
         return mm_fail_memory(err, "the service thread");
     made->comm = comm;
     made->options = *options;
+    made->flying_to = calloc((size_t)comm->size, sizeof *made->flying_to);
+    if (!made->flying_to) {
+        free(made);
+        return mm_fail_memory(err, "the service thread");
+    }
     if (made->options.max_outstanding == 0)
         made->options.max_outstanding = DEFAULT_OUTSTANDING;
     pthread_condattr_t monotonic;
@@ -255,6 +280,7 @@ static mm_status new_service(mm_comm *comm, const mm_service_options *options, m
         (void)pthread_condattr_destroy(&monotonic);
     }
     if (!ready) {
+        free(made->flying_to);
         free(made);
         return mm_fail(err, MM_ERR_IO, "the system gives no further thread; raise the limit on processes (ulimit -u)");
     }
@@ -273,6 +299,7 @@ static void free_service(mm_service *service)
     (void)pthread_cond_destroy(&service->room);
     (void)pthread_cond_destroy(&service->wake);
     (void)pthread_mutex_destroy(&service->lock);
+    free(service->flying_to);
     free(service);
 }
 

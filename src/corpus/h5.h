@@ -39,12 +39,19 @@ typedef struct mm_seal {
     char kind[16];   /* "manifest", "shard", "dataset" */
     uint64_t bytes;  /* of the whole file */
     uint64_t digest; /* XXH3-64 of everything after the user block */
+    /* For a file too large to be read at each opening: the byte up to which everything stands that opening needs, and
+     * the XXH3-64 of what is between the user block and it. 0: there is no such part. */
+    uint64_t head, head_digest;
 } mm_seal;
 
 /* Read the seal and compare it with the file's size; the content is not read. MM_ERR_FORMAT if there is none. */
 MM_RESULT_USED mm_status mm_seal_read(const char *path, mm_seal *seal, mm_error *err);
 /* The same, then the digest of the content: reads the whole file. */
 MM_RESULT_USED mm_status mm_seal_check(const char *path, mm_seal *seal, mm_error *err);
+/* The same, but where the seal has a head, only its digest. */
+MM_RESULT_USED mm_status mm_seal_check_head(const char *path, mm_seal *seal, mm_error *err);
+/* The user block that says `seal`. */
+void mm_seal_block(const mm_seal *seal, uint8_t block[MM_SEAL_BYTES]);
 /* Fill the user block of a file image of `bytes` bytes. */
 void mm_seal_stamp(const char *kind, uint8_t *image, uint64_t bytes, mm_seal *seal);
 

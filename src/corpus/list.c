@@ -1,25 +1,19 @@
 /* A text file with one path a line. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "corpus/scan.h"
 
-static mm_status add_line(mm_scan *scan, const char *root, int folder, char *line, mm_error *err)
+static mm_status add_line(mm_scan *scan, size_t source, char *line, mm_error *err)
 {
     while (line[0] == '.' && line[1] == '/')
         line += 2;
-    if (*line == '\0')
-        return MM_OK;
-    mm_manifest_entry row = {.path = line};
-    mm_scan_probe_file(folder, line, &row);
-    return mm_scan_add(scan, root, &row, err);
+    return *line ? mm_scan_found(scan, source, line, err) : MM_OK;
 }
 
-static mm_status read_lines(mm_scan *scan, const char *root, int folder, FILE *file, const char *path, mm_error *err)
+static mm_status read_lines(mm_scan *scan, size_t source, FILE *file, const char *path, mm_error *err)
 {
     char *line = NULL;
     size_t room = 0, number = 0;
@@ -39,7 +33,7 @@ static mm_status read_lines(mm_scan *scan, const char *root, int folder, FILE *f
         }
         while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
             line[--length] = '\0';
-        status = add_line(scan, root, folder, line, err);
+        status = add_line(scan, source, line, err);
     }
     if (status == MM_OK && !feof(file))
         status = mm_fail_errno(err, "cannot read the list %s", path);
@@ -47,19 +41,13 @@ static mm_status read_lines(mm_scan *scan, const char *root, int folder, FILE *f
     return status;
 }
 
-mm_status mm_scan_list(mm_scan *scan, const char *root, const char *path, mm_error *err)
+mm_status mm_scan_list(mm_scan *scan, size_t source, mm_error *err)
 {
+    const char *path = scan->sources[source].given;
     FILE *file = fopen(path, "re");
     if (!file)
         return mm_fail_errno(err, "cannot open the list %s", path);
-    const int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    mm_status status = MM_OK;
-    if (folder < 0)
-        status = mm_fail_errno(err, "cannot enter the folder %s of the list %s", root, path);
-    else
-        status = read_lines(scan, root, folder, file, path, err);
-    if (folder >= 0)
-        (void)close(folder); /* only read from */
-    (void)fclose(file);      /* only read from */
+    const mm_status status = read_lines(scan, source, file, path, err);
+    (void)fclose(file); /* only read from */
     return status;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 mm_status mm_manifest_new(mm_manifest **manifest, mm_error *err)
 {
@@ -20,7 +21,13 @@ void mm_manifest_free(mm_manifest *manifest)
     for (size_t i = 0; i < manifest->root_count; i++)
         free(manifest->roots[i]);
     free(manifest->roots);
+    if (manifest->mapping) {
+        (void)munmap(manifest->mapping, manifest->mapping_size); /* nothing can be done about it */
+        free(manifest);
+        return;
+    }
     free(manifest->text);
+    free(manifest->duplicate_of);
     free(manifest->name);
     free(manifest->offset);
     free(manifest->length);
@@ -32,6 +39,9 @@ void mm_manifest_free(mm_manifest *manifest)
 
 mm_status mm_manifest_add_root(mm_manifest *manifest, const char *root, mm_error *err)
 {
+    for (size_t i = 0; i < manifest->root_count; i++)
+        if (strcmp(manifest->roots[i], root) == 0)
+            return MM_OK;
     char **roots = realloc(manifest->roots, (manifest->root_count + 1) * sizeof *roots);
     if (!roots)
         return mm_fail_memory(err, "a manifest");
@@ -93,66 +103,6 @@ mm_status mm_manifest_add(mm_manifest *manifest, const mm_manifest_entry *row, m
     return MM_OK;
 }
 
-static int compare_rows(const mm_manifest *manifest, uint64_t a, uint64_t b)
-{
-    const int order = strcmp(manifest->text + manifest->name[a], manifest->text + manifest->name[b]);
-    if (order != 0)
-        return order;
-    return (manifest->offset[a] > manifest->offset[b]) - (manifest->offset[a] < manifest->offset[b]);
-}
-
-static int compare(const void *a, const void *b, void *manifest)
-{
-    return compare_rows(manifest, *(const uint64_t *)a, *(const uint64_t *)b);
-}
-
-static void reorder_u64(uint64_t *column, const uint64_t *order, size_t count, uint64_t *scratch)
-{
-    for (size_t i = 0; i < count; i++)
-        scratch[i] = column[order[i]];
-    memcpy(column, scratch, count * sizeof *column);
-}
-
-static void reorder_u32(uint32_t *column, const uint64_t *order, size_t count, uint64_t *scratch)
-{
-    uint32_t *values = (uint32_t *)(void *)scratch;
-    for (size_t i = 0; i < count; i++)
-        values[i] = column[order[i]];
-    memcpy(column, values, count * sizeof *column);
-}
-
-mm_status mm_manifest_sort(mm_manifest *manifest, uint64_t *duplicates, mm_error *err)
-{
-    *duplicates = 0;
-    const size_t count = manifest->count;
-    if (count == 0)
-        return MM_OK;
-    uint64_t *order = malloc(count * sizeof *order), *scratch = malloc(count * sizeof *scratch);
-    if (!order || !scratch) {
-        free(order);
-        free(scratch);
-        return mm_fail_memory(err, "sorting a manifest");
-    }
-    for (size_t i = 0; i < count; i++)
-        order[i] = i;
-    qsort_r(order, count, sizeof *order, compare, manifest);
-    size_t kept = 1;
-    for (size_t i = 1; i < count; i++)
-        if (compare_rows(manifest, order[kept - 1], order[i]) != 0)
-            order[kept++] = order[i];
-    reorder_u64(manifest->name, order, kept, scratch);
-    reorder_u64(manifest->offset, order, kept, scratch);
-    reorder_u64(manifest->length, order, kept, scratch);
-    reorder_u64(manifest->phash, order, kept, scratch);
-    reorder_u32(manifest->width, order, kept, scratch);
-    reorder_u32(manifest->height, order, kept, scratch);
-    manifest->count = kept;
-    *duplicates = count - kept;
-    free(order);
-    free(scratch);
-    return MM_OK;
-}
-
 uint64_t mm_manifest_count(const mm_manifest *manifest)
 {
     return manifest->count;
@@ -169,23 +119,52 @@ mm_manifest_entry mm_manifest_at(const mm_manifest *manifest, uint64_t image_id)
                                .phash = manifest->phash[image_id]};
 }
 
+uint64_t mm_manifest_duplicate_of(const mm_manifest *manifest, uint64_t image_id)
+{
+    return manifest->duplicate_of ? manifest->duplicate_of[image_id] : image_id;
+}
+
+bool mm_manifest_grouped(const mm_manifest *manifest, uint32_t *distance)
+{
+    *distance = manifest->duplicate_of ? (uint32_t)manifest->duplicate_distance : 0;
+    return manifest->duplicate_of != NULL;
+}
+
+/* The rest of an absolute path, if it leads through the only root; else NULL. */
+static const char *below_only_root(const mm_manifest *manifest, const char *what)
+{
+    if (manifest->root_count != 1)
+        return NULL;
+    const char *root = manifest->roots[0];
+    const size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
+    return strncmp(what, root, length) == 0 && what[length] == '/' ? what + length + 1 : NULL;
+}
+
+/* `end`, of that length, is the path from one of its slashes on. */
+static bool ends_with(const char *path, const char *end, size_t length)
+{
+    const size_t whole = strlen(path);
+    return whole > length && path[whole - length - 1] == '/' && memcmp(path + whole - length, end, length) == 0;
+}
+
 uint64_t mm_manifest_find(const mm_manifest *manifest, const char *what)
 {
     const uint64_t none = manifest->count;
-    uint64_t by_last = none;
+    const char *below_root = below_only_root(manifest, what);
+    const size_t length = strlen(what);
+    uint64_t by_end = none;
     bool unique = true;
     for (uint64_t i = 0; i < manifest->count; i++) {
         const char *path = manifest->text + manifest->name[i];
-        if (strcmp(path, what) == 0)
+        if (strcmp(path, what) == 0 || (below_root && strcmp(path, below_root) == 0))
             return i;
-        const char *slash = strrchr(path, '/');
-        if (slash && strcmp(slash + 1, what) == 0) {
-            unique = by_last == none;
-            by_last = by_last == none ? i : by_last;
+        if (ends_with(path, what, length)) {
+            unique = by_end == none;
+            by_end = by_end == none ? i : by_end;
         }
     }
-    if (by_last != none)
-        return unique ? by_last : none;
+    if (by_end != none)
+        return unique ? by_end : none;
     if (*what < '0' || *what > '9')
         return none;
     char *end;

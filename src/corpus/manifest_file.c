@@ -11,8 +11,9 @@ enum { BLOCK = 65536, MAX_ROOTS = 1u << 20 };
 static const mm_h5_column columns[] = {
     {"image_id", MM_H5_U64, 0}, {"path", MM_H5_STRING, 0}, {"offset", MM_H5_U64, 0}, {"length", MM_H5_U64, 0},
     {"width", MM_H5_U32, 0},    {"height", MM_H5_U32, 0},  {"phash", MM_H5_U64, 0},
+    {"duplicate_of", MM_H5_U64, 0}, /* only where groups were looked for */
 };
-enum { IMAGE_ID, PATH, OFFSET, LENGTH, WIDTH, HEIGHT, PHASH, COLUMNS };
+enum { IMAGE_ID, PATH, OFFSET, LENGTH, WIDTH, HEIGHT, PHASH, DUPLICATE_OF, COLUMNS };
 
 /* Columns that are not stored as arrays are made block by block: ids, and pointers to the names. */
 static mm_status write_made_column(const mm_manifest *manifest, int which, hid_t dataset, mm_error *err)
@@ -46,10 +47,13 @@ static mm_status write_columns(const mm_manifest *manifest, hid_t file, mm_error
                                          [LENGTH] = manifest->length,
                                          [WIDTH] = manifest->width,
                                          [HEIGHT] = manifest->height,
-                                         [PHASH] = manifest->phash};
+                                         [PHASH] = manifest->phash,
+                                         [DUPLICATE_OF] = manifest->duplicate_of};
     mm_status status = MM_OK;
     for (int c = 0; status == MM_OK && c < COLUMNS; c++) {
         hid_t dataset;
+        if (c == DUPLICATE_OF && !manifest->duplicate_of)
+            continue;
         status = mm_h5_column_create(file, &columns[c], manifest->count, &dataset, err);
         if (status != MM_OK)
             break;
@@ -71,6 +75,8 @@ mm_status mm_manifest_write(const mm_manifest *manifest, const char *path, mm_er
         if (status == MM_OK)
             status =
                 mm_h5_put_list(draft.file, "roots", (const char *const *)manifest->roots, manifest->root_count, err);
+        if (status == MM_OK && manifest->duplicate_of)
+            status = mm_h5_put_u64(draft.file, "duplicate_distance", manifest->duplicate_distance, err);
         if (status == MM_OK)
             status = write_columns(manifest, draft.file, err);
         if (status == MM_OK)
@@ -83,7 +89,7 @@ mm_status mm_manifest_write(const mm_manifest *manifest, const char *path, mm_er
 }
 
 typedef struct block {
-    uint64_t image_id[BLOCK], offset[BLOCK], length[BLOCK], phash[BLOCK];
+    uint64_t image_id[BLOCK], offset[BLOCK], length[BLOCK], phash[BLOCK], duplicate_of[BLOCK];
     uint32_t width[BLOCK], height[BLOCK];
     char *path[BLOCK];
 } block;
@@ -91,11 +97,11 @@ typedef struct block {
 static mm_status read_block(const hid_t datasets[COLUMNS], uint64_t start, uint64_t count, block *into, mm_error *err)
 {
     void *const to[COLUMNS] = {into->image_id, into->path,   into->offset, into->length,
-                               into->width,    into->height, into->phash};
+                               into->width,    into->height, into->phash,  into->duplicate_of};
     mm_status status = MM_OK;
     /* Names come last: theirs are the only values that have to be given back. */
     for (int c = 0; status == MM_OK && c < COLUMNS; c++)
-        if (c != PATH)
+        if (c != PATH && datasets[c] >= 0)
             status = mm_h5_column_read(datasets[c], &columns[c], start, count, to[c], err);
     if (status == MM_OK)
         status = mm_h5_column_read(datasets[PATH], &columns[PATH], start, count, to[PATH], err);
@@ -121,6 +127,30 @@ static mm_status check_row(const mm_manifest *manifest, uint64_t row, const mm_m
     return MM_OK;
 }
 
+/* The first of a group is its own first, so a chain has one step. */
+static mm_status take_group(mm_manifest *manifest, uint64_t row, uint64_t first, mm_error *err)
+{
+    if (first > row || (first < row && manifest->duplicate_of[first] != first))
+        return mm_fail(err, MM_ERR_FORMAT, "row %" PRIu64 " is duplicate_of %" PRIu64 ", which is no group's first",
+                       row, first);
+    manifest->duplicate_of[row] = first;
+    return MM_OK;
+}
+
+/* Room for the groups, when the file has them. */
+static mm_status prepare_groups(hid_t file, uint64_t rows, mm_manifest *manifest, mm_error *err)
+{
+    const mm_status status = mm_h5_get_u64(file, "duplicate_distance", &manifest->duplicate_distance, err);
+    if (status != MM_OK)
+        return status;
+    if (manifest->duplicate_distance > 64)
+        return mm_fail(err, MM_ERR_FORMAT, "duplicate_distance is %" PRIu64 " of 64 bits",
+                       manifest->duplicate_distance);
+    if (rows <= SIZE_MAX / sizeof *manifest->duplicate_of)
+        manifest->duplicate_of = malloc((size_t)rows * sizeof *manifest->duplicate_of);
+    return manifest->duplicate_of ? MM_OK : mm_fail_memory(err, "a manifest");
+}
+
 static mm_status read_rows(const hid_t datasets[COLUMNS], uint64_t rows, mm_manifest *manifest, mm_error *err)
 {
     block *from = malloc(sizeof *from);
@@ -138,6 +168,8 @@ static mm_status read_rows(const hid_t datasets[COLUMNS], uint64_t rows, mm_mani
             status = check_row(manifest, start + i, &entry, err);
             if (status == MM_OK)
                 status = mm_manifest_add(manifest, &entry, err);
+            if (status == MM_OK && manifest->duplicate_of)
+                status = take_group(manifest, start + i, from->duplicate_of[i], err);
         }
         mm_h5_strings_free(from->path, count);
     }
@@ -153,6 +185,9 @@ static mm_status read_columns(hid_t file, mm_manifest *manifest, mm_error *err)
     int opened = 0;
     for (; opened < COLUMNS; opened++) {
         uint64_t length = 0;
+        datasets[opened] = H5I_INVALID_HID;
+        if (opened == DUPLICATE_OF && H5Lexists(file, columns[opened].name, H5P_DEFAULT) <= 0)
+            continue;
         status = mm_h5_column_open(file, &columns[opened], &datasets[opened], &length, err);
         if (status != MM_OK)
             break;
@@ -167,10 +202,13 @@ static mm_status read_columns(hid_t file, mm_manifest *manifest, mm_error *err)
     }
     if (status == MM_OK && rows == 0)
         status = mm_fail(err, MM_ERR_FORMAT, "it lists no image; scan the corpus again");
+    if (status == MM_OK && datasets[DUPLICATE_OF] >= 0)
+        status = prepare_groups(file, rows, manifest, err);
     if (status == MM_OK)
         status = read_rows(datasets, rows, manifest, err);
     while (opened-- > 0)
-        (void)H5Dclose(datasets[opened]); /* only read from */
+        if (datasets[opened] >= 0)
+            (void)H5Dclose(datasets[opened]); /* only read from */
     return status;
 }
 

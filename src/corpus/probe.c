@@ -32,8 +32,8 @@ static size_t read_at(int fd, uint64_t start, uint8_t *bytes, size_t size)
 
 void mm_scan_probe(int fd, uint64_t start, uint64_t length, uint32_t *width, uint32_t *height)
 {
-    /* Nearly every header lies in the first 64 KiB; colour profiles, thumbnails and notes can push it further. */
-    static const size_t reaches[] = {64u << 10, 1u << 20, 16u << 20};
+    /* Most headers lie in the first few KiB; colour profiles, thumbnails and notes can push them further. */
+    static const size_t reaches[] = {4u << 10, 64u << 10, 1u << 20, 16u << 20};
     const mm_jpeg_options options = {0};
     uint8_t *bytes = NULL;
     *width = *height = 0;
@@ -56,11 +56,11 @@ void mm_scan_probe(int fd, uint64_t start, uint64_t length, uint32_t *width, uin
     free(bytes);
 }
 
-void mm_scan_probe_file(int folder, const char *path, mm_manifest_entry *row)
+void mm_scan_probe_file(const char *path, mm_manifest_entry *row)
 {
     row->length = 0;
     row->width = row->height = 0;
-    const int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return;
     struct stat info;

@@ -57,21 +57,24 @@ static mm_status read_span(int fd, const char *path, uint64_t start, uint64_t le
     return MM_OK;
 }
 
-static mm_status read_image(const mm_manifest_entry *entry, char *path, uint64_t max_bytes, uint8_t **bytes,
+mm_status mm_corpus_read_at(char *path, uint64_t offset, uint64_t length, uint64_t max_bytes, uint8_t **bytes,
                             size_t *size, mm_error *err)
 {
     struct stat info;
-    const int fd = entry->offset ? open_archive(path, &info) : open_regular(path, &info);
+    *bytes = NULL;
+    *size = 0;
+    const int fd = offset ? open_archive(path, &info) : open_regular(path, &info);
     if (fd < 0)
         return mm_fail_errno(err, "cannot open %s", path);
-    const uint64_t there = (uint64_t)info.st_size, length = entry->offset ? entry->length : there;
+    const uint64_t there = (uint64_t)info.st_size;
+    length = offset ? length : there;
     mm_status status = MM_OK;
     if (length == 0)
         status = mm_fail(err, MM_ERR_FORMAT, "%s is empty", path);
     else if (max_bytes && length > max_bytes)
         status = mm_fail(err, MM_ERR_LIMIT, "%s has %" PRIu64 " bytes, more than the limit of %" PRIu64, path, length,
                          max_bytes);
-    else if (entry->offset > there || length > there - entry->offset)
+    else if (offset > there || length > there - offset)
         status = mm_fail(err, MM_ERR_FORMAT,
                          "%s: its archive has become shorter (%" PRIu64 " bytes); scan the corpus again", path, there);
     if (status == MM_OK) {
@@ -80,7 +83,7 @@ static mm_status read_image(const mm_manifest_entry *entry, char *path, uint64_t
             status = mm_fail_memory(err, "an image file");
     }
     if (status == MM_OK)
-        status = read_span(fd, path, entry->offset, length, *bytes, err);
+        status = read_span(fd, path, offset, length, *bytes, err);
     if (status == MM_OK)
         *size = (size_t)length;
     else {
@@ -103,7 +106,7 @@ mm_status mm_corpus_read(const mm_manifest *manifest, uint64_t image_id, uint64_
     char *path = NULL;
     mm_status status = mm_manifest_locate(manifest, entry.path, &path, err);
     if (status == MM_OK)
-        status = read_image(&entry, path, max_bytes, bytes, size, err);
+        status = mm_corpus_read_at(path, entry.offset, entry.length, max_bytes, bytes, size, err);
     free(path);
     return status;
 }

@@ -15,10 +15,18 @@ static const uint8_t hdf5_signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a,
 
 static void block_of(const mm_seal *seal, char block[MM_SEAL_BYTES])
 {
+    char head[64] = "";
     memset(block, 0, MM_SEAL_BYTES);
+    if (seal->head)
+        (void)snprintf(head, sizeof head, "head %" PRIu64 " %016" PRIx64 "\n", seal->head, seal->head_digest);
     (void)snprintf(block, MM_SEAL_BYTES,
-                   "maskmill %s\nformat %d\nbytes %" PRIu64 "\nxxh3 %016" PRIx64 "\nHDF5 from byte 512 on\n",
-                   seal->kind, MM_FORMAT_VERSION, seal->bytes, seal->digest);
+                   "maskmill %s\nformat %d\nbytes %" PRIu64 "\nxxh3 %016" PRIx64 "\n%sHDF5 from byte 512 on\n",
+                   seal->kind, MM_FORMAT_VERSION, seal->bytes, seal->digest, head);
+}
+
+void mm_seal_block(const mm_seal *seal, uint8_t block[MM_SEAL_BYTES])
+{
+    block_of(seal, (char *)block);
 }
 
 void mm_seal_stamp(const char *kind, uint8_t *image, uint64_t bytes, mm_seal *seal)
@@ -64,8 +72,11 @@ static mm_status open_sealed(const char *path, int *fd, mm_seal *seal, mm_error 
     if (memcmp(block, hdf5_signature, sizeof hdf5_signature) == 0)
         return mm_fail(err, MM_ERR_FORMAT, "%s is an HDF5 file, but not one that maskmill wrote", path);
     int format = 0;
-    if (sscanf(text, "maskmill %15[a-z]\nformat %d\nbytes %" SCNu64 "\nxxh3 %" SCNx64, seal->kind, &format,
-               &seal->bytes, &seal->digest) != 4)
+    seal->head = seal->head_digest = 0;
+    const int fields = sscanf(text, "maskmill %15[a-z]\nformat %d\nbytes %" SCNu64 "\nxxh3 %" SCNx64
+                              "\nhead %" SCNu64 " %" SCNx64, seal->kind, &format, &seal->bytes, &seal->digest,
+                              &seal->head, &seal->head_digest);
+    if (fields != 4 && (fields != 6 || seal->head <= MM_SEAL_BYTES || seal->head > seal->bytes))
         return mm_fail(err, MM_ERR_FORMAT, "%s is not a file of maskmill's, or its first bytes are damaged", path);
     if (format != MM_FORMAT_VERSION)
         return mm_fail(err, MM_ERR_UNSUPPORTED, "%s has format %d, this maskmill reads format %d", path, format,
@@ -80,7 +91,8 @@ static mm_status open_sealed(const char *path, int *fd, mm_seal *seal, mm_error 
     return MM_OK;
 }
 
-static mm_status check_content(const char *path, int fd, const mm_seal *seal, mm_error *err)
+/* Bytes MM_SEAL_BYTES .. end - 1 have this digest. */
+static mm_status check_content(const char *path, int fd, uint64_t end, uint64_t digest, mm_error *err)
 {
     const size_t room = 1u << 20;
     uint8_t *buffer = malloc(room);
@@ -89,8 +101,9 @@ static mm_status check_content(const char *path, int fd, const mm_seal *seal, mm
     if (!buffer || !state || XXH3_64bits_reset(state) != XXH_OK)
         status = mm_fail_memory(err, "reading a file");
     off_t at = MM_SEAL_BYTES;
-    while (status == MM_OK) {
-        const ssize_t got = pread(fd, buffer, room, at);
+    while (status == MM_OK && (uint64_t)at < end) {
+        const uint64_t left = end - (uint64_t)at;
+        const ssize_t got = pread(fd, buffer, left < room ? (size_t)left : room, at);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -101,7 +114,7 @@ static mm_status check_content(const char *path, int fd, const mm_seal *seal, mm
             status = mm_fail(err, MM_ERR_INTERNAL, "xxHash refused to go on with %s", path);
         at += got;
     }
-    if (status == MM_OK && XXH3_64bits_digest(state) != seal->digest)
+    if (status == MM_OK && XXH3_64bits_digest(state) != digest)
         status =
             mm_fail(err, MM_ERR_FORMAT,
                     "%s is damaged: its bytes are not those that were written; make it again or fetch it again", path);
@@ -124,7 +137,20 @@ mm_status mm_seal_check(const char *path, mm_seal *seal, mm_error *err)
     int fd = -1;
     mm_status status = open_sealed(path, &fd, seal, err);
     if (status == MM_OK)
-        status = check_content(path, fd, seal, err);
+        status = check_content(path, fd, seal->bytes, seal->digest, err);
+    if (fd >= 0)
+        (void)close(fd); /* only read from */
+    return status;
+}
+
+mm_status mm_seal_check_head(const char *path, mm_seal *seal, mm_error *err)
+{
+    int fd = -1;
+    mm_status status = open_sealed(path, &fd, seal, err);
+    if (status == MM_OK && seal->head)
+        status = check_content(path, fd, seal->head, seal->head_digest, err);
+    else if (status == MM_OK)
+        status = check_content(path, fd, seal->bytes, seal->digest, err);
     if (fd >= 0)
         (void)close(fd); /* only read from */
     return status;

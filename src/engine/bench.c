@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "base/file.h"
 #include "engine/bench_parts.h"
 #include "engine/share.h"
+#include "maskmill/corpus.h"
 #include "maskmill/work.h"
 
 enum { DRAWN_WIDTH = 1800, DRAWN_HEIGHT = 1200 };
@@ -30,7 +30,7 @@ static mm_status read_jpeg(const session *s, mm_image *image, mm_error *err)
                                   .max_pixels = s->config.image.max_pixels};
     uint8_t *bytes = NULL;
     size_t size = 0;
-    mm_status status = mm_file_read(path, s->config.image.max_bytes, &bytes, &size, err);
+    mm_status status = mm_corpus_read_path(path, s->config.image.max_bytes, &bytes, &size, err);
     if (status != MM_OK)
         return status;
     status = mm_image_decode_jpeg(bytes, size, &jpeg, image, err);

@@ -12,9 +12,11 @@ enum { MAX_FILE = 1 << 20 };
 mm_config mm_config_defaults(void)
 {
     mm_config config = {.amg = mm_amg_defaults()};
+    config.corpus.duplicate_distance = 3;
     config.output.images_per_shard = 1000;
     config.image.max_pixels = UINT64_C(1) << 28;
     config.image.max_bytes = UINT64_C(1) << 30;
+    config.journal.sync_seconds = 5;
     return config;
 }
 
@@ -92,6 +94,8 @@ mm_status mm_config_to_yaml(const mm_config *config, char **yaml, mm_error *err)
     const char *section = "";
     for (size_t key = 0; key < mm_config_key_count(); key++) {
         char value[40];
+        if (!mm_config_key_decides(key))
+            continue;
         if (strcmp(section, mm_config_key_section(key)) != 0) {
             section = mm_config_key_section(key);
             (void)fprintf(out, "%s:\n", section); /* a failed write shows in fclose */

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum key_kind { KIND_U32, KIND_U64, KIND_F32, KIND_F64, KIND_SWITCH } key_kind;
+typedef enum key_kind { KIND_U32, KIND_U64, KIND_F32, KIND_F64, KIND_SWITCH, KIND_CHOICE } key_kind;
+
+enum { MAX_WORDS = 4 };
 
 typedef struct config_key {
     const char *section, *name;
@@ -13,14 +15,19 @@ typedef struct config_key {
     size_t offset;
     double low, high;     /* inclusive; unused for switches */
     const char *off, *on; /* the two words of a switch */
+    const char *words[MAX_WORDS]; /* of a choice: the value is the index, a uint32_t */
+    bool aside;           /* how a run goes, not what comes out: not in shards, free to change when a run is resumed */
 } config_key;
 
 /* The kind follows from the member's type, so that a row cannot disagree with the struct. */
 #define FIELD(member)                                                                                                  \
     _Generic(((const mm_config *)NULL)->member, uint32_t: KIND_U32, uint64_t: KIND_U64, float: KIND_F32,               \
              double: KIND_F64, bool: KIND_SWITCH), offsetof(mm_config, member)
-#define NUMBER(section, name, member, low, high) {section, name, FIELD(member), low, high, NULL, NULL}
-#define SWITCH(section, name, member, off, on) {section, name, FIELD(member), 0, 0, off, on}
+#define NUMBER(section, name, member, low, high) {section, name, FIELD(member), low, high, NULL, NULL, {NULL}, false}
+#define ASIDE(section, name, member, low, high) {section, name, FIELD(member), low, high, NULL, NULL, {NULL}, true}
+#define SWITCH(section, name, member, off, on) {section, name, FIELD(member), 0, 0, off, on, {NULL}, false}
+#define CHOICE(section, name, member, ...)                                                                             \
+    {section, name, KIND_CHOICE, offsetof(mm_config, member), 0, 0, NULL, NULL, {__VA_ARGS__}, false}
 /* libjpeg's own limit is 65535 pixels a side. */
 #define MAX_PIXELS (65535.0 * 65535.0)
 #define TIB 1099511627776.0
@@ -38,11 +45,14 @@ static const config_key keys[] = {
     NUMBER("amg", "min_mask_region_area", amg.min_mask_region_area, 0, 1000000000),
     NUMBER("amg", "max_area_fraction", amg.max_area_fraction, 0, 1),
     SWITCH("amg", "drop_small_masks", amg.drop_small_masks, "false", "true"),
+    CHOICE("corpus", "duplicates", corpus.duplicates, "keep", "flag", "skip"),
+    NUMBER("corpus", "duplicate_distance", corpus.duplicate_distance, 0, 10),
     NUMBER("output", "short_side", amg.short_side, 0, 65535),
     NUMBER("output", "images_per_shard", output.images_per_shard, 1, 1000000),
     SWITCH("image", "orientation", image.ignore_orientation, "apply", "ignore"),
     NUMBER("image", "max_pixels", image.max_pixels, 1, MAX_PIXELS),
     NUMBER("image", "max_bytes", image.max_bytes, 1, TIB),
+    ASIDE("journal", "sync_seconds", journal.sync_seconds, 0, 3600),
 };
 
 size_t mm_config_key_count(void)
@@ -60,6 +70,11 @@ const char *mm_config_key_name(size_t key)
     return keys[key].name;
 }
 
+bool mm_config_key_decides(size_t key)
+{
+    return !keys[key].aside;
+}
+
 bool mm_config_has_section(const char *section)
 {
     for (size_t i = 0; i < mm_config_key_count(); i++)
@@ -74,6 +89,20 @@ size_t mm_config_key_find(const char *section, const char *name)
         if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].name, name) == 0)
             return i;
     return mm_config_key_count();
+}
+
+static mm_status set_choice(const config_key *key, uint32_t *field, const char *text, mm_error *err)
+{
+    char all[80] = "";
+    for (uint32_t i = 0; i < MAX_WORDS && key->words[i]; i++) {
+        if (strcmp(text, key->words[i]) == 0) {
+            *field = i;
+            return MM_OK;
+        }
+        (void)snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "", key->words[i]);
+    }
+    return mm_fail(err, MM_ERR_USAGE, "%s.%s: \"%.60s\" is none of its words; it is one of %s", key->section, key->name,
+                   text, all);
 }
 
 static mm_status refuse(const config_key *key, const char *text, const char *why, mm_error *err)
@@ -136,6 +165,8 @@ mm_status mm_config_key_set(mm_config *config, size_t index, const char *text, m
             return refuse(key, text, "is neither of its words", err);
         *(bool *)field = strcmp(text, key->on) == 0;
         return MM_OK;
+    case KIND_CHOICE:
+        return set_choice(key, field, text, err);
     }
     return mm_fail(err, MM_ERR_INTERNAL, "config key %s.%s has no type", key->section, key->name);
 }
@@ -165,6 +196,9 @@ void mm_config_key_get(const mm_config *config, size_t index, char text[40])
         break;
     case KIND_SWITCH:
         (void)snprintf(text, SIZE, "%s", *(const bool *)field ? key->on : key->off);
+        break;
+    case KIND_CHOICE:
+        (void)snprintf(text, SIZE, "%s", key->words[*(const uint32_t *)field]);
         break;
     }
 }

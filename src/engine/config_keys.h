@@ -10,6 +10,8 @@
 size_t mm_config_key_count(void);
 const char *mm_config_key_section(size_t key);
 const char *mm_config_key_name(size_t key);
+/* Whether the dataset depends on it. What only says how a run goes is not written into shards. */
+bool mm_config_key_decides(size_t key);
 bool mm_config_has_section(const char *section);
 /* The index of the key, or mm_config_key_count() if there is none. */
 size_t mm_config_key_find(const char *section, const char *name);

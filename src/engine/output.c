@@ -13,9 +13,17 @@
 #include "base/file.h"
 
 /* All that a run writes into its folder; the first kind shows that there is a dataset. */
-static const char *const files[] = {"manifest.h5", "dataset.h5", "run.json", "quarantine.tsv"};
+static const char *const files[] = {
+    "manifest.h5",
+    "begun.json",
+    "dataset.h5",
+    "run.json",
+    "quarantine.tsv",
+    "progress.json",
+};
 static const char *const folders[] = {"shards", "journal"};
-static const char *const shard_prefix = "sa_";
+/* What the names in those folders begin with. */
+static const char *const prefixes[] = {"sa_", "hand_", "suspects", "attempts"};
 static const char *const temporary_suffix = ".tmp";
 
 enum { FILE_COUNT = sizeof files / sizeof files[0], FOLDER_COUNT = sizeof folders / sizeof folders[0] };
@@ -26,6 +34,12 @@ mm_status mm_output_path(const char *out, const char *name, char *path, size_t s
     return length > 0 && (size_t)length < size
                ? MM_OK
                : mm_fail(err, MM_ERR_LIMIT, "the path of the output folder %.100s... is too long", out);
+}
+
+/* The lock says who is here, not that something is here (lock.h). */
+static bool is_lock(const char *name)
+{
+    return strncmp(name, "lock", 4) == 0 && (name[4] == '\0' || name[4] == '.');
 }
 
 static bool is_ours(const char *name)
@@ -44,7 +58,7 @@ static bool is_ours(const char *name)
 
 typedef struct contents {
     size_t ours, others;
-    bool dataset;
+    bool dataset, begun, complete;
 } contents;
 
 static mm_status list(const char *out, contents *found, mm_error *err)
@@ -55,8 +69,10 @@ static mm_status list(const char *out, contents *found, mm_error *err)
     const struct dirent *entry;
     while ((errno = 0, entry = readdir(folder))) {
         const char *name = entry->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || is_lock(name))
             continue;
+        found->begun = found->begun || strcmp(name, "begun.json") == 0;
+        found->complete = found->complete || strcmp(name, "run.json") == 0;
         if (is_ours(name))
             found->ours++;
         else
@@ -79,6 +95,10 @@ static mm_status inspect_existing(const char *out, bool overwrite, mm_error *err
         return mm_fail_errno(err, "cannot write into the output folder %s", out);
     if (found.ours + found.others == 0)
         return MM_OK;
+    if (!overwrite && found.begun && !found.complete)
+        return mm_fail(err, MM_ERR_USAGE,
+                       "the output folder %s holds a run that has not ended; go on with it with --resume, or choose "
+                       "another, or --overwrite it", out);
     if (!overwrite)
         return mm_fail(err, MM_ERR_USAGE,
                        "the output folder %s is not empty; choose another, or --overwrite the dataset in it", out);
@@ -131,7 +151,7 @@ static mm_status unlink_if_there(int folder, const char *name, const char *where
 {
     return unlinkat(folder, name, 0) == 0 || errno == ENOENT
                ? MM_OK
-               : mm_fail_errno(err, "cannot remove %s in %s for --overwrite", name, where);
+               : mm_fail_errno(err, "cannot remove %s in %s", name, where);
 }
 
 /* Our files in OUT/shards or OUT/journal, and the folder itself if nothing else was in it. */
@@ -139,14 +159,15 @@ static mm_status clear_folder(const char *path, mm_error *err)
 {
     DIR *folder = opendir(path);
     if (!folder)
-        return errno == ENOENT ? MM_OK : mm_fail_errno(err, "cannot read %s for --overwrite", path);
+        return errno == ENOENT ? MM_OK : mm_fail_errno(err, "cannot read %s, to remove what is in it", path);
     mm_status status = MM_OK;
     const struct dirent *entry;
     while (status == MM_OK && (errno = 0, entry = readdir(folder)))
-        if (strncmp(entry->d_name, shard_prefix, strlen(shard_prefix)) == 0)
-            status = unlink_if_there(dirfd(folder), entry->d_name, path, err);
+        for (size_t i = 0; status == MM_OK && i < sizeof prefixes / sizeof prefixes[0]; i++)
+            if (strncmp(entry->d_name, prefixes[i], strlen(prefixes[i])) == 0)
+                status = unlink_if_there(dirfd(folder), entry->d_name, path, err);
     if (status == MM_OK && errno)
-        status = mm_fail_errno(err, "cannot read %s for --overwrite", path);
+        status = mm_fail_errno(err, "cannot read %s, to remove what is in it", path);
     (void)closedir(folder);
     if (status == MM_OK)
         (void)rmdir(path); /* someone else's file in it keeps it, and so does a symbolic link to another disk */
@@ -199,6 +220,35 @@ static mm_status make_folders(const char *out, mm_error *err)
         if (kept == '\0')
             return MM_OK;
     }
+}
+
+mm_status mm_output_make(const char *out, const char *name, mm_error *err)
+{
+    char path[PATH_MAX];
+    const mm_status status = name ? mm_output_path(out, name, path, sizeof path, err) : MM_OK;
+    return status == MM_OK ? make_folders(name ? path : out, err) : status;
+}
+
+mm_status mm_output_remove_journal(const char *out, mm_error *err)
+{
+    char path[PATH_MAX];
+    const mm_status status = mm_output_path(out, "journal", path, sizeof path, err);
+    return status == MM_OK ? clear_folder(path, err) : status;
+}
+
+mm_status mm_output_state(const char *out, mm_output_kind *kind, mm_error *err)
+{
+    struct stat about;
+    contents found = {0};
+    *kind = MM_OUTPUT_FRESH;
+    if (stat(out, &about) != 0 || !S_ISDIR(about.st_mode))
+        return MM_OK; /* mm_output_inspect says what is wrong, if anything is */
+    const mm_status status = list(out, &found, err);
+    if (found.begun)
+        *kind = found.complete ? MM_OUTPUT_COMPLETE : MM_OUTPUT_BEGUN;
+    else if (found.ours > 0 && found.others == 0 && !found.complete)
+        *kind = MM_OUTPUT_SCRAPS;
+    return status;
 }
 
 mm_status mm_output_prepare(const char *out, bool overwrite, mm_error *err)

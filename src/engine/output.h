@@ -14,6 +14,20 @@ MM_RESULT_USED mm_status mm_output_inspect(const char *out, bool overwrite, mm_e
 /* Inspect again, remove an earlier dataset (only files that maskmill writes), make OUT and OUT/shards. */
 MM_RESULT_USED mm_status mm_output_prepare(const char *out, bool overwrite, mm_error *err);
 
+/* The folder OUT/name, or OUT itself for NULL, with those above it; fine if it is there. */
+MM_RESULT_USED mm_status mm_output_make(const char *out, const char *name, mm_error *err);
+/* OUT/journal, when nothing in it is needed any more. */
+MM_RESULT_USED mm_status mm_output_remove_journal(const char *out, mm_error *err);
+
+typedef enum mm_output_kind {
+    MM_OUTPUT_FRESH = 0, /* nothing that could be resumed; mm_output_inspect says whether a run may begin here */
+    MM_OUTPUT_SCRAPS,    /* files of a run that died before it had begun */
+    MM_OUTPUT_BEGUN,     /* a run that has begun.json and no run.json */
+    MM_OUTPUT_COMPLETE   /* a run that has ended */
+} mm_output_kind;
+
+MM_RESULT_USED mm_status mm_output_state(const char *out, mm_output_kind *kind, mm_error *err);
+
 /* "out/name" into path[size]; MM_ERR_LIMIT if it is too long. */
 MM_RESULT_USED mm_status mm_output_path(const char *out, const char *name, char *path, size_t size, mm_error *err);
 

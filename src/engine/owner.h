@@ -1,43 +1,53 @@
-/* Whose shard an image belongs to, and the records that wait until their shard is whole.
+/* Whose shard an image belongs to, and what an owner has of its shards: journals, until each shard is in its place.
  *
- * Shard k holds images k*S .. (k+1)*S-1 and belongs to rank k mod ranks. Records rest in their packed form, as they
- * came. The service thread is the only caller. */
+ * Shard k holds images k*S .. (k+1)*S-1 and belongs to rank k mod ranks. One thread at a time calls these: the main
+ * thread before sharing begins, then the keeper's. */
 #ifndef MM_ENGINE_OWNER_H
 #define MM_ENGINE_OWNER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "maskmill/status.h"
-
-typedef struct mm_packed {
-    uint8_t *bytes; /* as mm_record_pack made them; NULL until the record is in */
-    size_t size;
-} mm_packed;
-
-/* A shard's records on their way to the file. */
-typedef struct mm_gathering {
-    struct mm_gathering *next;
-    uint64_t shard, first_image;
-    size_t count, received;
-    mm_packed records[]; /* [count]; records[i] is image first_image + i */
-} mm_gathering;
-
-void mm_gathering_free(mm_gathering *gathering);
+#include "maskmill/journal.h"
 
 uint64_t mm_shard_total(uint64_t images, uint32_t images_per_shard);
 int mm_owner_rank(uint64_t image_id, uint32_t images_per_shard, int ranks);
 
+typedef struct mm_owner_plan {
+    uint64_t first, end;       /* images first .. end-1; first begins a shard */
+    uint32_t images_per_shard; /* at least 1 */
+    int rank, ranks;
+    const char *folder;        /* for journals; it is there. Copied */
+    uint8_t run[16];           /* see mm_journal_origin */
+} mm_owner_plan;
+
 typedef struct mm_owner mm_owner;
 
-MM_RESULT_USED mm_status mm_owner_new(uint64_t images, uint32_t images_per_shard, int rank, int ranks,
-                                      mm_owner **owner, mm_error *err);
+MM_RESULT_USED mm_status mm_owner_new(const mm_owner_plan *plan, mm_owner **owner, mm_error *err);
+/* NULL is fine. Closes journals without syncing. */
 void mm_owner_free(mm_owner *owner);
 
-/* Take the packed record of an image; `bytes` belongs to the owner from now on, also on failure. With the last record
- * of a shard *whole gets all of them, for the caller to free; else NULL. MM_ERR_INTERNAL for an image of another rank's
- * shard, one that does not exist, or one that is already there. */
-MM_RESULT_USED mm_status mm_owner_put(mm_owner *owner, uint64_t image_id, uint8_t *bytes, size_t size,
-                                      mm_gathering **whole, mm_error *err);
+/* This rank's shards are those for i = 0 .. count-1. */
+size_t mm_owner_count(const mm_owner *owner);
+uint64_t mm_owner_shard(const mm_owner *owner, size_t i);
+mm_journal_origin mm_owner_origin(const mm_owner *owner, uint64_t shard);
+/* Where the shard's journal is, into path[size]. */
+MM_RESULT_USED mm_status mm_owner_path(const mm_owner *owner, uint64_t shard, char *path, size_t size, mm_error *err);
+
+/* Take over a journal that was opened elsewhere; it now belongs to the owner. */
+void mm_owner_adopt(mm_owner *owner, mm_journal *journal);
+/* The shard needs no journal any more; it is in its place or on its way. */
+void mm_owner_finish(mm_owner *owner, uint64_t shard);
+/* Whether the shard's journal has a record of each image. */
+bool mm_owner_has_all(const mm_owner *owner, uint64_t shard);
+/* The shard's journal if there is one, for the caller to close; the shard counts as finished. NULL if there is none. */
+mm_journal *mm_owner_release(mm_owner *owner, uint64_t shard);
+
+/* The journal that the image's record goes to, made if need be. Only so many keep their files open. MM_ERR_INTERNAL if
+ * the image is not of a shard of this rank, or the shard is finished. */
+MM_RESULT_USED mm_status mm_owner_journal(mm_owner *owner, uint64_t image_id, mm_journal **journal, mm_error *err);
+/* All journals to the disk. */
+MM_RESULT_USED mm_status mm_owner_sync(mm_owner *owner, mm_error *err);
 
 #endif

@@ -1,9 +1,10 @@
 #include "engine/report.h"
 
-#include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "engine/output.h"
 
 static const char *const stage_names[MM_STAGE_COUNT] = {"read", "jpeg", "encode", "decode", "masks"};
@@ -106,16 +107,26 @@ static json_t *corpus(const mm_report *report)
                      (json_int_t)scan->unreadable);
 }
 
+/* Those that this attempt made: its seconds are its own, too. */
+static uint64_t images_of_attempt(const mm_report *report)
+{
+    const uint64_t images = report->summary->images_done + report->summary->images_set_aside;
+    const size_t attempts = json_array_size(report->attempts);
+    const json_t *last = attempts ? json_array_get(report->attempts, attempts - 1) : NULL;
+    const json_int_t kept = json_integer_value(json_object_get(last, "images_kept"));
+    return kept > 0 && (uint64_t)kept <= images ? images - (uint64_t)kept : images;
+}
+
 static json_t *whole(const mm_report *report)
 {
     const mm_run_summary *summary = report->summary;
     const mm_setup *setup = report->setup;
-    const uint64_t images = summary->images_done + summary->images_set_aside;
-    const double pace = summary->seconds > 0 ? (double)images / summary->seconds : 0;
+    const double pace = summary->seconds > 0 ? (double)images_of_attempt(report) / summary->seconds : 0;
     json_t *model = json_pack("{s:o, s:o, s:s}", "name", text(mm_model_arch(setup->model)->name), "path",
                               text(setup->model_path), "sha256", setup->model_sha256);
     /* json_pack frees what it was given when it fails, a NULL among its values included. */
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:f, s:o}",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:o, "
+                     "s:O}",
                      "maskmill", MM_VERSION,
                      "command", texts((const char *const *)report->options->argv, (size_t)report->options->argc),
                      "corpus", corpus(report),
@@ -131,10 +142,12 @@ static json_t *whole(const mm_report *report)
                      "seconds", summary->seconds,
                      "images_done", (json_int_t)summary->images_done,
                      "images_set_aside", (json_int_t)summary->images_set_aside,
+                     "images_skipped", (json_int_t)summary->images_skipped,
                      "masks", (json_int_t)summary->masks,
                      "shards", (json_int_t)summary->shards,
                      "images_per_second", pace,
-                     "stage_seconds", stages(report));
+                     "stage_seconds", stages(report),
+                     "attempts", report->attempts);
 }
 
 mm_status mm_report_write(const mm_report *report, mm_error *err)
@@ -148,5 +161,34 @@ mm_status mm_report_write(const mm_report *report, mm_error *err)
     line[size] = '\n'; /* in place of the terminator: what is written has a size of its own */
     const mm_status status = mm_output_put(report->options->out, "run.json", line, size + 1, err);
     free(line);
+    return status;
+}
+
+mm_status mm_report_read(const char *out, mm_run_summary *summary, mm_error *err)
+{
+    char path[PATH_MAX];
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    mm_status status = mm_output_path(out, "run.json", path, sizeof path, err);
+    if (status == MM_OK)
+        status = mm_file_read(path, 64 << 20, &bytes, &size, err);
+    if (status != MM_OK)
+        return status;
+    json_error_t why;
+    json_t *object = json_loadb((const char *)bytes, size, 0, &why);
+    free(bytes);
+    json_int_t done = 0, set_aside = 0, skipped = 0, masks = 0, shards = 0;
+    double seconds = 0;
+    if (!object || json_unpack_ex(object, &why, 0, "{s:I, s:I, s?I, s:I, s:I, s:F}", "images_done", &done,
+                                  "images_set_aside", &set_aside, "images_skipped", &skipped, "masks", &masks,
+                                  "shards", &shards, "seconds", &seconds) != 0)
+        status = mm_fail(err, MM_ERR_FORMAT, "%s is damaged (%s); remove it, and --resume closes the run again", path,
+                         why.text);
+    json_decref(object);
+    if (status == MM_OK)
+        *summary = (mm_run_summary){.images_done = (uint64_t)done, .images_set_aside = (uint64_t)set_aside,
+                                    .images_skipped = (uint64_t)skipped,
+                                    .masks = (uint64_t)masks, .shards = (uint64_t)shards, .seconds = seconds,
+                                    .was_done = true};
     return status;
 }

@@ -2,93 +2,64 @@
 #include "maskmill/engine.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/attempts.h"
+#include "engine/halt.h"
+#include "engine/make.h"
+#include "engine/output.h"
 #include "engine/progress.h"
-#include "engine/quarantine.h"
-#include "engine/report.h"
 #include "engine/share.h"
+#include "engine/suspect.h"
 #include "maskmill/shard.h"
 
 typedef struct run {
     const mm_run_options *options;
+    bool speaks; /* rank 0 */
+    mm_signals *signals;
     mm_setup setup;
-    double stage_seconds[MM_STAGE_COUNT]; /* the computing thread's */
+    mm_maker maker; /* the computing thread's */
+    mm_owner *owner;
+    mm_hand *hand;
+    /* Rank 0's. */
+    mm_recovered recovered;
+    mm_attempts *attempts;
     /* Rank 0's books, kept by its service thread. */
     mm_run_summary summary;
-    mm_progress progress;
+    mm_progress *progress; /* NULL on other ranks */
     mm_quarantine quarantine;
 } run;
 
 /* --- One image. --- */
 
-/* A failure that lies in the image sets it aside; any other stops the run. */
-static bool belongs_to_image(mm_status status)
+static bool gives_up(void *user)
 {
-    switch (status) {
-    case MM_ERR_IO:
-    case MM_ERR_FORMAT:
-    case MM_ERR_LIMIT:
-    case MM_ERR_UNSUPPORTED:
-    case MM_ERR_NOMEM:
-        return true;
-    default:
-        return false;
-    }
+    const run *r = user;
+    return mm_signals_asked(r->signals, NULL) == MM_STOP_NOW;
 }
 
-static mm_status load_image(run *r, uint64_t image_id, mm_image *image, mm_error *err)
+/* It is a near-duplicate, and the configuration says not to make masks of those. */
+static bool is_skipped(const run *r, uint64_t image_id)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    const double start = mm_seconds_now();
-    mm_status status = mm_corpus_read(r->setup.manifest, image_id, r->setup.config.image.max_bytes, &bytes, &size, err);
-    const double read = mm_seconds_now();
-    r->stage_seconds[MM_STAGE_READ] += read - start;
-    if (status != MM_OK)
-        return status;
-    const mm_jpeg_options jpeg = {.ignore_orientation = r->setup.config.image.ignore_orientation,
-                                  .max_pixels = r->setup.config.image.max_pixels};
-    status = mm_image_decode_jpeg(bytes, size, &jpeg, image, err);
-    free(bytes);
-    r->stage_seconds[MM_STAGE_JPEG] += mm_seconds_now() - read;
-    return status;
+    return r->setup.config.corpus.duplicates == MM_DUPLICATES_SKIP &&
+           mm_manifest_duplicate_of(r->setup.manifest, image_id) != image_id;
 }
 
-static mm_status annotate(run *r, uint64_t image_id, mm_record *record, mm_error *err)
-{
-    mm_image image = {0};
-    mm_annotations annotations = {0};
-    mm_status status = load_image(r, image_id, &image, err);
-    if (status != MM_OK)
-        return status;
-    status = mm_amg_generate(r->setup.model, r->setup.embedding, &r->setup.config.amg, mm_image_whole(&image),
-                             &annotations, err);
-    mm_image_free(&image);
-    if (status != MM_OK)
-        return status;
-    r->stage_seconds[MM_STAGE_ENCODE] += annotations.seconds_frame + annotations.seconds_encode;
-    r->stage_seconds[MM_STAGE_DECODE] += annotations.seconds_decode;
-    r->stage_seconds[MM_STAGE_MASKS] += annotations.seconds_masks + annotations.seconds_filter;
-    status = mm_record_from_annotations(image_id, &annotations, record, err);
-    mm_annotations_free(&annotations);
-    return status;
-}
-
-static mm_status make(void *user, uint64_t image_id, mm_record *record, mm_status *why, mm_error *err)
+static mm_status make(void *user, uint64_t image_id, bool suspect, mm_record *record, mm_status *why, mm_error *err)
 {
     run *r = user;
-    mm_error reason = {0};
-    const mm_status status = annotate(r, image_id, record, &reason);
-    if (status == MM_OK)
-        return MM_OK;
-    const mm_manifest_entry entry = mm_manifest_at(r->setup.manifest, image_id);
-    if (!belongs_to_image(status))
-        return mm_fail(err, status, "image %s: %s", entry.path, reason.text);
-    *why = status;
-    return mm_record_set_aside(image_id, entry.width, entry.height, reason.text, record, err);
+    if (is_skipped(r, image_id)) {
+        const mm_manifest_entry entry = mm_manifest_at(r->setup.manifest, image_id);
+        return mm_record_skip(image_id, entry.width, entry.height, record, err);
+    }
+    if (!suspect || !r->options->program)
+        return mm_make_image(&r->maker, image_id, record, why, err);
+    const mm_suspect_job job = {.program = r->options->program, .out = r->options->out, .setup = &r->setup, .user = r,
+                                .give_up = gives_up};
+    return mm_suspect_make(&job, image_id, record, why, err);
 }
 
 /* --- One shard. --- */
@@ -117,55 +88,219 @@ static mm_status commit(void *user, uint64_t shard, uint64_t first_image, const 
 
 /* --- Rank 0's books. --- */
 
-static mm_status finished(void *user, const mm_finished *image, mm_error *err)
+static mm_status set_aside(void *user, const mm_set_aside *image, mm_error *err)
 {
     run *r = user;
-    const bool set_aside = image->status != MM_OK;
-    r->summary.masks += image->masks;
-    mm_progress_add(&r->progress, set_aside, image->masks);
-    if (!set_aside) {
-        r->summary.images_done++;
-        return MM_OK;
-    }
-    r->summary.images_set_aside++;
     return mm_quarantine_add(&r->quarantine, image->image_id, image->status, image->reason, err);
+}
+
+static void made(void *user, int rank, const mm_made *made)
+{
+    run *r = user;
+    r->summary.images_done += made->done;
+    r->summary.images_set_aside += made->set_aside;
+    r->summary.masks += made->masks;
+    mm_progress_add(r->progress, rank, made->done + made->set_aside, made->set_aside, made->masks, mm_seconds_now());
+}
+
+/* What an image's time grows with: reading, decoding and masks go by pixels, the encoder does not. */
+static uint64_t pixels(void *user, uint64_t image_id)
+{
+    const run *r = user;
+    const mm_manifest_entry entry = mm_manifest_at(r->setup.manifest, image_id);
+    return (uint64_t)entry.width * entry.height;
+}
+
+static bool is_kept(void *user, uint64_t image_id)
+{
+    const run *r = user;
+    return mm_recovered_has(&r->recovered, image_id);
 }
 
 static void tick(void *user)
 {
     run *r = user;
-    mm_progress_tick(&r->progress, mm_seconds_now());
+    mm_progress_tick(r->progress, mm_seconds_now());
+}
+
+/* --- Signals. --- */
+
+enum { EXIT_STOPPED = 3 };
+
+static mm_status watch(void *user, mm_stop *stop, int *signal, mm_error *err)
+{
+    run *r = user;
+    *stop = mm_signals_asked(r->signals, signal);
+    if (r->setup.lock && !mm_lock_is_held(r->setup.lock))
+        return mm_fail(err, MM_ERR_IO, "another run has taken over %s, as this one gave no sign of life for minutes; "
+                       "let one of them go on", r->options->out);
+    return MM_OK;
+}
+
+static void print_stopped(const run *r, const char *how, bool at_least)
+{
+    const uint64_t kept = r->summary.images_done + r->summary.images_set_aside;
+    (void)fprintf(stderr, "maskmill: %s; %s%" PRIu64 " of %" PRIu64 " images are kept, --resume goes on with the others"
+                  "\n", how, at_least ? "at least " : "", kept, r->setup.end - r->setup.first);
+}
+
+/* The computing thread cannot be waited for. */
+static void leave_sharing(void *user, const mm_verdict *verdict)
+{
+    run *r = user;
+    if (r->speaks) {
+        mm_progress_end(r->progress, MM_RUN_STOPPED, verdict->text, mm_seconds_now());
+        print_stopped(r, verdict->text, true);
+        mm_lock_drop(r->setup.lock);
+    }
+    _exit(EXIT_STOPPED);
+}
+
+/* Before and after sharing nothing is lost by leaving at once. */
+static void leave_early(void *user, int signal)
+{
+    const run *r = user;
+    const mm_verdict verdict = mm_halt_verdict_of(signal);
+    if (r->speaks)
+        (void)fprintf(stderr, "maskmill: %s before any image was begun\n", verdict.text);
+    _exit(EXIT_STOPPED);
+}
+
+static void leave_late(void *user, int signal)
+{
+    const run *r = user;
+    const mm_verdict verdict = mm_halt_verdict_of(signal);
+    if (r->speaks) {
+        mm_progress_end(r->progress, MM_RUN_STOPPED, verdict.text, mm_seconds_now());
+        print_stopped(r, verdict.text, false);
+        mm_lock_drop(r->setup.lock);
+    }
+    _exit(EXIT_STOPPED);
+}
+
+/* --- The phases. --- */
+
+/* What is there already, and what this attempt works with. */
+static mm_status begin_attempt(run *r, mm_comm *comm, time_t started, mm_error *err)
+{
+    char folder[PATH_MAX];
+    const mm_setup *setup = &r->setup;
+    mm_owner_plan own = {.first = setup->first, .end = setup->end, .rank = mm_comm_rank(comm),
+                         .ranks = mm_comm_size(comm), .folder = folder,
+                         .images_per_shard = setup->config.output.images_per_shard};
+    memcpy(own.run, setup->run, sizeof own.run);
+    mm_status status = mm_output_path(r->options->out, "journal", folder, sizeof folder, err);
+    if (status == MM_OK)
+        status = mm_owner_new(&own, &r->owner, err);
+    status = mm_comm_agree(comm, status, err);
+    if (status != MM_OK)
+        return status;
+    const mm_recover_plan plan = {.out = r->options->out, .first = own.first, .end = own.end, .owner = r->owner,
+                                  .images_per_shard = own.images_per_shard, .origin = origin_of(r)};
+    status = mm_recover(comm, &plan, &r->quarantine, &r->recovered, err);
+    if (status == MM_OK && r->speaks)
+        status = mm_attempts_begin(r->options->out, mm_comm_host(comm), own.ranks, started, &r->recovered, &r->attempts,
+                                   err);
+    status = mm_comm_agree(comm, status, err); /* no note of a new hand before the old ones were read */
+    if (status == MM_OK)
+        status = mm_comm_agree(comm, mm_hand_open(folder, own.rank, &r->hand, err), err);
+    return status;
+}
+
+static mm_status begin_progress(run *r, uint64_t images, int ranks, mm_error *err)
+{
+    const mm_progress_options options = {.stream = r->options->quiet ? NULL : stderr,
+                                         .terminal = isatty(STDERR_FILENO),
+                                         .out = r->options->out,
+                                         .total = images,
+                                         .done_before = r->recovered.images_done,
+                                         .set_aside_before = r->recovered.images_set_aside,
+                                         .masks_before = r->recovered.masks,
+                                         .ranks = ranks};
+    return mm_progress_begin(&options, mm_seconds_now(), &r->progress, err);
+}
+
+/* When no signal can end it any more. */
+static void end_progress(run *r, mm_status status, const mm_error *err)
+{
+    const mm_run_state state = status == MM_OK            ? MM_RUN_DONE
+                               : status == MM_ERR_STOPPED ? MM_RUN_STOPPED
+                                                          : MM_RUN_FAILED;
+    mm_progress_end(r->progress, state, status == MM_OK || !err ? NULL : err->text, mm_seconds_now());
+    r->progress = NULL;
+}
+
+/* Rank 0's books begin with what is there. */
+static mm_status open_books(run *r, const mm_share_plan *plan, int ranks, mm_error *err)
+{
+    const mm_recovered *found = &r->recovered;
+    const uint64_t kept = found->images_done + found->images_set_aside;
+    r->summary.shards = mm_shard_total(plan->end, plan->images_per_shard) - plan->first / plan->images_per_shard;
+    r->summary.images_done = found->images_done;
+    r->summary.images_set_aside = found->images_set_aside;
+    r->summary.masks = found->masks;
+    if (!r->speaks)
+        return MM_OK;
+    if (!r->options->quiet && r->setup.resumes)
+        (void)fprintf(stderr, "maskmill: %s is resumed: %" PRIu64 " of %" PRIu64 " images are kept\n", r->options->out,
+                      kept, plan->end - plan->first);
+    return begin_progress(r, plan->end - plan->first, ranks, err);
 }
 
 static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
 {
-    const mm_share_plan plan = {.images = mm_manifest_count(r->setup.manifest),
-                                .images_per_shard = r->setup.config.output.images_per_shard,
-                                .user = r,
-                                .make = make,
-                                .commit = commit,
-                                .finished = finished,
-                                .tick = tick};
-    const bool shows = mm_comm_rank(comm) == 0 && !r->options->quiet;
-    r->progress = mm_progress_begin(shows ? stderr : NULL, isatty(STDERR_FILENO), plan.images, mm_seconds_now());
-    r->summary.shards = plan.images / plan.images_per_shard + (plan.images % plan.images_per_shard != 0);
-    const mm_status status = mm_share_images(comm, &plan, err);
-    mm_progress_end(&r->progress, mm_seconds_now());
+    mm_share_plan plan = {.first = r->setup.first,
+                          .end = r->setup.end,
+                          .images_per_shard = r->setup.config.output.images_per_shard,
+                          .user = r,
+                          .make = make,
+                          .commit = commit,
+                          .set_aside = set_aside,
+                          .made = made,
+                          .tick = tick,
+                          .watch = watch,
+                          .leave = leave_sharing,
+                          .owner = r->owner,
+                          .sync_seconds = r->setup.config.journal.sync_seconds,
+                          .hand = r->hand,
+                          .shards_there = r->recovered.shards,
+                          .skip = r->setup.resumes ? is_kept : NULL,
+                          .cost = pixels};
+    if (r->attempts)
+        plan.suspects = mm_attempts_suspects(r->attempts, &plan.suspect_count);
+    mm_status status = open_books(r, &plan, mm_comm_size(comm), err);
+    status = mm_comm_agree(comm, status, err);
+    if (status != MM_OK)
+        return status;
+    for (uint64_t i = plan.first; i < plan.end; i++)
+        r->summary.images_skipped += is_skipped(r, i);
+    mm_signals_leave_by(r->signals, NULL, NULL, false);
+    status = mm_share_images(comm, &plan, err);
+    if (status == MM_OK && r->speaks)
+        r->summary.images_done -= r->summary.images_skipped; /* they are made in no time, but made they were not */
+    mm_signals_leave_by(r->signals, status == MM_OK ? leave_late : NULL, r, false);
+    mm_progress_close(r->progress, mm_seconds_now());
     return status;
 }
 
 /* Rank 0, when all shards are there. run.json comes last: where it is, the dataset is whole. */
 static mm_status close_books(run *r, mm_report *report, double start, mm_error *err)
 {
-    const mm_shard_origin origin = origin_of(r);
-    mm_status status = mm_dataset_index(r->options->out, r->summary.shards, &origin, err);
-    if (status == MM_OK)
-        status = mm_quarantine_write(&r->quarantine, r->setup.manifest, r->options->out, err);
+    mm_status status = mm_quarantine_write(&r->quarantine, r->setup.manifest, r->options->out, err);
     if (status != MM_OK)
         return status;
     report->ended = time(NULL);
     r->summary.seconds = mm_seconds_now() - start;
-    return mm_report_write(report, err);
+    status = mm_report_write(report, err);
+    return status == MM_OK ? mm_output_remove_journal(r->options->out, err) : status;
+}
+
+/* All ranks: reading the shards is shared. */
+static mm_status index_shards(const run *r, mm_comm *comm, mm_error *err)
+{
+    const mm_shard_origin origin = origin_of(r);
+    return mm_dataset_index(r->options->out, r->setup.first / r->setup.config.output.images_per_shard,
+                            r->summary.shards, &origin, comm, err);
 }
 
 static mm_status finish(run *r, mm_comm *comm, time_t started, double start, mm_error *err)
@@ -173,7 +308,8 @@ static mm_status finish(run *r, mm_comm *comm, time_t started, double start, mm_
     mm_rank_report mine = {0};
     (void)strncpy(mine.host, mm_comm_host(comm), sizeof mine.host - 1);
     mm_kernels_describe(&r->setup.kernels, mine.kernels, sizeof mine.kernels);
-    memcpy(mine.seconds, r->stage_seconds, sizeof mine.seconds);
+    memcpy(mine.seconds, r->maker.seconds, sizeof mine.seconds);
+    mine.begun = mm_hand_begun(r->hand);
 
     const bool first = mm_comm_rank(comm) == 0;
     const size_t ranks = (size_t)mm_comm_size(comm);
@@ -181,29 +317,81 @@ static mm_status finish(run *r, mm_comm *comm, time_t started, double start, mm_
     mm_status status = first && !all ? mm_fail_memory(err, "run.json") : MM_OK;
     status = mm_comm_agree(comm, status, err);
     if (status == MM_OK)
+        status = index_shards(r, comm, err);
+    if (status == MM_OK)
         status = mm_comm_gather(comm, &mine, sizeof mine, all, err);
     if (status == MM_OK && first) {
+        uint64_t begun = 0;
+        for (size_t i = 0; i < ranks; i++)
+            begun += all[i].begun;
+        status = mm_attempts_end(r->attempts, begun, err);
+        json_t *attempts = mm_attempts_json(r->attempts);
         mm_report report = {.options = r->options, .setup = &r->setup, .summary = &r->summary, .ranks = all,
-                            .rank_count = ranks, .started = started};
-        status = close_books(r, &report, start, err);
+                            .rank_count = ranks, .started = started, .attempts = attempts};
+        if (status == MM_OK)
+            status = close_books(r, &report, start, err);
+        json_decref(attempts);
     }
     free(all);
     /* Also the end of the run for all: no rank leaves, and spins in MPI's finalisation, while rank 0 writes. */
     return mm_comm_agree(comm, status, err);
 }
 
-mm_status mm_engine_run(mm_comm *comm, const mm_run_options *options, mm_run_summary *summary, mm_error *err)
+/* What the user should know when a run that has begun ends early. */
+static mm_status say_how_to_go_on(const run *r, mm_status status, mm_error *err)
+{
+    const uint64_t kept = r->summary.images_done + r->summary.images_set_aside;
+    if (!err || !r->speaks)
+        return status;
+    const mm_error why = *err;
+    if (status == MM_ERR_STOPPED)
+        return mm_fail(err, status, "%.200s; %" PRIu64 " of %" PRIu64 " images are kept, --resume goes on with the "
+                       "others", why.text, kept, r->setup.end - r->setup.first);
+    return mm_fail(err, status, "%.440s; what is done is kept, --resume goes on", why.text);
+}
+
+static void clear(run *r)
+{
+    mm_signals_stop(r->signals); /* its thread looks at the others */
+    mm_hand_close(r->hand);
+    mm_owner_free(r->owner);
+    mm_attempts_free(r->attempts);
+    mm_recovered_free(&r->recovered);
+    mm_quarantine_free(&r->quarantine);
+    mm_setup_close(&r->setup);
+}
+
+mm_status mm_engine_run_with(mm_comm *comm, const mm_run_options *options, const mm_stand_in *stand_in,
+                             mm_run_summary *summary, mm_error *err)
 {
     const time_t started = time(NULL);
     const double start = mm_seconds_now();
-    run r = {.options = options};
-    mm_status status = mm_setup_open(comm, options, &r.setup, err);
+    run r = {.options = options, .speaks = mm_comm_rank(comm) == 0};
+    r.maker = (mm_maker){.setup = &r.setup, .stand_in = stand_in};
+    mm_status status = mm_comm_agree(comm, mm_signals_start(&r.signals, err), err);
+    mm_signals_leave_by(r.signals, leave_early, &r, true);
     if (status == MM_OK)
-        status = share_images(&r, comm, err);
-    if (status == MM_OK)
-        status = finish(&r, comm, started, start, err);
+        status = mm_setup_open(comm, options, &r.setup, err);
+    if (status == MM_OK && r.setup.was_done) {
+        r.summary = r.setup.finished;
+    } else if (status == MM_OK) {
+        status = begin_attempt(&r, comm, started, err);
+        if (status == MM_OK)
+            status = share_images(&r, comm, err);
+        if (status == MM_OK)
+            status = finish(&r, comm, started, start, err);
+        if (status != MM_OK)
+            (void)say_how_to_go_on(&r, status, err); /* the same status */
+    }
+    mm_signals_stop(r.signals);
+    r.signals = NULL;
+    end_progress(&r, status, err);
     *summary = r.summary;
-    mm_quarantine_free(&r.quarantine);
-    mm_setup_close(&r.setup);
+    clear(&r);
     return status;
+}
+
+mm_status mm_engine_run(mm_comm *comm, const mm_run_options *options, mm_run_summary *summary, mm_error *err)
+{
+    return mm_engine_run_with(comm, options, NULL, summary, err);
 }

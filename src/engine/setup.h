@@ -4,6 +4,8 @@
 
 #include <limits.h>
 
+#include "engine/begun.h"
+#include "engine/lock.h"
 #include "maskmill/corpus.h"
 #include "maskmill/engine.h"
 
@@ -14,14 +16,24 @@ typedef struct mm_setup {
     mm_scan_report scan; /* rank 0 */
     mm_kernels kernels;  /* the same on all ranks */
     char model_path[PATH_MAX];
+    char model_config[PATH_MAX]; /* --model-config, or empty */
     char model_sha256[65];
     mm_model *model;
     mm_embedding *embedding;
+    uint64_t first, end; /* the images that OUT is to hold: first begins a shard, and end ends one, or is the last */
+    bool resumes;        /* an earlier attempt has left something in OUT */
+    bool was_done;       /* the dataset in OUT is complete: nothing else but `finished` is filled */
+    mm_run_summary finished;
+    uint8_t run[16];     /* mm_begun_digest */
+    mm_begun begun;      /* rank 0 */
+    mm_lock *lock;       /* rank 0 */
 } mm_setup;
 
-/* Collective. Rank 0 checks config, output folder, sources and model; all ranks open the model with the kernels that
- * all have; then, with nothing left that could be wrong, rank 0 prepares OUT and writes OUT/manifest.h5, from which the
- * others read it. The caller closes *setup, also after a failure. */
+/* Collective. Rank 0 checks config, output folder and model; all ranks list the corpus, open the model with the kernels
+ * that all have, and look for near-duplicates if they are asked to; then, with nothing left that could be wrong, rank 0
+ * takes OUT's lock, prepares it and writes OUT/manifest.h5, and the ranks of a host share it in memory. To resume, the
+ * manifest in OUT is taken, and config, model, kernels, sources and range must be those that OUT was begun with. The
+ * caller closes *setup, also after a failure. */
 MM_RESULT_USED mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err);
 void mm_setup_close(mm_setup *setup);
 

@@ -3,7 +3,6 @@
 #ifndef MM_ENGINE_WRITER_H
 #define MM_ENGINE_WRITER_H
 
-#include "engine/owner.h"
 #include "maskmill/journal.h"
 
 typedef struct mm_writer_options {
@@ -18,9 +17,10 @@ typedef struct mm_writer_options {
 typedef struct mm_writer mm_writer;
 
 MM_RESULT_USED mm_status mm_writer_start(const mm_writer_options *options, mm_writer **writer, mm_error *err);
-/* Queue a whole shard, which now belongs to the writer. Never waits. */
-void mm_writer_give(mm_writer *writer, mm_gathering *whole);
-/* Finish the shard in hand, drop what is queued, end the thread. NULL is fine. */
+/* Queue a shard whose records are all in this journal, which now belongs to the writer. Never waits. Once the shard is
+ * in its place the journal is reduced to the images that were set aside, or removed. */
+void mm_writer_give(mm_writer *writer, mm_journal *journal);
+/* Finish the shard in hand, leave what is queued to its journals, end the thread. NULL is fine. */
 void mm_writer_stop(mm_writer *writer);
 
 #endif

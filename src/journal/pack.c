@@ -1,5 +1,6 @@
 /* The packed form of a record, little-endian:
- *   0 "MMR1"   4 reason's bytes u32   8 image_id u64   16 width u32   20 height u32   24 status u8, 7 bytes of zero
+ *   0 "MMR1"   4 reason's bytes u32   8 image_id u64   16 width u32   20 height u32   24 status u8
+ *   25 why u8   26 6 bytes of zero
  *   32 funnel u64[8]   96 mask_count u64   104 rle's bytes u64   112 reason, then the mask columns in the order of
  *   mm_mask_columns, rle_offset u64[mask_count + 1], rle. Nothing is padded; the size follows from the header. */
 #include <inttypes.h>
@@ -19,7 +20,7 @@ typedef struct packed_header {
     uint32_t reason_bytes;
     uint64_t image_id;
     uint32_t width, height;
-    uint8_t status, zero[7];
+    uint8_t status, why, zero[6];
     mm_funnel funnel;
     uint64_t mask_count, rle_bytes;
 } packed_header;
@@ -41,6 +42,7 @@ mm_status mm_record_pack(const mm_record *record, uint8_t **bytes, size_t *size,
                             .width = record->width,
                             .height = record->height,
                             .status = record->status,
+                            .why = record->why,
                             .funnel = record->funnel,
                             .mask_count = masks,
                             .rle_bytes = record->rle_offset[masks]};
@@ -102,7 +104,7 @@ static mm_status check_content(const mm_record *record, uint64_t rle_bytes, mm_e
 static mm_status read_reason(const uint8_t *from, const packed_header *header, mm_record *record, mm_error *err)
 {
     if (header->status != MM_IMAGE_SET_ASIDE)
-        return header->reason_bytes == 0
+        return header->reason_bytes == 0 && header->why == MM_OK
                    ? MM_OK
                    : mm_fail(err, MM_ERR_FORMAT, "image %" PRIu64 " is not set aside but has a reason for it",
                              header->image_id);
@@ -123,6 +125,7 @@ mm_status mm_record_unpack(const uint8_t *bytes, size_t size, mm_record *record,
                           .width = header.width,
                           .height = header.height,
                           .status = header.status,
+                          .why = header.why,
                           .funnel = header.funnel};
     status = mm_record_allocate(record, header.mask_count, header.rle_bytes, err);
     if (status != MM_OK)

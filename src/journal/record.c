@@ -125,10 +125,16 @@ mm_status mm_record_set_aside(uint64_t image_id, uint32_t width, uint32_t height
     return mm_fail_memory(err, "a reason");
 }
 
+mm_status mm_record_skip(uint64_t image_id, uint32_t width, uint32_t height, mm_record *record, mm_error *err)
+{
+    *record = (mm_record){.image_id = image_id, .width = width, .height = height, .status = MM_IMAGE_SKIPPED};
+    return mm_record_allocate(record, 0, 0, err);
+}
+
 mm_status mm_record_check_shape(const mm_record *record, uint64_t rle_bytes, mm_error *err)
 {
     const uint64_t id = record->image_id;
-    if (record->status > MM_IMAGE_SET_ASIDE)
+    if (record->status > MM_IMAGE_SKIPPED)
         return mm_fail(err, MM_ERR_FORMAT, "image %" PRIu64 " has the unknown status %u", id, record->status);
     if (record->status != MM_IMAGE_DONE && record->mask_count > 0)
         return mm_fail(err, MM_ERR_FORMAT, "image %" PRIu64 " is not done but has masks", id);

@@ -7,25 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "maskmill/corpus.h"
-#include "shard/file.h"
-#include "shard/list.h"
-
-/* The shard that was read last stays open, since images are mostly read in order. */
-typedef struct open_shard {
-    mm_shard_file file;
-    size_t index;
-    bool open;
-} open_shard;
-
-struct mm_dataset {
-    char *folder;
-    char *only; /* path of the one shard, when that is what was opened */
-    mm_shard_list list;
-    mm_stats stats;
-    mm_shard_origin origin;
-    open_shard *last;
-};
+#include "shard/dataset.h"
 
 void mm_dataset_close(mm_dataset *dataset)
 {
@@ -48,11 +30,12 @@ static mm_status open_index(mm_dataset *dataset, const char *path, mm_error *err
 {
     hid_t file;
     mm_seal seal;
-    mm_status status = mm_seal_read(path, &seal, err);
-    if (status == MM_OK)
-        status = mm_h5_open(path, "dataset", false, &file, err);
+    mm_status status = mm_seal_check_head(path, &seal, err);
     if (status != MM_OK)
         return status;
+    file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT); /* default properties: see mm_h5_open */
+    if (file < 0)
+        return mm_h5_fail(err, MM_ERR_FORMAT, "cannot open %s as HDF5", path);
     status = mm_shard_list_read(file, seal.bytes, &dataset->list, err);
     if (status == MM_OK)
         status = mm_origin_read(file, &dataset->origin, err);
@@ -75,6 +58,9 @@ static mm_status open_only_shard(mm_dataset *dataset, const char *path, mm_error
     if (status != MM_OK)
         return status;
     dataset->last->open = true;
+    const char *name = strrchr(path, '/');
+    if (sscanf(name ? name + 1 : path, "sa_%20" SCNu64, &dataset->list.first_shard) != 1)
+        dataset->list.first_shard = 0; /* it was given another name */
     dataset->list.columns[SHARD_FIRST_IMAGE][0] = dataset->last->file.first_image;
     dataset->list.columns[SHARD_IMAGES][0] = dataset->last->file.image_count;
     dataset->list.columns[SHARD_MASKS][0] = dataset->last->file.mask_count;
@@ -112,8 +98,8 @@ static mm_status open_folder(mm_dataset *dataset, const char *folder, mm_error *
     mm_status status;
     if (stat(path, &info) != 0 && errno == ENOENT)
         status = mm_fail(err, MM_ERR_IO,
-                         "%s has no dataset.h5: it is no dataset, or its run has not ended yet (finish it with "
-                         "`maskmill run ... --resume`)",
+                         "%s has no dataset.h5: it is no dataset, its run has not ended (`maskmill run ... --resume` goes "
+                         "on), or its parts are not joined (`maskmill merge`)",
                          folder);
     else
         status = open_file(dataset, path, err);
@@ -170,9 +156,26 @@ uint64_t mm_dataset_shards(const mm_dataset *dataset)
     return dataset->list.count;
 }
 
+mm_shard_span mm_dataset_span(const mm_dataset *dataset, uint64_t k)
+{
+    uint64_t *const *columns = dataset->list.columns;
+    mm_shard_span span = {.number = dataset->list.first_shard + k,
+                          .first_row = columns[SHARD_FIRST_IMAGE][k] - columns[SHARD_FIRST_IMAGE][0],
+                          .images = columns[SHARD_IMAGES][k],
+                          .masks = columns[SHARD_MASKS][k]};
+    for (uint64_t i = 0; i < k; i++)
+        span.first_mask += columns[SHARD_MASKS][i];
+    return span;
+}
+
 const char *mm_dataset_folder(const mm_dataset *dataset)
 {
     return dataset->folder;
+}
+
+const mm_shard_origin *mm_dataset_origin(const mm_dataset *dataset)
+{
+    return &dataset->origin;
 }
 
 mm_status mm_dataset_config(const mm_dataset *dataset, char **yaml, mm_error *err)
@@ -204,14 +207,14 @@ static size_t shard_of_row(const mm_dataset *dataset, uint64_t *row)
     return low;
 }
 
-static mm_status use_shard(const mm_dataset *dataset, size_t index, const mm_shard_file **shard, mm_error *err)
+mm_status mm_dataset_use_shard(const mm_dataset *dataset, size_t index, const mm_shard_file **shard, mm_error *err)
 {
-    open_shard *last = dataset->last;
+    mm_open_shard *last = dataset->last;
     *shard = &last->file;
     if (last->open && last->index == index)
         return MM_OK;
     char path[PATH_MAX];
-    mm_status status = mm_shard_path(dataset->folder, index, path, sizeof path, err);
+    mm_status status = mm_shard_path(dataset->folder, dataset->list.first_shard + index, path, sizeof path, err);
     if (status == MM_OK)
         status = mm_shard_list_check(&dataset->list, dataset->folder, index, err);
     if (status != MM_OK)
@@ -239,117 +242,12 @@ mm_status mm_dataset_read(const mm_dataset *dataset, uint64_t row, mm_record *re
     const mm_h5_silence before = mm_h5_silence_begin();
     const mm_shard_file *shard;
     const size_t index = shard_of_row(dataset, &row);
-    mm_status status = use_shard(dataset, index, &shard, err);
+    mm_status status = mm_dataset_use_shard(dataset, index, &shard, err);
     if (status == MM_OK) {
         status = mm_shard_file_read(shard, row, record, file_name, err);
         if (status != MM_OK && err)
-            (void)mm_error_prefix(err, "shard %zu of %s", index, dataset->folder);
+            (void)mm_error_prefix(err, "shard %" PRIu64 " of %s", dataset->list.first_shard + index, dataset->folder);
     }
     mm_h5_silence_end(before);
     return status;
-}
-
-/* --- finding an image by name ------------------------------------------------------------------------------------ */
-
-typedef struct name_search {
-    const char *what;
-    uint64_t whole, last; /* rows whose whole name, or last component, it is; the dataset's length if none */
-    uint64_t last_count;
-} name_search;
-
-static mm_status search_shard(const mm_shard_file *shard, uint64_t base, name_search *search, mm_error *err)
-{
-    enum { BLOCK = 4096 };
-    char **names = calloc(BLOCK, sizeof *names);
-    mm_status status = names ? MM_OK : mm_fail_memory(err, "file names");
-    for (uint64_t start = 0; status == MM_OK && start < shard->image_count; start += BLOCK) {
-        const uint64_t left = shard->image_count - start, count = left < BLOCK ? left : BLOCK;
-        status = mm_h5_column_read(shard->images[IMAGE_FILE_NAME], &mm_image_columns[IMAGE_FILE_NAME], start, count,
-                                   names, err);
-        if (status != MM_OK)
-            break;
-        for (uint64_t i = 0; i < count; i++) {
-            const char *slash = strrchr(names[i], '/');
-            if (strcmp(names[i], search->what) == 0)
-                search->whole = base + start + i;
-            if (strcmp(slash ? slash + 1 : names[i], search->what) == 0) {
-                search->last = base + start + i;
-                search->last_count++;
-            }
-        }
-        mm_h5_strings_free(names, count);
-    }
-    free(names);
-    return status;
-}
-
-/* The run's manifest has all names in one file; shards have to be opened one by one. It is only a hint. */
-static bool find_by_manifest(const mm_dataset *dataset, const char *what, uint64_t *row)
-{
-    char *path = NULL;
-    mm_manifest *manifest = NULL;
-    bool found = false;
-    if (dataset->only || asprintf(&path, "%s/manifest.h5", dataset->folder) < 0)
-        return false;
-    if (mm_manifest_open(path, &manifest, NULL) == MM_OK && mm_manifest_count(manifest) == dataset->list.images) {
-        const uint64_t id = mm_manifest_find(manifest, what);
-        mm_record record;
-        char *name = NULL;
-        if (id < dataset->list.images && mm_dataset_read(dataset, id, &record, &name, NULL) == MM_OK) {
-            found = strcmp(name, mm_manifest_at(manifest, id).path) == 0;
-            *row = id;
-            mm_record_free(&record);
-            free(name);
-        }
-    }
-    mm_manifest_free(manifest);
-    free(path);
-    return found;
-}
-
-static bool find_by_number(const mm_dataset *dataset, const char *what, uint64_t *row)
-{
-    char *end;
-    errno = 0;
-    if (*what < '0' || *what > '9')
-        return false;
-    const unsigned long long id = strtoull(what, &end, 10);
-    const uint64_t first = dataset->list.columns[SHARD_FIRST_IMAGE][0];
-    if (errno != 0 || *end != '\0' || id < first || id - first >= dataset->list.images)
-        return false;
-    *row = id - first;
-    return true;
-}
-
-mm_status mm_dataset_find(const mm_dataset *dataset, const char *what, uint64_t *row, mm_error *err)
-{
-    if (find_by_manifest(dataset, what, row))
-        return MM_OK;
-    const uint64_t none = dataset->list.images;
-    name_search search = {.what = what, .whole = none, .last = none};
-    const mm_h5_silence before = mm_h5_silence_begin();
-    mm_status status = MM_OK;
-    uint64_t base = 0;
-    for (size_t k = 0; status == MM_OK && k < dataset->list.count; k++) {
-        const mm_shard_file *shard;
-        status = use_shard(dataset, k, &shard, err);
-        if (status == MM_OK)
-            status = search_shard(shard, base, &search, err);
-        base += dataset->list.columns[SHARD_IMAGES][k];
-    }
-    mm_h5_silence_end(before);
-    if (status != MM_OK)
-        return status;
-    if (search.whole != none || search.last_count == 1) {
-        *row = search.whole != none ? search.whole : search.last;
-        return MM_OK;
-    }
-    if (search.last_count > 1)
-        return mm_fail(err, MM_ERR_USAGE, "%" PRIu64 " images are named %s; give the whole name or the number",
-                       search.last_count, what);
-    if (find_by_number(dataset, what, row))
-        return MM_OK;
-    return mm_fail(err, MM_ERR_USAGE, "no image is named %s, and it is no number from %" PRIu64 " to %" PRIu64, what,
-                   dataset->list.columns[SHARD_FIRST_IMAGE][0],
-                   dataset->list.columns[SHARD_FIRST_IMAGE][0] + (none ? none - 1 : 0));
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "shard/export.h"
 #include "shard/export_name.h"
 #include "shard/json.h"
 
@@ -27,7 +28,7 @@ static mm_status make_folders(char *path, size_t from, mm_error *err)
     return MM_OK;
 }
 
-static mm_status make_folder(const char *folder, mm_error *err)
+mm_status mm_export_make_folder(const char *folder, mm_error *err)
 {
     char *path = NULL;
     if (asprintf(&path, "%s/", folder) < 0)
@@ -57,12 +58,8 @@ static void print_image(FILE *out, const char *id_key, const mm_record *record, 
     (void)fputc('}', out);
 }
 
-static mm_status write_sa1b(const char *path, const mm_record *record, const char *file_name, uint64_t first_id,
-                            mm_error *err)
+void mm_export_print_sa1b(FILE *out, const mm_record *record, const char *file_name, uint64_t first_id)
 {
-    FILE *out = fopen(path, "we");
-    if (!out)
-        return mm_fail_errno(err, "cannot create %s", path);
     (void)fputs("{\"image\": ", out);
     print_image(out, "image_id", record, file_name);
     (void)fputs(", \"annotations\": [", out);
@@ -72,6 +69,15 @@ static mm_status write_sa1b(const char *path, const mm_record *record, const cha
         (void)fputc('}', out);
     }
     (void)fputs("]}\n", out);
+}
+
+static mm_status write_sa1b(const char *path, const mm_record *record, const char *file_name, uint64_t first_id,
+                            mm_error *err)
+{
+    FILE *out = fopen(path, "we");
+    if (!out)
+        return mm_fail_errno(err, "cannot create %s", path);
+    mm_export_print_sa1b(out, record, file_name, first_id);
     return finish(out, path, err);
 }
 
@@ -80,7 +86,7 @@ mm_status mm_dataset_export_sa1b(const mm_dataset *dataset, const char *folder, 
     mm_export_names names = {0};
     uint64_t next_id = 1;
     *written = 0;
-    mm_status status = make_folder(folder, err);
+    mm_status status = mm_export_make_folder(folder, err);
     for (uint64_t row = 0; status == MM_OK && row < mm_dataset_images(dataset); row++) {
         mm_record record;
         char *file_name = NULL, *name = NULL, *path = NULL;
@@ -148,7 +154,7 @@ static mm_status print_coco_part(const mm_dataset *dataset, FILE *out, coco_part
 mm_status mm_dataset_export_coco(const mm_dataset *dataset, const char *folder, uint64_t *written, mm_error *err)
 {
     *written = 0;
-    mm_status status = make_folder(folder, err);
+    mm_status status = mm_export_make_folder(folder, err);
     if (status != MM_OK)
         return status;
     char *path = NULL;

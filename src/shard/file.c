@@ -93,23 +93,52 @@ static mm_status open_parts(mm_shard_file *shard, const char *path, mm_error *er
     return status;
 }
 
-mm_status mm_shard_file_open(const char *path, mm_shard_file *shard, mm_error *err)
+static void clear(mm_shard_file *shard)
 {
-    *shard = (mm_shard_file){.mask_offset = H5I_INVALID_HID, .rle_offset = H5I_INVALID_HID, .rle = H5I_INVALID_HID};
+    *shard = (mm_shard_file){.file = H5I_INVALID_HID,
+                             .mask_offset = H5I_INVALID_HID,
+                             .rle_offset = H5I_INVALID_HID,
+                             .rle = H5I_INVALID_HID};
     for (int c = 0; c < IMAGE_COLUMNS; c++)
         shard->images[c] = H5I_INVALID_HID;
     for (int c = 0; c < MM_MASK_COLUMNS; c++)
         shard->masks[c] = H5I_INVALID_HID;
-    mm_status status = mm_h5_open(path, "shard", false, &shard->file, err);
-    if (status != MM_OK)
-        return status;
-    status = open_parts(shard, path, err);
+}
+
+/* With shard->file open. */
+static mm_status open_content(const char *path, mm_shard_file *shard, mm_error *err)
+{
+    const mm_status status = open_parts(shard, path, err);
     if (status != MM_OK) {
         mm_shard_file_close(shard);
         if (err)
             (void)mm_error_prefix(err, "shard %s", path);
     }
     return status;
+}
+
+mm_status mm_shard_file_open(const char *path, mm_shard_file *shard, mm_error *err)
+{
+    clear(shard);
+    const mm_status status = mm_h5_open(path, "shard", false, &shard->file, err);
+    return status == MM_OK ? open_content(path, shard, err) : status;
+}
+
+mm_status mm_shard_file_open_again(const char *path, uint64_t bytes, uint64_t digest, mm_shard_file *shard,
+                                   mm_error *err)
+{
+    mm_seal seal;
+    clear(shard);
+    const mm_status status = mm_seal_read(path, &seal, err);
+    if (status != MM_OK)
+        return status;
+    if (strcmp(seal.kind, "shard") != 0 || seal.bytes != bytes || seal.digest != digest)
+        return mm_fail(err, MM_ERR_FORMAT, "%s has just been changed by another program; let nothing else write there",
+                       path);
+    shard->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (shard->file < 0)
+        return mm_h5_fail(err, MM_ERR_FORMAT, "cannot open %s as HDF5", path);
+    return open_content(path, shard, err);
 }
 
 static void close_dataset(hid_t *dataset)

@@ -1,30 +1,28 @@
-/* dataset.h5: the shards of a run shown as one. */
+/* dataset.h5: the shards of a run shown as one.
+ *
+ * Its offset arrays grow with the masks, to gigabytes, so the file is made on disk and in two parts: first what opening
+ * needs, which is small and has a digest of its own in the seal, then the offsets, shard by shard. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "shard/disk.h"
 #include "shard/file.h"
 #include "shard/list.h"
+#include "shard/survey.h"
 
 typedef struct index_draft {
     const char *out;
     const mm_shard_origin *origin;
     mm_shard_list list;
     mm_stats stats;
-    hid_t file, images, masks;
+    mm_disk_draft draft;
+    hid_t images, masks; /* groups */
     hid_t mask_offset, rle_offset;
-    uint64_t images_done, masks_done, rle_done; /* of the shards indexed so far */
 } index_draft;
 
-/* An offset column, its first row 0, that grows shard by shard: how long it gets is known when the last one has been
- * read. */
-static mm_status make_growing(hid_t group, const mm_h5_column *column, hid_t *dataset, mm_error *err)
-{
-    const uint64_t zero = 0;
-    const mm_status status = mm_h5_column_create_growing(group, column, dataset, err);
-    return status == MM_OK ? mm_h5_column_write(*dataset, column, 0, 1, &zero, err) : status;
-}
+/* --- the offsets, which are as long as the dataset and are never held --- */
 
 /* Append a shard's offsets 1 .. rows, moved by `base`; on the way, see that they rise. */
 static mm_status append_offsets(hid_t from, hid_t to, const mm_h5_column *column, uint64_t rows, uint64_t at,
@@ -54,62 +52,53 @@ static mm_status append_offsets(hid_t from, hid_t to, const mm_h5_column *column
     return status;
 }
 
-static mm_status add_open_shard(index_draft *index, size_t k, const mm_shard_file *shard, mm_error *err)
-{
-    uint64_t *const *columns = index->list.columns;
-    columns[SHARD_FIRST_IMAGE][k] = shard->first_image;
-    columns[SHARD_IMAGES][k] = shard->image_count;
-    columns[SHARD_MASKS][k] = shard->mask_count;
-    columns[SHARD_RLE_BYTES][k] = shard->rle_bytes;
-    mm_stats *stats = malloc(sizeof *stats);
-    if (!stats)
-        return mm_fail_memory(err, "statistics");
-    mm_status status = mm_origin_check(shard->file, index->origin, err);
-    if (status == MM_OK)
-        status = mm_statistics_read(shard->file, stats, err);
-    if (status == MM_OK)
-        mm_stats_merge(&index->stats, stats);
-    free(stats);
-    if (status == MM_OK)
-        status = append_offsets(shard->mask_offset, index->mask_offset, &mm_mask_offset_column, shard->image_count,
-                                index->images_done, index->masks_done, err);
-    if (status == MM_OK)
-        status = append_offsets(shard->rle_offset, index->rle_offset, &mm_rle_offset_column, shard->mask_count,
-                                index->masks_done, index->rle_done, err);
-    index->images_done += shard->image_count;
-    index->masks_done += shard->mask_count;
-    index->rle_done += shard->rle_bytes;
-    return status;
-}
-
-static mm_status add_shard(index_draft *index, size_t k, mm_error *err)
+static mm_status append_shard(index_draft *index, size_t k, uint64_t images, uint64_t masks, uint64_t rle_bytes,
+                              mm_error *err)
 {
     char path[PATH_MAX];
-    mm_seal seal = {.bytes = 0};
     mm_shard_file shard;
-    mm_status status = mm_shard_path(index->out, k, path, sizeof path, err);
+    uint64_t *const *columns = index->list.columns;
+    mm_status status = mm_shard_path(index->out, index->list.first_shard + k, path, sizeof path, err);
     if (status == MM_OK)
-        status = mm_seal_read(path, &seal, err);
-    if (status == MM_OK)
-        status = mm_shard_file_open(path, &shard, err); /* reads the content against the seal */
+        status = mm_shard_file_open_again(path, columns[SHARD_BYTES][k], columns[SHARD_DIGEST][k], &shard, err);
     if (status != MM_OK)
         return status;
-    index->list.columns[SHARD_BYTES][k] = seal.bytes;
-    index->list.columns[SHARD_DIGEST][k] = seal.digest;
-    status = add_open_shard(index, k, &shard, err);
+    status = append_offsets(shard.mask_offset, index->mask_offset, &mm_mask_offset_column, shard.image_count, images,
+                            masks, err);
+    if (status == MM_OK)
+        status = append_offsets(shard.rle_offset, index->rle_offset, &mm_rle_offset_column, shard.mask_count, masks,
+                                rle_bytes, err);
     if (status != MM_OK && err)
         (void)mm_error_prefix(err, "shard %s", path);
     mm_shard_file_close(&shard);
+    return status == MM_OK ? mm_disk_draft_check(&index->draft, err) : status;
+}
+
+static mm_status append_all_offsets(index_draft *index, mm_error *err)
+{
+    const uint64_t zero = 0;
+    uint64_t images = 0, masks = 0, rle_bytes = 0;
+    mm_status status = mm_h5_column_write(index->mask_offset, &mm_mask_offset_column, 0, 1, &zero, err);
+    if (status == MM_OK)
+        status = mm_h5_column_write(index->rle_offset, &mm_rle_offset_column, 0, 1, &zero, err);
+    for (size_t k = 0; status == MM_OK && k < index->list.count; k++) {
+        status = append_shard(index, k, images, masks, rle_bytes, err);
+        images += index->list.columns[SHARD_IMAGES][k];
+        masks += index->list.columns[SHARD_MASKS][k];
+        rle_bytes += index->list.columns[SHARD_RLE_BYTES][k];
+    }
     return status;
 }
 
+/* --- virtual columns --- */
+
 /* Map one shard's rows into the virtual column. */
-static herr_t map_shard(hid_t list, hid_t whole, const char *dataset, int rank, size_t k, uint64_t at,
+static herr_t map_shard(hid_t list, hid_t whole, const char *dataset, int rank, uint64_t shard, uint64_t at,
                         const hsize_t shape[2])
 {
     char name[MM_SHARD_NAME];
     const hsize_t start[2] = {at, 0};
-    mm_shard_list_name(k, name);
+    mm_shard_list_name(shard, name);
     const hid_t source = H5Screate_simple(rank, shape, NULL);
     if (source < 0)
         return -1;
@@ -138,7 +127,7 @@ static mm_status make_virtual(hid_t parent, const char *folder, const mm_h5_colu
     for (size_t k = 0; status == MM_OK && done >= 0 && k < list->count; k++) {
         const hsize_t part[2] = {list->columns[lengths][k], column->width};
         if (part[0] > 0)
-            done = map_shard(properties, whole, source, rank, k, at, part);
+            done = map_shard(properties, whole, source, rank, list->first_shard + k, at, part);
         at += part[0];
     }
     if (status == MM_OK && done >= 0 && H5Sselect_all(whole) >= 0)
@@ -165,31 +154,36 @@ static mm_status make_virtual_columns(const index_draft *index, mm_error *err)
         status = make_virtual(index->masks, "/masks", &column, list, SHARD_MASKS, list->masks, err);
     }
     if (status == MM_OK)
-        status = make_virtual(index->file, "", &mm_rle_column, list, SHARD_RLE_BYTES, list->rle_bytes, err);
+        status = make_virtual(index->draft.file, "", &mm_rle_column, list, SHARD_RLE_BYTES, list->rle_bytes, err);
     return status;
+}
+
+static mm_status fill_head(index_draft *index, mm_error *err)
+{
+    const hid_t file = index->draft.file;
+    mm_status status = mm_origin_write(file, index->origin, err);
+    if (status == MM_OK)
+        status = mm_h5_group_create(file, "images", &index->images, err);
+    if (status == MM_OK)
+        status = mm_h5_group_create(file, "masks", &index->masks, err);
+    if (status == MM_OK)
+        status = make_virtual_columns(index, err);
+    if (status == MM_OK)
+        status = mm_shard_list_write(file, &index->list, err);
+    if (status == MM_OK)
+        status = mm_statistics_write(file, &index->stats, err);
+    if (status == MM_OK)
+        status = mm_h5_column_create_growing(index->images, &mm_mask_offset_column, &index->mask_offset, err);
+    if (status == MM_OK)
+        status = mm_h5_column_create_growing(index->masks, &mm_rle_offset_column, &index->rle_offset, err);
+    return status == MM_OK ? mm_disk_draft_end_head(&index->draft, err) : status;
 }
 
 static mm_status fill(index_draft *index, mm_error *err)
 {
-    mm_status status = mm_origin_write(index->file, index->origin, err);
+    mm_status status = fill_head(index, err);
     if (status == MM_OK)
-        status = mm_h5_group_create(index->file, "images", &index->images, err);
-    if (status == MM_OK)
-        status = mm_h5_group_create(index->file, "masks", &index->masks, err);
-    if (status == MM_OK)
-        status = make_growing(index->images, &mm_mask_offset_column, &index->mask_offset, err);
-    if (status == MM_OK)
-        status = make_growing(index->masks, &mm_rle_offset_column, &index->rle_offset, err);
-    for (size_t k = 0; status == MM_OK && k < index->list.count; k++)
-        status = add_shard(index, k, err);
-    if (status == MM_OK)
-        status = mm_shard_list_sum(&index->list, err);
-    if (status == MM_OK)
-        status = make_virtual_columns(index, err);
-    if (status == MM_OK)
-        status = mm_shard_list_write(index->file, &index->list, err);
-    if (status == MM_OK)
-        status = mm_statistics_write(index->file, &index->stats, err);
+        status = append_all_offsets(index, err);
     const hid_t open[] = {index->mask_offset, index->rle_offset};
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
         if (open[i] >= 0 && H5Dclose(open[i]) < 0 && status == MM_OK)
@@ -201,36 +195,40 @@ static mm_status fill(index_draft *index, mm_error *err)
     return status;
 }
 
-mm_status mm_dataset_index(const char *out, uint64_t shard_count, const mm_shard_origin *origin, mm_error *err)
+/* Rank 0. */
+static mm_status write_index(index_draft *index, const char *path, mm_error *err)
+{
+    const mm_status status = mm_disk_draft_begin(path, &index->draft, err);
+    return status == MM_OK ? mm_disk_draft_finish(&index->draft, "dataset", fill(index, err), err) : status;
+}
+
+mm_status mm_dataset_index(const char *out, uint64_t first_shard, uint64_t shard_count, const mm_shard_origin *origin,
+                           mm_comm *comm, mm_error *err)
 {
     char path[PATH_MAX];
     const int length = snprintf(path, sizeof path, "%s/dataset.h5", out);
     if (length < 0 || (size_t)length >= sizeof path)
         return mm_fail(err, MM_ERR_USAGE, "the output path %s is too long", out);
-    if (shard_count == 0 || shard_count > SIZE_MAX / 64)
+    if (shard_count == 0 || shard_count > SIZE_MAX / 64 || first_shard > UINT64_MAX - shard_count)
         return mm_fail(err, MM_ERR_USAGE, "a dataset of %" PRIu64 " shards cannot be made", shard_count);
     index_draft *index = calloc(1, sizeof *index);
-    if (!index)
-        return mm_fail_memory(err, "indexing a dataset");
-    index->out = out;
-    index->origin = origin;
-    index->images = index->masks = index->mask_offset = index->rle_offset = H5I_INVALID_HID;
-    mm_status status = mm_shard_list_new((size_t)shard_count, &index->list, err);
+    mm_status status = index ? mm_shard_list_new((size_t)shard_count, &index->list, err)
+                             : mm_fail_memory(err, "indexing a dataset");
+    status = mm_comm_agree(comm, status, err);
     if (status == MM_OK) {
         const mm_h5_silence before = mm_h5_silence_begin();
-        mm_h5_draft draft;
-        status = mm_h5_draft_begin(&draft, err);
-        if (status == MM_OK) {
-            index->file = draft.file;
-            status = fill(index, err);
-            if (status == MM_OK)
-                status = mm_h5_draft_commit(&draft, "dataset", path, NULL, err);
-            else
-                mm_h5_draft_abandon(&draft);
-        }
+        index->out = out;
+        index->origin = origin;
+        index->images = index->masks = index->mask_offset = index->rle_offset = H5I_INVALID_HID;
+        index->list.first_shard = first_shard;
+        status = mm_survey(comm, out, origin, &index->list, &index->stats, err);
+        if (status == MM_OK && (!comm || mm_comm_rank(comm) == 0))
+            status = write_index(index, path, err);
+        status = mm_comm_agree(comm, status, err);
         mm_h5_silence_end(before);
     }
-    mm_shard_list_free(&index->list);
+    if (index)
+        mm_shard_list_free(&index->list);
     free(index);
     return status;
 }

@@ -6,26 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 sequence at `text`, 0 if it is none (overlong forms and surrogates are none). */
-static size_t utf8_length(const uint8_t *text, size_t size)
-{
-    const uint8_t first = text[0];
-    const size_t length = first < 0x80   ? 1
-                          : first < 0xc2 ? 0
-                          : first < 0xe0 ? 2
-                          : first < 0xf0 ? 3
-                          : first < 0xf5 ? 4
-                                         : 0;
-    if (length == 0 || length > size)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) || (first == 0xf0 && text[1] < 0x90) ||
-        (first == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return length;
-}
+#include "base/utf8.h"
 
 /* Errors of these writes stay with the stream; whoever closes it asks ferror. */
 void mm_json_string(FILE *out, const void *bytes, size_t size)
@@ -34,7 +15,7 @@ void mm_json_string(FILE *out, const void *bytes, size_t size)
     (void)fputc('"', out);
     for (size_t i = 0; i < size;) {
         const uint8_t c = text[i];
-        const size_t length = utf8_length(text + i, size - i);
+        const size_t length = mm_utf8_length(text + i, size - i);
         if (c == '"' || c == '\\')
             (void)fprintf(out, "\\%c", c);
         else if (c < 0x20 || c == 0x7f)

@@ -42,21 +42,24 @@ mm_status mm_shard_list_sum(mm_shard_list *list, mm_error *err)
     list->images = list->masks = list->rle_bytes = 0;
     for (size_t k = 0; k < list->count; k++) {
         if (list->columns[SHARD_FIRST_IMAGE][k] != list->columns[SHARD_FIRST_IMAGE][0] + list->images)
-            return mm_fail(err, MM_ERR_FORMAT, "shard %zu starts with image %" PRIu64 " where %" PRIu64 " belongs", k,
-                           list->columns[SHARD_FIRST_IMAGE][k], list->columns[SHARD_FIRST_IMAGE][0] + list->images);
+            return mm_fail(err, MM_ERR_FORMAT,
+                           "shard %" PRIu64 " starts with image %" PRIu64 " where %" PRIu64 " belongs",
+                           list->first_shard + k, list->columns[SHARD_FIRST_IMAGE][k],
+                           list->columns[SHARD_FIRST_IMAGE][0] + list->images);
         if (__builtin_add_overflow(list->images, list->columns[SHARD_IMAGES][k], &list->images) ||
             __builtin_add_overflow(list->masks, list->columns[SHARD_MASKS][k], &list->masks) ||
             __builtin_add_overflow(list->rle_bytes, list->columns[SHARD_RLE_BYTES][k], &list->rle_bytes))
-            return mm_fail(err, MM_ERR_FORMAT, "the list of shards claims more than can be at shard %zu", k);
+            return mm_fail(err, MM_ERR_FORMAT, "the list of shards claims more than can be at shard %" PRIu64,
+                           list->first_shard + k);
     }
     return MM_OK;
 }
 
-void mm_shard_list_name(size_t k, char name[MM_SHARD_NAME])
+void mm_shard_list_name(uint64_t shard, char name[MM_SHARD_NAME])
 {
     char path[MM_SHARD_NAME + 2] = "";
     /* The folder is one character and the number has at most 20 digits, so it fits. */
-    if (mm_shard_path(".", k, path, sizeof path, NULL) != MM_OK)
+    if (mm_shard_path(".", shard, path, sizeof path, NULL) != MM_OK)
         path[2] = '\0';
     memcpy(name, path + 2, MM_SHARD_NAME);
 }
@@ -69,7 +72,7 @@ static mm_status write_names(hid_t group, const mm_shard_list *list, mm_error *e
     if (!text || !names)
         status = mm_fail_memory(err, "a list of shards");
     for (size_t k = 0; status == MM_OK && k < list->count; k++) {
-        mm_shard_list_name(k, text[k]);
+        mm_shard_list_name(list->first_shard + k, text[k]);
         names[k] = text[k];
     }
     if (status == MM_OK)
@@ -117,6 +120,30 @@ static mm_status read_columns(hid_t group, uint64_t file_bytes, mm_shard_list *l
     return status;
 }
 
+/* The number of the first shard, from its name. */
+static mm_status read_first_shard(hid_t group, mm_shard_list *list, mm_error *err)
+{
+    hid_t dataset;
+    uint64_t rows;
+    char *name = NULL, again[MM_SHARD_NAME];
+    mm_status status = mm_h5_column_open(group, &file_column, &dataset, &rows, err);
+    if (status != MM_OK)
+        return status;
+    if (rows != list->count)
+        status = mm_fail(err, MM_ERR_FORMAT, "shards/file has another length than shards/%s", list_columns[0].name);
+    if (status == MM_OK)
+        status = mm_h5_column_read(dataset, &file_column, 0, 1, &name, err);
+    (void)H5Dclose(dataset); /* only read from */
+    if (status != MM_OK)
+        return status;
+    const bool known = sscanf(name, "shards/sa_%20" SCNu64, &list->first_shard) == 1;
+    mm_shard_list_name(list->first_shard, again);
+    if (!known || strcmp(name, again) != 0)
+        status = mm_fail(err, MM_ERR_FORMAT, "shards/file starts with \"%.60s\", which is no shard's name", name);
+    mm_h5_strings_free(&name, 1);
+    return status;
+}
+
 mm_status mm_shard_list_read(hid_t file, uint64_t file_bytes, mm_shard_list *list, mm_error *err)
 {
     *list = (mm_shard_list){0};
@@ -124,6 +151,8 @@ mm_status mm_shard_list_read(hid_t file, uint64_t file_bytes, mm_shard_list *lis
     if (group < 0)
         return mm_h5_fail(err, MM_ERR_FORMAT, "the group shards is missing");
     mm_status status = read_columns(group, file_bytes, list, err);
+    if (status == MM_OK)
+        status = read_first_shard(group, list, err);
     (void)H5Gclose(group); /* only read from */
     if (status == MM_OK)
         status = mm_shard_list_sum(list, err);
@@ -136,7 +165,7 @@ mm_status mm_shard_list_check(const mm_shard_list *list, const char *folder, siz
 {
     char path[PATH_MAX];
     mm_seal seal;
-    mm_status status = mm_shard_path(folder, k, path, sizeof path, err);
+    mm_status status = mm_shard_path(folder, list->first_shard + k, path, sizeof path, err);
     if (status == MM_OK)
         status = mm_seal_read(path, &seal, err);
     if (status == MM_OK && (strcmp(seal.kind, "shard") != 0 || seal.bytes != list->columns[SHARD_BYTES][k] ||

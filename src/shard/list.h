@@ -9,13 +9,15 @@ enum { SHARD_FIRST_IMAGE, SHARD_IMAGES, SHARD_MASKS, SHARD_RLE_BYTES, SHARD_BYTE
 
 typedef struct mm_shard_list {
     size_t count;
+    uint64_t first_shard; /* number of row 0's shard; the others follow */
     uint64_t *columns[SHARD_COLUMNS];  /* [count]; first image's row (= id), lengths, file size and seal's digest */
     uint64_t images, masks, rle_bytes; /* sums */
 } mm_shard_list;
 
-/* Shard k's name as dataset.h5 has it: relative to its own folder, so that the dataset can be moved. */
+/* The name of shard number `shard` as dataset.h5 has it: relative to its own folder, so that the dataset can be
+ * moved. */
 enum { MM_SHARD_NAME = 40 };
-void mm_shard_list_name(size_t k, char name[MM_SHARD_NAME]);
+void mm_shard_list_name(uint64_t shard, char name[MM_SHARD_NAME]);
 
 MM_RESULT_USED mm_status mm_shard_list_new(size_t count, mm_shard_list *list, mm_error *err);
 void mm_shard_list_free(mm_shard_list *list);
@@ -25,7 +27,7 @@ MM_RESULT_USED mm_status mm_shard_list_sum(mm_shard_list *list, mm_error *err);
 MM_RESULT_USED mm_status mm_shard_list_write(hid_t file, const mm_shard_list *list, mm_error *err);
 MM_RESULT_USED mm_status mm_shard_list_read(hid_t file, uint64_t file_bytes, mm_shard_list *list, mm_error *err);
 
-/* Shard k of `folder` is there, as long as it was, with the seal it had. Its content is not read. */
+/* Row k's shard is there in `folder`, as long as it was, with the seal it had. Its content is not read. */
 MM_RESULT_USED mm_status mm_shard_list_check(const mm_shard_list *list, const char *folder, size_t k, mm_error *err);
 
 #endif

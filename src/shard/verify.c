@@ -1,4 +1,4 @@
-/* Verifying: everything that a dataset says of itself, looked at again. */
+/* Verifying: what is to be looked at, and by whom. Ranks share the shards; rank 0 looks at dataset.h5 besides. */
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -6,262 +6,295 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "shard/folder.h"
 #include "shard/verify.h"
 
-void mm_verify_note(mm_verification *check, const char *format, ...)
+typedef enum subject_kind { ONE_SHARD, WHOLE_DATASET, LOOSE_SHARDS } subject_kind;
+
+/* What rank 0 has found at the path. */
+typedef struct subject {
+    subject_kind kind;
+    bool unfinished;
+    uint64_t journals;
+    char folder[PATH_MAX], file[PATH_MAX]; /* the dataset's folder; dataset.h5 or the shard */
+} subject;
+
+static int rank_of(const mm_verify_share *share)
 {
-    mm_error line;
-    va_list arguments;
-    va_start(arguments, format);
-    if (vsnprintf(line.text, sizeof line.text, format, arguments) < 0)
-        line.text[0] = '\0';
-    va_end(arguments);
-    if (check->report->faults++ == 0)
-        (void)snprintf(check->report->first, sizeof check->report->first, "%s", line.text);
-    if (check->out)
-        (void)fprintf(check->out, "%s\n", line.text);
+    return share->comm ? mm_comm_rank(share->comm) : 0;
 }
 
-/* --- masks ---------------------------------------------------------------------------------------------------------
- */
+/* --- shards by themselves: of an unfinished run, or where dataset.h5 is of no use --- */
 
-static bool box_is_right(const mm_record *record, uint64_t i, const mm_rle *rle)
+typedef struct loose_shards {
+    const char *folder, *only; /* only: the path of the one shard, or NULL */
+    const uint64_t *numbers;
+} loose_shards;
+
+static mm_status check_loose_shard(void *user, size_t k, mm_findings *findings, uint64_t *images, uint64_t *masks,
+                                   mm_stats *total, mm_error *err)
 {
-    uint32_t box[4];
-    if (mm_rle_area(rle) == 0)
-        return true; /* the reference puts an empty mask's box at its crop's corner */
-    mm_rle_box(rle, box);
-    const float *xywh = record->bbox[i];
-    return xywh[0] == (float)box[0] && xywh[1] == (float)box[1] && xywh[2] == (float)(box[2] - box[0]) &&
-           xywh[3] == (float)(box[3] - box[1]);
+    const loose_shards *shards = user;
+    char path[PATH_MAX];
+    if (shards->only)
+        return mm_verify_shard(findings, shards->only, NULL, (mm_shard_place){0}, images, masks, total, err);
+    const mm_status status = mm_shard_path(shards->folder, shards->numbers[k], path, sizeof path, err);
+    return status == MM_OK
+               ? mm_verify_shard(findings, path, NULL, (mm_shard_place){0}, images, masks, total, err)
+               : status;
 }
 
-/* False if a mask is wrong. */
-static bool check_masks(mm_verification *check, const char *path, const mm_record *record)
+static mm_status check_loose_shards(mm_verify_share *share, const subject *what, mm_error *err)
 {
-    bool good = true;
-    for (uint64_t i = 0; i < record->mask_count; i++) {
-        mm_rle rle;
-        mm_error err = {0};
-        if (mm_record_check_mask(record, i, &rle, &err) != MM_OK) {
-            mm_verify_note(check, "%s: %s", path, err.text);
-            good = false;
-            continue;
-        }
-        if (!box_is_right(record, i, &rle)) {
-            mm_verify_note(check, "%s: image %" PRIu64 ", mask %" PRIu64 ": its bbox is not that of its pixels", path,
-                           record->image_id, i);
-            good = false;
-        }
-        mm_rle_free(&rle);
-    }
-    return good;
-}
-
-static mm_status check_images(mm_verification *check, const char *path, const mm_shard_file *shard, mm_error *err)
-{
-    mm_stats *again = calloc(1, sizeof *again), *stored = calloc(1, sizeof *stored);
-    mm_status status = again && stored ? MM_OK : mm_fail_memory(err, "statistics");
-    bool good = true;
-    for (uint64_t row = 0; status == MM_OK && row < shard->image_count; row++) {
-        mm_record record;
-        mm_error fault = {0};
-        char *file_name = NULL;
-        if (mm_shard_file_read(shard, row, &record, &file_name, &fault) != MM_OK) {
-            mm_verify_note(check, "%s: %s", path, fault.text);
-            good = false;
-            continue;
-        }
-        if (!check_masks(check, path, &record))
-            good = false;
-        else
-            status = mm_stats_add(again, &record, err);
-        free(file_name);
-        mm_record_free(&record);
-    }
-    mm_error fault = {0};
-    if (status == MM_OK && mm_statistics_read(shard->file, stored, &fault) != MM_OK) {
-        mm_verify_note(check, "%s: %s", path, fault.text);
-    } else if (status == MM_OK) {
-        mm_stats_merge(&check->total, stored);
-        memcpy(again->funnel, stored->funnel, sizeof again->funnel); /* what was dropped is nowhere to be counted */
-        if (good && memcmp(again, stored, sizeof *again) != 0)
-            mm_verify_note(check, "%s: its statistics are not those of its masks", path);
-    }
-    free(again);
-    free(stored);
-    return status;
-}
-
-/* --- the digest ------------------------------------------------------------------------------------------------- */
-
-static mm_status digest_column(mm_verification *check, const char *path, hid_t dataset, const mm_h5_column *column,
-                               uint64_t rows, XXH3_state_t *digest, mm_error *err)
-{
-    const size_t row_bytes = mm_h5_type_size(column->type) * (column->width ? column->width : 1);
-    const uint64_t block_rows = (1u << 20) / row_bytes;
-    uint8_t *values = malloc(block_rows * row_bytes);
-    mm_status status = values ? MM_OK : mm_fail_memory(err, "verifying");
-    for (uint64_t start = 0; status == MM_OK && start < rows; start += block_rows) {
-        const uint64_t left = rows - start, count = left < block_rows ? left : block_rows;
-        mm_error fault = {0};
-        if (mm_h5_column_read(dataset, column, start, count, values, &fault) != MM_OK) {
-            mm_verify_note(check, "%s: %s", path, fault.text);
-            break;
-        }
-        if (XXH3_64bits_update(digest, values, (size_t)count * row_bytes) != XXH_OK)
-            status = mm_fail(err, MM_ERR_INTERNAL, "xxHash refused a column");
-    }
-    free(values);
-    return status;
-}
-
-static mm_status check_digest(mm_verification *check, const char *path, const mm_shard_file *shard, mm_error *err)
-{
-    XXH3_state_t *digest = NULL;
-    mm_status status = mm_digest_begin(&digest, err);
-    for (int c = 0; status == MM_OK && c < MM_MASK_COLUMNS; c++) {
-        const mm_h5_column column = mm_mask_h5_column(c);
-        status = digest_column(check, path, shard->masks[c], &column, shard->mask_count, digest, err);
-    }
-    if (status == MM_OK)
-        status =
-            digest_column(check, path, shard->rle_offset, &mm_rle_offset_column, shard->mask_count + 1, digest, err);
-    if (status == MM_OK)
-        status = digest_column(check, path, shard->rle, &mm_rle_column, shard->rle_bytes, digest, err);
-    if (status == MM_OK && XXH3_64bits_digest(digest) != shard->masks_digest)
-        mm_verify_note(check, "%s: its masks_digest is not that of its masks", path);
-    (void)XXH3_freeState(digest);
-    return status;
-}
-
-/* --- files ---------------------------------------------------------------------------------------------------------
- */
-
-/* Only want of memory stops the verification; everything else is a fault to be noted. `arrays` is NULL for a shard by
- * itself. */
-static mm_status check_shard(mm_verification *check, const char *path, const mm_offset_arrays *arrays,
-                             mm_shard_place place, mm_error *err)
-{
-    mm_shard_file shard;
-    mm_error fault = {0};
-    if (mm_shard_file_open(path, &shard, &fault) != MM_OK) {
-        mm_verify_note(check, "%s", fault.text);
-        return fault.status == MM_ERR_NOMEM ? mm_fail_memory(err, "verifying") : MM_OK;
-    }
-    mm_status status = check_images(check, path, &shard, err);
-    if (status == MM_OK)
-        status = check_digest(check, path, &shard, err);
-    if (status == MM_OK && arrays)
-        status = mm_verify_offsets(check, arrays, path, &shard, place, err);
-    check->report->images += shard.image_count;
-    check->report->masks += shard.mask_count;
-    mm_shard_file_close(&shard);
-    return status;
-}
-
-static mm_status check_listed_shards(mm_verification *check, const char *folder, const mm_offset_arrays *arrays,
-                                     const mm_shard_list *list, mm_error *err)
-{
-    mm_shard_place place = {0};
+    loose_shards shards = {.folder = what->folder, .only = what->kind == ONE_SHARD ? what->file : NULL};
+    uint64_t *numbers = NULL, count = 1;
     mm_status status = MM_OK;
-    for (size_t k = 0; status == MM_OK && k < list->count; k++) {
-        char path[PATH_MAX];
-        mm_error fault = {0};
-        place.images = list->columns[SHARD_IMAGES][k];
-        place.masks = list->columns[SHARD_MASKS][k];
-        place.rle_bytes = list->columns[SHARD_RLE_BYTES][k];
-        if (mm_shard_path(folder, k, path, sizeof path, &fault) != MM_OK ||
-            mm_shard_list_check(list, folder, k, &fault) != MM_OK)
-            mm_verify_note(check, "%s", fault.text);
-        else
-            status = check_shard(check, path, arrays, place, err);
-        place.image_at += place.images;
-        place.mask_at += place.masks;
-        place.rle_at += place.rle_bytes;
-        check->report->shards++;
+    if (shards.only)
+        return mm_verify_all(share, 1, check_loose_shard, &shards, err);
+    if (rank_of(share) == 0) {
+        size_t found = 0;
+        status = mm_folder_shards(what->folder, &numbers, &found, err);
+        count = found;
     }
+    status = mm_comm_agree(share->comm, status, err);
+    if (status == MM_OK)
+        status = mm_comm_broadcast(share->comm, 0, &count, sizeof count, err);
+    if (status == MM_OK && rank_of(share) != 0) {
+        numbers = calloc(count ? count : 1, sizeof *numbers);
+        status = numbers ? MM_OK : mm_fail_memory(err, "a list of shards");
+    }
+    status = mm_comm_agree(share->comm, status, err);
+    if (status == MM_OK && count)
+        status = mm_comm_broadcast(share->comm, 0, numbers, (size_t)count * sizeof *numbers, err);
+    shards.numbers = numbers;
+    if (status == MM_OK)
+        status = mm_verify_all(share, (size_t)count, check_loose_shard, &shards, err);
+    free(numbers);
     return status;
 }
 
-static mm_status check_open_dataset(mm_verification *check, const char *folder, hid_t dataset,
-                                    const mm_shard_list *list, mm_error *err)
-{
+/* --- a dataset --- */
+
+typedef struct index_check {
+    const char *folder;
+    hid_t file;
+    mm_shard_list list;
     mm_offset_arrays arrays;
-    mm_verify_mappings(check, dataset, list);
-    mm_verify_open_offsets(check, dataset, list, &arrays);
-    const mm_status status = check_listed_shards(check, folder, &arrays, list, err);
-    mm_verify_close_offsets(&arrays);
-    return status;
+    mm_stats stored;
+    size_t next; /* whose place is `place` */
+    mm_shard_place place;
+} index_check;
+
+/* The mappings of a column take 10 KB a shard: they go when it is closed, not with the file. */
+static hid_t open_for_mappings(const char *path)
+{
+    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    hid_t file = H5I_INVALID_HID;
+    if (access >= 0 && H5Pset_evict_on_close(access, true) >= 0)
+        file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    if (access >= 0)
+        (void)H5Pclose(access);
+    return file;
 }
 
-static mm_status check_dataset(mm_verification *check, const char *folder, const char *path, mm_error *err)
+/* False, with a fault noted, if dataset.h5 is of no use. */
+static bool open_index(index_check *index, const char *path, mm_findings *findings)
 {
     mm_error fault = {0};
     mm_seal seal;
-    hid_t dataset;
-    if (mm_seal_read(path, &seal, &fault) != MM_OK || mm_h5_open(path, "dataset", false, &dataset, &fault) != MM_OK) {
-        mm_verify_note(check, "%s", fault.text);
+    if (mm_seal_check_head(path, &seal, &fault) != MM_OK) {
+        mm_verify_note(findings, "%s", fault.text);
+        return false;
+    }
+    index->file = strcmp(seal.kind, "dataset") == 0 ? open_for_mappings(path) : H5I_INVALID_HID;
+    if (index->file < 0) {
+        mm_verify_note(findings, "%s is no dataset.h5 that HDF5 can open", path);
+        return false;
+    }
+    if (mm_shard_list_read(index->file, seal.bytes, &index->list, &fault) != MM_OK ||
+        mm_statistics_read(index->file, &index->stored, &fault) != MM_OK) {
+        mm_verify_note(findings, "%s: %s", path, fault.text);
+        return false;
+    }
+    return true;
+}
+
+static void close_index(index_check *index)
+{
+    mm_verify_close_offsets(&index->arrays);
+    mm_shard_list_free(&index->list);
+    if (index->file >= 0)
+        (void)H5Fclose(index->file); /* only read from */
+}
+
+/* Checks come in rising order on each rank. */
+static mm_shard_place place_of(index_check *index, size_t k)
+{
+    uint64_t *const *columns = index->list.columns;
+    mm_shard_place *place = &index->place;
+    for (; index->next < k; index->next++) {
+        place->image_at += columns[SHARD_IMAGES][index->next];
+        place->mask_at += columns[SHARD_MASKS][index->next];
+        place->rle_at += columns[SHARD_RLE_BYTES][index->next];
+    }
+    place->images = columns[SHARD_IMAGES][k];
+    place->masks = columns[SHARD_MASKS][k];
+    place->rle_bytes = columns[SHARD_RLE_BYTES][k];
+    return *place;
+}
+
+static mm_status check_listed_shard(void *user, size_t k, mm_findings *findings, uint64_t *images, uint64_t *masks,
+                                    mm_stats *total, mm_error *err)
+{
+    index_check *index = user;
+    char path[PATH_MAX];
+    mm_seal seal;
+    mm_error fault = {0};
+    const mm_shard_place place = place_of(index, k);
+    const mm_status status = mm_shard_path(index->folder, index->list.first_shard + k, path, sizeof path, err);
+    if (status != MM_OK)
+        return status;
+    if (mm_seal_read(path, &seal, &fault) != MM_OK) {
+        mm_verify_note(findings, "%s", fault.text);
         return MM_OK;
     }
-    mm_shard_list list = {0};
-    mm_stats *stored = calloc(1, sizeof *stored);
-    mm_status status = stored ? MM_OK : mm_fail_memory(err, "statistics");
-    if (status == MM_OK && (mm_shard_list_read(dataset, seal.bytes, &list, &fault) != MM_OK ||
-                            mm_statistics_read(dataset, stored, &fault) != MM_OK)) {
-        mm_verify_note(check, "%s: %s", path, fault.text);
-    } else if (status == MM_OK) {
-        status = check_open_dataset(check, folder, dataset, &list, err);
-        if (status == MM_OK && check->report->faults == 0 && memcmp(&check->total, stored, sizeof *stored) != 0)
-            mm_verify_note(check, "%s: its statistics are not the sum of the shards'", path);
+    if (mm_shard_list_check(&index->list, index->folder, k, &fault) == MM_OK)
+        return mm_verify_shard(findings, path, &index->arrays, place, images, masks, total, err);
+    mm_verify_note(findings, "%s", fault.text);
+    /* Not the right one; but what is it? */
+    return mm_verify_shard(findings, path, NULL, place, images, masks, total, err);
+}
+
+/* The sum of all ranks' statistics is that of dataset.h5. */
+static mm_status check_total(mm_verify_share *share, const index_check *index, const char *path, mm_error *err)
+{
+    mm_findings findings;
+    char *text;
+    size_t size;
+    mm_status status = mm_comm_sum(share->comm, (uint64_t *)share->total, sizeof *share->total / sizeof(uint64_t), err);
+    const bool compares = status == MM_OK && rank_of(share) == 0 && share->report->faults == 0;
+    if (compares && memcmp(share->total, &index->stored, sizeof index->stored) != 0) {
+        status = mm_verify_begin(&findings, &text, &size, err);
+        if (status == MM_OK) {
+            mm_verify_note(&findings, "%s: its statistics are not the sum of the shards'", path);
+            status = mm_verify_tell(share, &findings, &text, &size, err);
+        }
     }
-    mm_shard_list_free(&list);
-    free(stored);
-    (void)H5Fclose(dataset); /* only read from */
+    return mm_comm_agree(share->comm, status, err);
+}
+
+/* All ranks open dataset.h5, rank 0 looks at it closely. *usable is the same on all. */
+static mm_status check_index(mm_verify_share *share, index_check *index, const char *path, bool *usable, mm_error *err)
+{
+    const bool first = rank_of(share) == 0;
+    mm_findings findings;
+    char *text;
+    size_t size;
+    mm_error fault = {0};
+    mm_seal seal;
+    mm_status status = mm_verify_begin(&findings, &text, &size, err);
+    if (status == MM_OK) {
+        *usable = open_index(index, path, &findings);
+        if (*usable && first && mm_seal_check(path, &seal, &fault) != MM_OK)
+            mm_verify_note(&findings, "%s", fault.text); /* the head is good: its offsets are not */
+        if (*usable && first)
+            mm_verify_mappings(&findings, index->file, &index->list);
+        if (*usable)
+            mm_verify_open_offsets(&findings, index->file, &index->list, &index->arrays);
+        mm_verify_share silent = {.report = &(mm_verify_report){0}};
+        status = mm_verify_tell(first ? share : &silent, &findings, &text, &size, err);
+    }
+    bool of_rank_0 = *usable;
+    status = mm_comm_agree(share->comm, status, err);
+    if (status == MM_OK)
+        status = mm_comm_broadcast(share->comm, 0, &of_rank_0, sizeof of_rank_0, err);
+    if (status == MM_OK && of_rank_0 && !*usable)
+        status = mm_fail(err, MM_ERR_IO, "%s cannot be read here; all hosts must see the dataset", path);
+    *usable = of_rank_0;
+    return mm_comm_agree(share->comm, status, err);
+}
+
+static mm_status check_dataset(mm_verify_share *share, const subject *what, mm_error *err)
+{
+    bool usable = false;
+    index_check *index = calloc(1, sizeof *index);
+    if (index) {
+        index->folder = what->folder;
+        index->file = H5I_INVALID_HID;
+        index->arrays = (mm_offset_arrays){H5I_INVALID_HID, H5I_INVALID_HID};
+    }
+    mm_status status = mm_comm_agree(share->comm, index ? MM_OK : mm_fail_memory(err, "verifying"), err);
+    if (status == MM_OK)
+        status = check_index(share, index, what->file, &usable, err);
+    if (status == MM_OK && usable)
+        status = mm_verify_all(share, index->list.count, check_listed_shard, index, err);
+    else if (status == MM_OK)
+        status = check_loose_shards(share, what, err);
+    if (status == MM_OK && usable)
+        status = check_total(share, index, what->file, err);
+    if (index)
+        close_index(index);
+    free(index);
     return status;
 }
 
-static mm_status check_path(mm_verification *check, const char *path, mm_error *err)
+/* --- what is there --- */
+
+static mm_status look_at_folder(const char *path, subject *what, mm_error *err)
+{
+    const mm_status status = mm_folder_journals(path, &what->journals, err);
+    if (status != MM_OK)
+        return status;
+    const bool whole = mm_folder_has(path, "dataset.h5");
+    what->kind = whole ? WHOLE_DATASET : LOOSE_SHARDS;
+    what->unfinished = !whole || (mm_folder_has(path, "journal") && !mm_folder_has(path, "run.json"));
+    if (!whole && !mm_folder_has(path, "manifest.h5") && !mm_folder_has(path, "shards"))
+        return mm_fail(err, MM_ERR_IO, "%s has no dataset.h5: it is no dataset, or its parts are not joined (`maskmill "
+                       "merge`)", path);
+    return MM_OK;
+}
+
+static mm_status look(const char *path, subject *what, mm_error *err)
 {
     struct stat info;
     mm_seal seal;
-    mm_error fault = {0};
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-        char *file = NULL;
-        if (asprintf(&file, "%s/dataset.h5", path) < 0)
-            return mm_fail_memory(err, "a path");
-        const mm_status status = check_dataset(check, path, file, err);
-        free(file);
-        return status;
-    }
-    if (mm_seal_read(path, &seal, &fault) != MM_OK) {
-        mm_verify_note(check, "%s", fault.text);
-        return MM_OK;
-    }
-    if (strcmp(seal.kind, "shard") == 0) {
-        check->report->shards = 1;
-        return check_shard(check, path, NULL, (mm_shard_place){0}, err);
-    }
     const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    if (!folder)
-        return mm_fail_memory(err, "a path");
-    const mm_status status = check_dataset(check, folder, path, err);
-    free(folder);
-    return status;
+    if (stat(path, &info) != 0)
+        return mm_fail_errno(err, "cannot open the dataset %s", path);
+    const bool folder = S_ISDIR(info.st_mode);
+    const size_t up = !slash ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    const int folder_length = folder      ? snprintf(what->folder, sizeof what->folder, "%s", path)
+                              : up == 0   ? snprintf(what->folder, sizeof what->folder, ".")
+                                          : snprintf(what->folder, sizeof what->folder, "%.*s", (int)up, path);
+    const int file_length = snprintf(what->file, sizeof what->file, folder ? "%s/dataset.h5" : "%s", path);
+    if (folder_length < 0 || folder_length >= PATH_MAX || file_length < 0 || file_length >= PATH_MAX)
+        return mm_fail(err, MM_ERR_LIMIT, "the path %.100s... is too long", path);
+    if (folder)
+        return look_at_folder(path, what, err);
+    what->kind = mm_seal_read(path, &seal, NULL) == MM_OK && strcmp(seal.kind, "dataset") == 0 ? WHOLE_DATASET
+                                                                                               : ONE_SHARD;
+    return MM_OK;
 }
 
-mm_status mm_dataset_verify(const char *path, FILE *out, mm_verify_report *report, mm_error *err)
+mm_status mm_dataset_verify(const char *path, mm_comm *comm, FILE *out, mm_verify_report *report, mm_error *err)
 {
+    mm_verify_share share = {.comm = comm, .out = out, .report = report, .total = calloc(1, sizeof *share.total)};
+    subject *what = calloc(1, sizeof *what);
     *report = (mm_verify_report){0};
-    mm_verification *state = calloc(1, sizeof *state);
-    if (!state)
-        return mm_fail_memory(err, "verifying");
-    state->report = report;
-    state->out = out;
+    mm_status status = share.total && what ? MM_OK : mm_fail_memory(err, "verifying");
     const mm_h5_silence before = mm_h5_silence_begin();
-    const mm_status status = check_path(state, path, err);
+    if (status == MM_OK && rank_of(&share) == 0)
+        status = look(path, what, err);
+    status = mm_comm_agree(share.comm, status, err);
+    if (status == MM_OK)
+        status = mm_comm_broadcast(share.comm, 0, what, sizeof *what, err);
+    if (status == MM_OK) {
+        report->unfinished = what->unfinished;
+        report->journals = what->journals;
+        status = what->kind == WHOLE_DATASET ? check_dataset(&share, what, err) : check_loose_shards(&share, what, err);
+    }
     mm_h5_silence_end(before);
-    free(state);
+    free(share.total);
+    free(what);
     return status;
 }

@@ -6,13 +6,13 @@
 
 #include "shard/verify.h"
 
-/* Mapping `which` puts shard k's `source` dataset, all of it, at rows at .. at + rows - 1. */
-static bool mapping_is_right(hid_t properties, size_t which, size_t k, const char *source, uint64_t at, uint64_t rows,
-                             uint32_t width)
+/* Mapping `which` puts this shard's `source` dataset, all of it, at rows at .. at + rows - 1. */
+static bool mapping_is_right(hid_t properties, size_t which, uint64_t shard, const char *source, uint64_t at,
+                             uint64_t rows, uint32_t width)
 {
     char wanted[MM_SHARD_NAME], file[64] = "", dataset[64] = "";
     hsize_t first[2] = {0, 0}, last[2] = {0, 0};
-    mm_shard_list_name(k, wanted);
+    mm_shard_list_name(shard, wanted);
     const ssize_t file_length = H5Pget_virtual_filename(properties, which, file, sizeof file);
     const ssize_t dataset_length = H5Pget_virtual_dsetname(properties, which, dataset, sizeof dataset);
     if (file_length < 0 || (size_t)file_length >= sizeof file || strcmp(file, wanted) != 0 || dataset_length < 0 ||
@@ -35,35 +35,36 @@ static uint64_t list_total(const mm_shard_list *list, int lengths)
     return lengths == SHARD_IMAGES ? list->images : lengths == SHARD_MASKS ? list->masks : list->rle_bytes;
 }
 
-static void check_mappings(mm_verification *verification, hid_t dataset, const char *name, const mm_shard_list *list,
+static void check_mappings(mm_findings *findings, hid_t dataset, const char *name, const mm_shard_list *list,
                            int lengths, uint32_t width)
 {
     const hid_t properties = H5Dget_create_plist(dataset);
     size_t count = 0, which = 0;
     uint64_t at = 0;
     if (properties < 0 || H5Pget_layout(properties) != H5D_VIRTUAL || H5Pget_virtual_count(properties, &count) < 0) {
-        mm_verify_note(verification, "dataset.h5: %s is not a virtual dataset", name);
+        mm_verify_note(findings, "dataset.h5: %s is not a virtual dataset", name);
     } else {
         for (size_t k = 0; k < list->count; k++) {
             const uint64_t rows = list->columns[lengths][k];
             if (rows == 0)
                 continue; /* nothing to map */
-            if (which >= count || !mapping_is_right(properties, which, k, name, at, rows, width)) {
-                mm_verify_note(verification, "dataset.h5: %s does not show the rows of shard %zu in their place", name,
-                               k);
+            if (which >= count ||
+                !mapping_is_right(properties, which, list->first_shard + k, name, at, rows, width)) {
+                mm_verify_note(findings, "dataset.h5: %s does not show the rows of shard %" PRIu64 " in their place",
+                               name, list->first_shard + k);
                 break;
             }
             which++;
             at += rows;
         }
         if (at == list_total(list, lengths) && which < count)
-            mm_verify_note(verification, "dataset.h5: %s shows more than the shards", name);
+            mm_verify_note(findings, "dataset.h5: %s shows more than the shards", name);
     }
     if (properties >= 0)
         (void)H5Pclose(properties);
 }
 
-static void check_column(mm_verification *verification, hid_t file, const char *group, const mm_h5_column *column,
+static void check_column(mm_findings *findings, hid_t file, const char *group, const mm_h5_column *column,
                          const mm_shard_list *list, int lengths)
 {
     const uint64_t total = list_total(list, lengths);
@@ -74,50 +75,50 @@ static void check_column(mm_verification *verification, hid_t file, const char *
     (void)snprintf(name, sizeof name, "%s/%s", group, column->name);
     const mm_h5_column whole = {name, column->type, column->width};
     if (mm_h5_column_open(file, &whole, &dataset, &rows, &fault) != MM_OK) {
-        mm_verify_note(verification, "dataset.h5: %s", fault.text);
+        mm_verify_note(findings, "dataset.h5: %s", fault.text);
         return;
     }
     if (rows != total)
-        mm_verify_note(verification, "dataset.h5: %s has %" PRIu64 " rows, the shards have %" PRIu64, name, rows,
+        mm_verify_note(findings, "dataset.h5: %s has %" PRIu64 " rows, the shards have %" PRIu64, name, rows,
                        total);
     else if (rows > 0) /* an empty column is an ordinary one */
-        check_mappings(verification, dataset, name, list, lengths, column->width);
+        check_mappings(findings, dataset, name, list, lengths, column->width);
     (void)H5Dclose(dataset); /* only read from */
 }
 
-void mm_verify_mappings(mm_verification *verification, hid_t dataset, const mm_shard_list *list)
+void mm_verify_mappings(mm_findings *findings, hid_t dataset, const mm_shard_list *list)
 {
     for (int c = 0; c < IMAGE_COLUMNS; c++)
-        check_column(verification, dataset, "/images", &mm_image_columns[c], list, SHARD_IMAGES);
+        check_column(findings, dataset, "/images", &mm_image_columns[c], list, SHARD_IMAGES);
     for (int c = 0; c < MM_MASK_COLUMNS; c++) {
         const mm_h5_column column = mm_mask_h5_column(c);
-        check_column(verification, dataset, "/masks", &column, list, SHARD_MASKS);
+        check_column(findings, dataset, "/masks", &column, list, SHARD_MASKS);
     }
-    check_column(verification, dataset, "", &mm_rle_column, list, SHARD_RLE_BYTES);
+    check_column(findings, dataset, "", &mm_rle_column, list, SHARD_RLE_BYTES);
 }
 
-static hid_t open_offsets(mm_verification *verification, hid_t file, const char *name, uint64_t total)
+static hid_t open_offsets(mm_findings *findings, hid_t file, const char *name, uint64_t total)
 {
     const mm_h5_column column = {name, MM_H5_U64, 0};
     hid_t dataset;
     uint64_t rows;
     mm_error fault = {0};
     if (mm_h5_column_open(file, &column, &dataset, &rows, &fault) != MM_OK) {
-        mm_verify_note(verification, "dataset.h5: %s", fault.text);
+        mm_verify_note(findings, "dataset.h5: %s", fault.text);
         return H5I_INVALID_HID;
     }
     if (rows == total + 1)
         return dataset;
-    mm_verify_note(verification, "dataset.h5: %s has %" PRIu64 " rows where %" PRIu64 " belong", name, rows, total + 1);
+    mm_verify_note(findings, "dataset.h5: %s has %" PRIu64 " rows where %" PRIu64 " belong", name, rows, total + 1);
     (void)H5Dclose(dataset); /* only read from */
     return H5I_INVALID_HID;
 }
 
-void mm_verify_open_offsets(mm_verification *verification, hid_t dataset, const mm_shard_list *list,
+void mm_verify_open_offsets(mm_findings *findings, hid_t dataset, const mm_shard_list *list,
                             mm_offset_arrays *arrays)
 {
-    arrays->mask_offset = open_offsets(verification, dataset, "/images/mask_offset", list->images);
-    arrays->rle_offset = open_offsets(verification, dataset, "/masks/rle_offset", list->masks);
+    arrays->mask_offset = open_offsets(findings, dataset, "/images/mask_offset", list->images);
+    arrays->rle_offset = open_offsets(findings, dataset, "/masks/rle_offset", list->masks);
 }
 
 void mm_verify_close_offsets(mm_offset_arrays *arrays)
@@ -129,7 +130,7 @@ void mm_verify_close_offsets(mm_offset_arrays *arrays)
 }
 
 /* Rows 0 .. rows of a shard's offsets are rows at .. at + rows of the dataset's, less `base`. */
-static mm_status compare(mm_verification *verification, hid_t whole, hid_t part, const mm_h5_column *column,
+static mm_status compare(mm_findings *findings, hid_t whole, hid_t part, const mm_h5_column *column,
                          const char *path, uint64_t rows, uint64_t at, uint64_t base, mm_error *err)
 {
     const uint64_t block_rows = 1u << 16;
@@ -141,32 +142,32 @@ static mm_status compare(mm_verification *verification, hid_t whole, hid_t part,
         mm_error fault = {0};
         if (mm_h5_column_read(part, column, start, count, ours, &fault) != MM_OK ||
             mm_h5_column_read(whole, column, at + start, count, theirs, &fault) != MM_OK) {
-            mm_verify_note(verification, "%s against dataset.h5: %s", path, fault.text);
+            mm_verify_note(findings, "%s against dataset.h5: %s", path, fault.text);
             break;
         }
         for (uint64_t i = 0; same && i < count; i++)
             same = ours[i] + base == theirs[i];
     }
     if (!same)
-        mm_verify_note(verification, "dataset.h5: %s has other values than %s", column->name, path);
+        mm_verify_note(findings, "dataset.h5: %s has other values than %s", column->name, path);
     free(ours);
     free(theirs);
     return status;
 }
 
-mm_status mm_verify_offsets(mm_verification *verification, const mm_offset_arrays *arrays, const char *path,
+mm_status mm_verify_offsets(mm_findings *findings, const mm_offset_arrays *arrays, const char *path,
                             const mm_shard_file *shard, mm_shard_place place, mm_error *err)
 {
     mm_status status = MM_OK;
     if (shard->image_count != place.images || shard->mask_count != place.masks || shard->rle_bytes != place.rle_bytes) {
-        mm_verify_note(verification, "dataset.h5 lists other lengths for %s than it has", path);
+        mm_verify_note(findings, "dataset.h5 lists other lengths for %s than it has", path);
         return MM_OK;
     }
     if (arrays->mask_offset >= 0)
-        status = compare(verification, arrays->mask_offset, shard->mask_offset, &mm_mask_offset_column, path,
+        status = compare(findings, arrays->mask_offset, shard->mask_offset, &mm_mask_offset_column, path,
                          place.images, place.image_at, place.mask_at, err);
     if (status == MM_OK && arrays->rle_offset >= 0)
-        status = compare(verification, arrays->rle_offset, shard->rle_offset, &mm_rle_offset_column, path, place.masks,
+        status = compare(findings, arrays->rle_offset, shard->rle_offset, &mm_rle_offset_column, path, place.masks,
                          place.mask_at, place.rle_at, err);
     return status;
 }

@@ -1,9 +1,8 @@
 /* Statistics as a page of text for people, and as one JSON object for programs. */
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
-#include "maskmill/stats.h"
+#include "stats/distribution.h"
 
 static const char *const funnel_names[8] = {"candidates", "after_iou",      "after_stability", "after_area",
                                             "after_edge", "after_crop_nms", "after_image_nms", "kept"};
@@ -11,59 +10,15 @@ static const char *const funnel_names[8] = {"candidates", "after_iou",      "aft
 static const double quantiles[] = {0.05, 0.25, 0.5, 0.75, 0.95};
 enum { QUANTILES = 5 };
 
-static double unit_edge(uint32_t bin)
+static void print_distribution(const mm_distribution *of, FILE *out)
 {
-    return bin / (double)MM_STATS_UNIT_BINS;
-}
-
-static double mask_edge(uint32_t bin)
-{
-    return mm_stats_mask_edge(bin);
-}
-
-static double side_edge(uint32_t bin)
-{
-    return 128.0 * bin;
-}
-
-typedef struct distribution {
-    const char *name; /* for people */
-    const uint64_t *counts;
-    uint32_t bins;
-    double (*edge)(uint32_t bin); /* lower edge */
-    bool counted;                 /* whole numbers rather than parts of one */
-} distribution;
-
-static uint64_t total(const distribution *of)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < of->bins; i++)
-        sum += of->counts[i];
-    return sum;
-}
-
-/* Lower edge of the bin in which the q-quantile lies: exact to the width of a bin. */
-static double quantile(const distribution *of, uint64_t sum, double q)
-{
-    uint64_t rank = (uint64_t)ceil(q * (double)sum), below = 0;
-    rank = rank ? rank : 1;
-    for (uint32_t i = 0; i < of->bins; i++) {
-        below += of->counts[i];
-        if (below >= rank)
-            return of->edge(i);
-    }
-    return of->edge(of->bins - 1);
-}
-
-static void print_distribution(const distribution *of, FILE *out)
-{
-    const uint64_t sum = total(of);
+    const uint64_t sum = mm_distribution_total(of);
     (void)fprintf(out, "  %-22s", of->name);
     for (int q = 0; q < QUANTILES; q++) {
         if (sum == 0)
             (void)fprintf(out, "%9s", "-");
         else
-            (void)fprintf(out, of->counted ? "%9.0f" : "%9.2f", quantile(of, sum, quantiles[q]));
+            (void)fprintf(out, of->counted ? "%9.0f" : "%9.2f", mm_distribution_quantile(of, quantiles[q]));
     }
     (void)fputc('\n', out);
 }
@@ -110,14 +65,8 @@ static mm_status finish(FILE *out, mm_error *err)
 
 mm_status mm_stats_print_text(const mm_stats *stats, FILE *out, mm_error *err)
 {
-    const distribution all[] = {
-        {"masks per image", stats->masks_per_image, MM_STATS_MASK_BINS, mask_edge, true},
-        {"relative mask size", stats->relative_size, MM_STATS_UNIT_BINS, unit_edge, false},
-        {"concavity", stats->concavity, MM_STATS_UNIT_BINS, unit_edge, false},
-        {"predicted IoU", stats->predicted_iou, MM_STATS_UNIT_BINS, unit_edge, false},
-        {"stability score", stats->stability_score, MM_STATS_UNIT_BINS, unit_edge, false},
-        {"long side, pixels", stats->image_long_side, MM_STATS_MASK_BINS, side_edge, true},
-    };
+    mm_distribution all[MM_DISTRIBUTIONS];
+    mm_distributions_of(stats, all);
     const double images = stats->images_done ? (double)stats->images_done : 1;
     const double masks = stats->masks ? (double)stats->masks : 1;
     (void)fprintf(out, "images  %" PRIu64 " done, %" PRIu64 " set aside\n", stats->images_done,
@@ -126,7 +75,7 @@ mm_status mm_stats_print_text(const mm_stats *stats, FILE *out, mm_error *err)
                   (double)stats->masks / images, (double)stats->pixels_masked / masks,
                   (double)stats->rle_bytes / masks);
     (void)fprintf(out, "  %-22s%9s%9s%9s%9s%9s\n", "", "5 %", "25 %", "median", "75 %", "95 %");
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+    for (size_t i = 0; i < MM_DISTRIBUTIONS; i++)
         print_distribution(&all[i], out);
     (void)fputs("  (lower edge of the bin that holds the quantile)\n\n", out);
     print_funnel(stats, out);

@@ -154,6 +154,95 @@ static void senders_are_held_back(mm_comm *comm)
     mm_must(reader.read == LETTERS);
 }
 
+/* What ranks tell each other without MPI, past their services: memory that they share. */
+typedef struct blackboard {
+    atomic_int through; /* ranks that got their answers while the last rank was stalled */
+    atomic_int sent[];  /* by rank: letters to the last rank whose send has returned */
+} blackboard;
+
+typedef struct stalled {
+    mm_comm *comm;
+    mm_service *service;
+    blackboard *board;
+    int read[64];     /* letters that came, by rank */
+    int most_waiting; /* letters that a rank may have sent beyond those read */
+    atomic_int answers;
+} stalled;
+
+/* The last rank takes no message until all others are through with theirs to rank 0. */
+static void serve_stalled(void *user, int source, int tag, uint8_t *bytes, size_t size)
+{
+    stalled *s = user;
+    mm_error err = {0};
+    free(bytes);
+    if (tag == TAG_ASK) {
+        mm_must_ok(mm_service_send(s->service, source, TAG_ANSWER, NULL, 0, &err), err);
+    } else if (tag == TAG_ANSWER) {
+        atomic_fetch_add(&s->answers, 1);
+    } else {
+        mm_must(tag == TAG_DATA && size == LETTER);
+        const struct timespec pause = {.tv_nsec = 100000};
+        while (atomic_load(&s->board->through) < mm_comm_size(s->comm) - 1)
+            (void)nanosleep(&pause, NULL);
+        /* This one is read now, one send may pass the bound, one may have been counted before it was taken. */
+        mm_must(atomic_load(&s->board->sent[source]) - s->read[source] <= s->most_waiting + 2);
+        s->read[source]++;
+    }
+}
+
+static void send_letter(stalled *s)
+{
+    mm_error err = {0};
+    const int last = mm_comm_size(s->comm) - 1;
+    uint8_t *bytes = calloc(1, LETTER);
+    mm_must(bytes != NULL);
+    mm_must_ok(mm_service_send(s->service, last, TAG_DATA, bytes, LETTER, &err), err);
+    atomic_fetch_add(&s->board->sent[mm_comm_rank(s->comm)], 1);
+}
+
+/* Each rank has more letters for the stalled one than may be on their way to it, and still gets its answers from
+ * rank 0, or the stalled one would never go on. Then it sends so many that it must be held back. */
+static void a_stalled_rank_holds_back_its_own_messages_only(mm_comm *comm)
+{
+    enum { EARLY = 100, LATE = 300, QUESTIONS = 20 };
+    const int rank = mm_comm_rank(comm), size = mm_comm_size(comm);
+    if (size == 1)
+        return;
+    mm_must(size <= 64);
+    MPI_Win window;
+    stalled s = {.comm = comm, .most_waiting = EARLY + 1};
+    const MPI_Aint bytes = (MPI_Aint)(sizeof *s.board + (size_t)size * sizeof s.board->sent[0]);
+    void *mine = NULL;
+    mm_must(MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, MPI_COMM_WORLD, &mine, &window) == MPI_SUCCESS);
+    memset(mine, 0, (size_t)bytes);
+    MPI_Aint found = 0;
+    int unit = 0;
+    mm_must(MPI_Win_shared_query(window, 0, &found, &unit, &s.board) == MPI_SUCCESS);
+    mm_must(MPI_Barrier(MPI_COMM_WORLD) == MPI_SUCCESS);
+
+    mm_error err = {0};
+    const mm_service_options options = {.user = &s, .receive = serve_stalled, .max_outstanding = (EARLY + 1) * LETTER};
+    mm_must_ok(mm_service_start(comm, &options, &s.service, &err), err);
+    if (rank < size - 1) {
+        for (int i = 0; i < EARLY; i++)
+            send_letter(&s);
+        for (int i = 0; i < QUESTIONS; i++) {
+            mm_must_ok(mm_service_send(s.service, 0, TAG_ASK, NULL, 0, &err), err);
+            while (atomic_load(&s.answers) <= i) {
+                const struct timespec pause = {.tv_nsec = 100000};
+                (void)nanosleep(&pause, NULL);
+            }
+        }
+        atomic_fetch_add(&s.board->through, 1);
+        for (int i = 0; i < LATE; i++)
+            send_letter(&s);
+    }
+    mm_service_stop(s.service);
+    for (int source = 0; source < size - 1 && rank == size - 1; source++)
+        mm_must(s.read[source] == EARLY + LATE);
+    mm_must(MPI_Win_free(&window) == MPI_SUCCESS);
+}
+
 static void wrong_sends_are_refused(mm_comm *comm)
 {
     mm_error err = {0};
@@ -176,6 +265,7 @@ int main(int argc, char **argv)
     nothing_is_lost(comm);
     no_one_waits_for_a_busy_rank(comm);
     senders_are_held_back(comm);
+    a_stalled_rank_holds_back_its_own_messages_only(comm);
     wrong_sends_are_refused(comm);
     mm_comm_stop(comm);
     return 0;

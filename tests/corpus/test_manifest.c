@@ -117,6 +117,8 @@ typedef struct column {
     const void *values;
 } column;
 
+static int duplicate_distance = 3;
+
 static void put_hdf5(const char *path, const column *columns, size_t count)
 {
     const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
@@ -135,6 +137,9 @@ static void put_hdf5(const char *path, const column *columns, size_t count)
     ck_assert_int_ge(H5Awrite(attribute, text, &root), 0);
     H5Aclose(attribute);
     H5Sclose(list);
+    attribute = H5Acreate2(file, "duplicate_distance", H5T_STD_I32LE, scalar, H5P_DEFAULT, H5P_DEFAULT);
+    ck_assert_int_ge(H5Awrite(attribute, H5T_NATIVE_INT, &duplicate_distance), 0);
+    H5Aclose(attribute);
     for (size_t i = 0; i < count; i++) {
         const hid_t type = columns[i].type == H5T_C_S1 ? text : columns[i].type;
         const hid_t space = H5Screate_simple(1, &columns[i].rows, NULL);
@@ -197,6 +202,47 @@ START_TEST(manifests_of_other_tools_are_checked_row_by_row)
 }
 END_TEST
 
+START_TEST(groups_of_other_tools_are_checked)
+{
+    const uint64_t ids[] = {0, 1, 2, 3}, zeros[4] = {0}, good[] = {0, 0, 2, 0};
+    const uint64_t bad[][4] = {{1, 1, 2, 3}, {0, 0, 1, 3}, {0, 1, 2, 4}, {0, 1, 2, UINT64_MAX}};
+    const uint32_t sizes[4] = {0};
+    const char *const paths[] = {"a", "b", "c", "d"};
+    column columns[] = {{"image_id", H5T_STD_U64LE, 4, ids}, {"path", H5T_C_S1, 4, paths},
+                        {"offset", H5T_STD_U64LE, 4, zeros}, {"length", H5T_STD_U64LE, 4, ids},
+                        {"width", H5T_STD_U32LE, 4, sizes},  {"height", H5T_STD_U32LE, 4, sizes},
+                        {"phash", H5T_STD_U64LE, 4, zeros},  {"duplicate_of", H5T_STD_U64LE, 4, good}};
+    uint32_t distance = 0;
+    put_hdf5(at("m.h5"), columns, 7);
+    ck_assert_msg(mm_manifest_open(at("m.h5"), &manifest, &err) == MM_OK, "%s", err.text);
+    ck_assert(!mm_manifest_grouped(manifest, &distance));
+    ck_assert_uint_eq(mm_manifest_duplicate_of(manifest, 3), 3);
+    mm_manifest_free(manifest);
+    put_hdf5(at("m.h5"), columns, 8);
+    ck_assert_msg(mm_manifest_open(at("m.h5"), &manifest, &err) == MM_OK, "%s", err.text);
+    ck_assert(mm_manifest_grouped(manifest, &distance));
+    ck_assert_uint_eq(distance, 3);
+    ck_assert_uint_eq(mm_manifest_duplicate_of(manifest, 3), 0);
+    mm_manifest_free(manifest);
+    manifest = NULL;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        columns[7].values = bad[i];
+        put_hdf5(at("m.h5"), columns, 8);
+        ck_assert_msg(mm_manifest_open(at("m.h5"), &manifest, &err) == MM_ERR_FORMAT, "case %zu", i);
+        ck_assert_ptr_nonnull(strstr(err.text, "duplicate_of"));
+    }
+    columns[7].values = good;
+    columns[7].rows = 3;
+    put_hdf5(at("m.h5"), columns, 8);
+    ck_assert_int_eq(mm_manifest_open(at("m.h5"), &manifest, &err), MM_ERR_FORMAT);
+    columns[7].rows = 4;
+    duplicate_distance = 65;
+    put_hdf5(at("m.h5"), columns, 8);
+    ck_assert_int_eq(mm_manifest_open(at("m.h5"), &manifest, &err), MM_ERR_FORMAT);
+    duplicate_distance = 3;
+}
+END_TEST
+
 START_TEST(hdf5_prints_nothing)
 {
     put_text("m.h5", "\x89HDF\r\n\x1a\n and then nothing of the kind");
@@ -225,6 +271,7 @@ int main(void)
     tcase_add_test(tests, any_damage_is_noticed);
     tcase_add_test(tests, a_full_disk_leaves_nothing_behind);
     tcase_add_test(tests, manifests_of_other_tools_are_checked_row_by_row);
+    tcase_add_test(tests, groups_of_other_tools_are_checked);
     tcase_add_test(tests, hdf5_prints_nothing);
     suite_add_tcase(suite, tests);
     return mm_check_main(suite);

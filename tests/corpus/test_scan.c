@@ -287,6 +287,12 @@ START_TEST(images_are_found_by_name_and_number)
     ck_assert_uint_eq(mm_manifest_find(manifest, "a/7.jpg"), 1);
     ck_assert_uint_eq(mm_manifest_find(manifest, "8.jpg"), 3);
     ck_assert_uint_eq(mm_manifest_find(manifest, "7.jpg"), 4); /* two have it */
+    char whole[512];
+    snprintf(whole, sizeof whole, "%s/c/b/7.jpg", scratch);
+    ck_assert_uint_eq(mm_manifest_find(manifest, whole), 2);
+    ck_assert_uint_eq(mm_manifest_find(manifest, "/b/7.jpg"), 4);
+    ck_assert_uint_eq(mm_manifest_find(manifest, ".jpg"), 4); /* the end of a name is no name */
+    ck_assert_uint_eq(mm_manifest_find(manifest, ""), 4);
     ck_assert_uint_eq(mm_manifest_find(manifest, "1"), 0);     /* a name goes before a number */
     ck_assert_uint_eq(mm_manifest_find(manifest, "2"), 2);
     ck_assert_uint_eq(mm_manifest_find(manifest, "4"), 4);

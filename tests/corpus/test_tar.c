@@ -91,6 +91,11 @@ static void check_format(int (*set_format)(struct archive *))
         ck_assert_uint_eq(size, sizes[which[i]]);
         ck_assert_mem_eq(bytes, images[which[i]], size);
         free(bytes);
+        /* The same without a manifest. */
+        ck_assert_msg(mm_corpus_read_path(at(paths[i]), 0, &bytes, &size, &err) == MM_OK, "%s", err.text);
+        ck_assert_uint_eq(size, sizes[which[i]]);
+        ck_assert_mem_eq(bytes, images[which[i]], size);
+        free(bytes);
     }
     for (int i = 0; i < 3; i++)
         free(images[i]);
@@ -111,6 +116,51 @@ END_TEST
 START_TEST(members_are_read_in_place_pax)
 {
     check_format(archive_write_set_format_pax);
+}
+END_TEST
+
+START_TEST(a_member_is_named_through_its_archive)
+{
+    const member members[] = {{"./a/1.jpg", "first", 5}, {"2.jpg", "second", 6}};
+    uint8_t *bytes;
+    size_t size;
+    put_tar(at("x.tar"), archive_write_set_format_ustar, members, 2);
+    ck_assert_msg(mm_corpus_read_path(at("x.tar/./a/1.jpg"), 0, &bytes, &size, &err) == MM_OK, "%s", err.text);
+    ck_assert_mem_eq(bytes, "first", 5);
+    free(bytes);
+    ck_assert_int_eq(mm_corpus_read_path(at("x.tar/2.jpg"), 5, &bytes, &size, &err), MM_ERR_LIMIT);
+    ck_assert_int_eq(mm_corpus_read_path(at("x.tar/1.jpg"), 0, &bytes, &size, &err), MM_ERR_IO);
+    ck_assert_ptr_nonnull(strstr(err.text, "no member 1.jpg"));
+    ck_assert_int_eq(mm_corpus_read_path(at("gone.tar/1.jpg"), 0, &bytes, &size, &err), MM_ERR_IO);
+    put_text("text", "no archive");
+    ck_assert_int_ne(mm_corpus_read_path(at("text/1.jpg"), 0, &bytes, &size, &err), MM_OK);
+    ck_assert_ptr_null(bytes);
+}
+END_TEST
+
+START_TEST(archives_of_one_folder_have_one_root)
+{
+    put_folder("c");
+    const member members[] = {{"1.jpg", "first", 5}};
+    put_tar(at("c/b.tar"), archive_write_set_format_ustar, members, 1);
+    put_tar(at("c/a.tar"), archive_write_set_format_ustar, members, 1);
+    const char *const sources[] = {at("c/b.tar"), at("c/a.tar")};
+    ck_assert_int_eq(mm_corpus_scan(sources, 2, &manifest, &report, &err), MM_OK);
+    ck_assert_uint_eq(report.images, 2);
+    ck_assert_str_eq(mm_manifest_at(manifest, 0).path, "a.tar/1.jpg");
+    ck_assert_str_eq(mm_manifest_at(manifest, 1).path, "b.tar/1.jpg");
+    char whole[512];
+    snprintf(whole, sizeof whole, "%s/c/b.tar/1.jpg", scratch);
+    ck_assert_uint_eq(mm_manifest_find(manifest, whole), 1);
+    ck_assert_uint_eq(mm_manifest_find(manifest, "1.jpg"), 2); /* two have it */
+    /* So the corpus may be moved. */
+    ck_assert_int_eq(rename(at("c"), at("d")), 0);
+    ck_assert_int_eq(mm_manifest_move_root(manifest, at("d"), &err), MM_OK);
+    uint8_t *bytes;
+    size_t size;
+    ck_assert_msg(mm_corpus_read(manifest, 1, 0, &bytes, &size, &err) == MM_OK, "%s", err.text);
+    ck_assert_mem_eq(bytes, "first", 5);
+    free(bytes);
 }
 END_TEST
 
@@ -193,6 +243,8 @@ int main(void)
     tcase_add_test(tests, members_are_read_in_place_ustar);
     tcase_add_test(tests, members_are_read_in_place_gnu);
     tcase_add_test(tests, members_are_read_in_place_pax);
+    tcase_add_test(tests, a_member_is_named_through_its_archive);
+    tcase_add_test(tests, archives_of_one_folder_have_one_root);
     tcase_add_test(tests, a_folder_may_be_called_like_an_archive);
     tcase_add_test(tests, damaged_archives_are_survived);
     tcase_add_test(tests, a_member_that_is_cut_off_is_an_error);

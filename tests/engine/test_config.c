@@ -59,6 +59,8 @@ START_TEST(defaults_are_the_references)
     ck_assert(config.amg.max_area_fraction == 0.0);
     ck_assert(!config.amg.drop_small_masks);
     ck_assert_uint_eq(config.amg.short_side, 0);
+    ck_assert_uint_eq(config.corpus.duplicates, MM_DUPLICATES_KEEP);
+    ck_assert_uint_eq(config.corpus.duplicate_distance, 3);
     ck_assert_uint_eq(config.output.images_per_shard, 1000);
     ck_assert(!config.image.ignore_orientation);
     ck_assert_uint_eq(config.image.max_pixels, 268435456);
@@ -80,6 +82,9 @@ static const char everything[] = "amg:\n"
                                  "  min_mask_region_area: 100\n"
                                  "  max_area_fraction: 0.95\n"
                                  "  drop_small_masks: true\n"
+                                 "corpus:\n"
+                                 "  duplicates: skip\n"
+                                 "  duplicate_distance: 10\n"
                                  "output:\n"
                                  "  short_side: 1500\n"
                                  "  images_per_shard: 7\n"
@@ -106,6 +111,8 @@ START_TEST(every_key_is_read_and_written_alike)
     ck_assert(config.amg.max_area_fraction == 0.95);
     ck_assert(config.amg.drop_small_masks);
     ck_assert_uint_eq(config.amg.short_side, 1500);
+    ck_assert_uint_eq(config.corpus.duplicates, MM_DUPLICATES_SKIP);
+    ck_assert_uint_eq(config.corpus.duplicate_distance, 10);
     ck_assert_uint_eq(config.output.images_per_shard, 7);
     ck_assert(config.image.ignore_orientation);
     ck_assert_uint_eq(config.image.max_pixels, UINT64_C(4294836225));
@@ -199,6 +206,7 @@ static const struct {
     {"output:\n  short_side: 65536\n", 2, {"output.short_side", "\"65536\"", "from 0 to 65535"}},
     {"output:\n  images_per_shard: 0\n", 2, {"images_per_shard", "\"0\"", "from 1 to 1000000"}},
     {"image:\n  orientation: upright\n", 2, {"image.orientation", "\"upright\"", "apply or ignore"}},
+    {"corpus:\n  duplicates: drop\n", 2, {"corpus.duplicates", "\"drop\"", "keep, flag, skip"}},
     {"image:\n  max_pixels: 0\n", 2, {"image.max_pixels", "\"0\"", "4294836225"}},
     {"image:\n  max_bytes: 1099511627777\n", 2, {"image.max_bytes", "out of range", "1099511627776"}},
     {"amg:\n  short_side: 5\n", 2, {"amg.short_side", "unknown key", "configuration.md"}},

@@ -112,6 +112,39 @@ static void check_blend(float alpha, float weight, bool outline)
     mm_image_free(&last);
 }
 
+START_TEST(jpeg_in_memory_is_what_went_in_up_to_its_losses)
+{
+    mm_image image, back;
+    mm_error err = {0};
+    ck_assert_int_eq(mm_image_new(120, 80, &image, &err), MM_OK);
+    for (uint32_t y = 0; y < 80; y++)
+        for (uint32_t x = 0; x < 120; x++) {
+            const uint8_t rgb[3] = {(uint8_t)(2 * x), (uint8_t)(3 * y), (uint8_t)(255 - x - y)};
+            memcpy(image.pixels + 3 * (y * 120 + x), rgb, 3);
+        }
+    const mm_image_view view = mm_image_crop(mm_image_whole(&image), 5, 7, 118, 80);
+    uint8_t *bytes = NULL, *again = NULL;
+    size_t size = 0, size_again = 0;
+    ck_assert_msg(mm_image_encode_jpeg(view, 95, &bytes, &size, &err) == MM_OK, "%s", err.text);
+    ck_assert_int_eq(mm_image_encode_jpeg(view, 95, &again, &size_again, &err), MM_OK);
+    ck_assert_uint_eq(size, size_again);
+    ck_assert_mem_eq(bytes, again, size);
+    ck_assert_uint_lt(size, 113 * 73 * 3 / 4);
+    ck_assert_msg(mm_image_decode_jpeg(bytes, size, NULL, &back, &err) == MM_OK, "%s", err.text);
+    ck_assert(back.width == 113 && back.height == 73);
+    for (uint32_t y = 0; y < 73; y++)
+        for (uint32_t i = 0; i < 113 * 3; i++)
+            ck_assert_int_le(abs(back.pixels[y * 113 * 3 + i] - view.pixels[y * view.stride + i]), 10);
+    const mm_image_view empty = {view.pixels, 0, 3, 9}, tall = {view.pixels, 1, 70000, 3};
+    ck_assert_int_eq(mm_image_encode_jpeg(empty, 95, &bytes, &size, &err), MM_ERR_USAGE);
+    ck_assert_int_eq(mm_image_encode_jpeg(tall, 95, &bytes, &size, &err), MM_ERR_USAGE);
+    free(bytes);
+    free(again);
+    mm_image_free(&back);
+    mm_image_free(&image);
+}
+END_TEST
+
 START_TEST(masks_are_laid_over_the_image)
 {
     check_blend(0.4f, 0.4f, true);
@@ -145,6 +178,7 @@ int main(void)
     tcase_add_test(tests, png_holds_the_pixels_of_the_view);
     tcase_add_test(tests, png_that_cannot_be_written_is_an_error_and_leaves_nothing);
     tcase_add_test(tests, half_a_png_is_removed);
+    tcase_add_test(tests, jpeg_in_memory_is_what_went_in_up_to_its_losses);
     tcase_add_test(tests, masks_are_laid_over_the_image);
     tcase_add_test(tests, crops_of_crops_are_views);
     suite_add_tcase(suite, tests);

@@ -171,9 +171,12 @@ rm -rf out
   run corpus -o out
   [ "$status" -eq 4 ] || fail "full disk: status $status instead of 4: $(cat stderr.txt)"
   [ "$(wc -l <stderr.txt)" -eq 1 ] || fail "full disk: not one line: $(cat stderr.txt)"
-  grep -q "^maskmill: .*sa_000000.h5.*: File too large" stderr.txt || fail "full disk: $(cat stderr.txt)"
+  grep -Eq "^maskmill: .*sa_000000.(h5|mmj).*: File too large.*--resume" stderr.txt || fail "full disk: $(cat stderr.txt)"
 )
-[ -z "$(find out -name '*.tmp' -o -name 'sa_*' -o -name 'run.json')" ] || fail "full disk: files were left: $(find out)"
+[ -z "$(find out -name '*.tmp' -o -name 'sa_*.h5' -o -name 'run.json' -o -name lock)" ] ||
+  fail "full disk: files were left: $(find out)"
+run corpus -o out --resume
+[ "$status" -eq 0 ] && [ -e out/run.json ] || fail "full disk: not resumed, status $status: $(cat stderr.txt)"
 cases=$((cases + 1))
 
 # --- on two ranks the line is the same and there is one of it (mpirun adds some of its own) ---

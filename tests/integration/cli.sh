@@ -44,7 +44,7 @@ expect 2 "frobnicate: unknown command" "$maskmill" frobnicate
 expect 2 "unknown command" "$maskmill" --frobnicate
 good "$maskmill" --version
 has "maskmill 0."
-for command in run segment scan stats show verify export model; do
+for command in run segment scan stats status report show verify export model; do
   good "$maskmill" --help
   has "  $command "
   good "$maskmill" "$command" --help
@@ -226,6 +226,20 @@ good "$maskmill" stats out --json
 python3 -c 'import json; json.load(open("stdout"))'
 good "$maskmill" verify out
 has "out: good; 3 images"
+good "$maskmill" status out
+has "out: done"
+good "$maskmill" report out -o report.html --samples 1
+[ "$(grep -o 'src="data:image/jpeg;base64,' report.html | wc -l)" -eq 1 ] || fail "not one photograph in the report"
+good "$maskmill" report out/shards/sa_000001.h5 -o -
+has "photograph, made by"
+cp report.html before.html
+expect 4 "no-such" "$maskmill" report no-such -o report.html
+cmp report.html before.html
+expect 2 "needs -o REPORT.html" "$maskmill" report out
+expect 2 "--samples 1.5" "$maskmill" report out -o report.html --samples 1.5
+expect 2 "--samples 201" "$maskmill" report out -o report.html --samples 201
+expect 4 "No space left" "$maskmill" report out -o /dev/full
+expect 4 "no progress.json" "$maskmill" status corpus
 good "$maskmill" show out LadyBird.jpg -o ladybird.png
 good "$maskmill" show out 0 -o first.png
 expect 2 "no-such" "$maskmill" show out no-such.jpg -o x.png

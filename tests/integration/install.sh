@@ -56,6 +56,10 @@ for header in "$source"/include/maskmill/*.h; do
   "${CC:-cc}" -std=c11 -Wall -Wextra -Werror -fsyntax-only one.c -I"$prefix/include"
 done
 
+for job in "$source"/jobs/*.sbatch; do
+  cmp "$job" "$prefix/share/maskmill/jobs/$(basename "$job")"
+done
+
 # The installed program takes what was installed, not what is in the source tree.
 "$prefix/bin/maskmill" model list | grep -F "$prefix" | grep -q default.safetensors
 mv "$prefix/share/maskmill/configs/fast.yaml" kept.yaml

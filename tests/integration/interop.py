@@ -1,12 +1,13 @@
 """Read a dataset of maskmill's as its users would: h5py for the files, pycocotools for the masks.
 
-Usage: interop.py DATASET_FOLDER SA1B_FOLDER COCO_FOLDER STATS_JSON
+Usage: interop.py DATASET_FOLDER SA1B_FOLDER COCO_FOLDER STATS_JSON TAR_FOLDER
 """
 import contextlib
 import io
 import json
 import pathlib
 import sys
+import tarfile
 
 import h5py
 import numpy as np
@@ -112,6 +113,41 @@ def check_sa1b(folder, dataset):
     return files
 
 
+def check_tar(path, shard, root, annotation):
+    """One of SA-1B's archives: each photograph as it is in the corpus, then its JSON. Returns the next annotation."""
+    images = shard["images"]
+    names = images["file_name"].asstr()[:]
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()
+        done = [row for row, status in enumerate(images["status"][:]) if status == 1]
+        ids = [int(images["image_id"][row]) for row in done]
+        assert [m.name for m in members] == [f"sa_{i}.{kind}" for i in ids for kind in ("jpg", "json")], members
+        assert all(m.mtime == 0 and m.uid == m.gid == 0 and not m.uname and m.mode == 0o644 for m in members)
+        for row, i in zip(done, ids):
+            assert archive.extractfile(f"sa_{i}.jpg").read() == (root / names[row]).read_bytes(), names[row]
+            content = json.load(archive.extractfile(f"sa_{i}.json"))
+            assert content["image"] == {"image_id": i, "width": int(images["width"][row]),
+                                        "height": int(images["height"][row]), "file_name": f"sa_{i}.jpg"}
+            for found in content["annotations"]:
+                assert set(found) == {"id", "segmentation", "bbox", "area", "predicted_iou", "point_coords", "crop_box",
+                                      "stability_score"}
+                bits = coco.decode(found["segmentation"])
+                assert bits.shape == (content["image"]["height"], content["image"]["width"])
+                assert found["id"] == annotation and bits.sum() == found["area"]
+                annotation += 1
+    return annotation
+
+
+def check_tars(folder, dataset_folder, dataset, root):
+    annotation = 1
+    shards = [name.decode() for name in dataset["shards/file"][:]]
+    assert sorted(p.name for p in folder.iterdir()) == [pathlib.Path(s).stem + ".tar" for s in shards]
+    for name in shards:
+        with h5py.File(dataset_folder / name) as shard:
+            annotation = check_tar(folder / (pathlib.Path(name).stem + ".tar"), shard, root, annotation)
+    assert annotation == len(dataset["masks/area"]) + 1
+
+
 def check_coco(folder, dataset):
     with contextlib.redirect_stdout(io.StringIO()):
         instances = COCO(str(folder / "instances.json"))
@@ -131,7 +167,7 @@ def check_manifest(file, dataset):
 
 
 def main():
-    folder, sa1b, coco_folder, stats = map(pathlib.Path, sys.argv[1:])
+    folder, sa1b, coco_folder, stats, tars = map(pathlib.Path, sys.argv[1:])
     with h5py.File(folder / "dataset.h5") as dataset, h5py.File(folder / "manifest.h5") as manifest:
         names = list(dataset["images/file_name"].asstr()[:])
         assert names == sorted(names, key=str.encode) and BROKEN in names
@@ -144,6 +180,7 @@ def main():
         files = check_sa1b(sa1b, dataset)
         check_coco(coco_folder, dataset)
         check_manifest(manifest, dataset)
+        check_tars(tars, folder, dataset, pathlib.Path(manifest.attrs["roots"][0]))
     print(f"interop: {masks} masks of {files} images in {shards} shards agree "
           f"(h5py {h5py.version.version}, HDF5 {h5py.version.hdf5_version})")
 

@@ -36,6 +36,10 @@ mv made moved # the dataset does not mind
 "$maskmill" verify moved
 "$maskmill" export moved --format sa1b -o sa1b
 "$maskmill" export moved --format coco -o coco
+"$maskmill" export moved --format sa1b --tar -o tars
+"$maskmill" export moved --format sa1b --tar -o tars_again
+cmp tars/sa_000000.tar tars_again/sa_000000.tar || fail "two tars of the same shard differ"
 "$maskmill" stats moved --json >stats.json
 cd /
-"$python" "$source/tests/integration/interop.py" "$scratch/moved" "$scratch/sa1b" "$scratch/coco" "$scratch/stats.json"
+"$python" "$source/tests/integration/interop.py" "$scratch/moved" "$scratch/sa1b" "$scratch/coco" "$scratch/stats.json" \
+  "$scratch/tars"

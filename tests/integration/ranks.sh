@@ -33,7 +33,7 @@ for ranks in 1 2 4; do
   [ "$status" -eq 1 ] || { cat "out$ranks.txt" >&2; fail "$ranks ranks ended with status $status, not 1"; }
   [ -s "out$ranks/run.json" ] || fail "no run.json from $ranks ranks"
   grep -q "\"ranks\": $ranks," "out$ranks/run.json" || fail "run.json does not tell of $ranks ranks"
-  (cd "out$ranks" && find . -type f ! -name run.json | sort) >"files$ranks.txt"
+  (cd "out$ranks" && find . -type f ! -name run.json ! -name progress.json | sort) >"files$ranks.txt"
 done
 
 images=$(find corpus -type f | wc -l)

@@ -100,7 +100,7 @@ static inline void put_dataset(const char *out, uint64_t shards)
     mm_error err = {0};
     for (uint64_t k = 0; k < shards; k++)
         ck_assert_msg(put_shard(out, k, &err) == MM_OK, "%s", err.text);
-    ck_assert_msg(mm_dataset_index(out, shards, &origin, &err) == MM_OK, "%s", err.text);
+    ck_assert_msg(mm_dataset_index(out, 0, shards, &origin, NULL, &err) == MM_OK, "%s", err.text);
 }
 
 static inline void expect_equal_records(const mm_record *a, const mm_record *b)

@@ -47,7 +47,7 @@ START_TEST(a_dataset_shows_all_shards)
         mm_dataset_close(dataset);
     }
     mm_verify_report report;
-    ck_assert_int_eq(mm_dataset_verify(at("moved"), NULL, &report, &err), MM_OK);
+    ck_assert_int_eq(mm_dataset_verify(at("moved"), NULL, NULL, &report, &err), MM_OK);
     ck_assert_msg(report.faults == 0, "%s", report.first);
     ck_assert_uint_eq(report.images, 12);
     ck_assert_uint_eq(report.masks, 45);
@@ -111,7 +111,7 @@ START_TEST(images_are_found)
     make_records(4, records);
     ck_assert_int_eq(mm_shard_write(at("out"), 1, 4, records, second, 4, &origin, &err), MM_OK);
     free_records(records);
-    ck_assert_int_eq(mm_dataset_index(at("out"), 2, &origin, &err), MM_OK);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 2, &origin, NULL, &err), MM_OK);
     mm_dataset *dataset;
     ck_assert_int_eq(mm_dataset_open(at("out"), &dataset, &err), MM_OK);
     const struct {
@@ -135,7 +135,7 @@ END_TEST
 static void expect_one_fault(const char *path, const char *word)
 {
     mm_verify_report report;
-    ck_assert_int_eq(mm_dataset_verify(path, NULL, &report, &err), MM_OK);
+    ck_assert_int_eq(mm_dataset_verify(path, NULL, NULL, &report, &err), MM_OK);
     ck_assert_uint_ge(report.faults, 1);
     ck_assert_msg(strstr(report.first, word) != NULL, "'%s' does not say '%s'", report.first, word);
 }
@@ -148,12 +148,12 @@ START_TEST(a_shard_that_is_missing_or_another_is_noticed)
     ck_assert_int_eq(mm_dataset_open(at("out"), &dataset, &err), MM_ERR_IO);
     ck_assert_msg(strstr(err.text, "sa_000001.h5") != NULL, "%s", err.text);
     expect_one_fault(at("out"), "sa_000001.h5");
-    ck_assert_int_eq(mm_dataset_index(at("out"), 3, &origin, &err), MM_ERR_IO);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 3, &origin, NULL, &err), MM_ERR_IO);
     /* A whole shard, but not this one. */
     ck_assert_int_eq(link(at("out/shards/sa_000002.h5"), at("out/shards/sa_000001.h5")), 0);
     ck_assert_int_eq(mm_dataset_open(at("out"), &dataset, &err), MM_ERR_FORMAT);
     expect_one_fault(at("out"), "is not the shard");
-    ck_assert_int_eq(mm_dataset_index(at("out"), 3, &origin, &err), MM_ERR_FORMAT);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 3, &origin, NULL, &err), MM_ERR_FORMAT);
     ck_assert_msg(strstr(err.text, "starts with image 8") != NULL, "%s", err.text);
     /* The right one again. */
     ck_assert_int_eq(rename(at("kept"), at("out/shards/sa_000001.h5")), 0);
@@ -188,12 +188,12 @@ START_TEST(shards_of_other_runs_do_not_join)
     ck_assert_int_eq(put_shard(at("out"), 0, &err), MM_OK);
     mm_shard_origin other = origin;
     other.model_sha256 = "another";
-    ck_assert_int_eq(mm_dataset_index(at("out"), 1, &other, &err), MM_ERR_FORMAT);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &other, NULL, &err), MM_ERR_FORMAT);
     ck_assert_msg(strstr(err.text, "model_sha256") != NULL, "%s", err.text);
     other = origin;
     other.config_yaml = "";
-    ck_assert_int_eq(mm_dataset_index(at("out"), 1, &other, &err), MM_ERR_FORMAT);
-    ck_assert_int_eq(mm_dataset_index(at("out"), 0, &origin, &err), MM_ERR_USAGE);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &other, NULL, &err), MM_ERR_FORMAT);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 0, &origin, NULL, &err), MM_ERR_USAGE);
     ck_assert_int_ne(access(at("out/dataset.h5"), F_OK), 0);
 }
 END_TEST
@@ -209,6 +209,58 @@ START_TEST(what_is_no_dataset_is_refused)
     char page[600] = "maskmill shard\nformat 2\nbytes 600\nxxh3 0000000000000000\nHDF5 from byte 512 on\n";
     put_bytes(at("later"), page, sizeof page);
     ck_assert_int_eq(mm_dataset_open(at("later"), &dataset, &err), MM_ERR_UNSUPPORTED);
+}
+END_TEST
+
+/* dataset.h5 is opened by its head alone, so that opening does not take longer for more masks. */
+START_TEST(damage_behind_the_head_is_for_verify_to_find)
+{
+    mm_seal seal, again;
+    /* Many small masks, so that there is something behind the head. */
+    mm_record record = make_image(0, 8, 8, 60000);
+    const char *const name = "many.jpg";
+    ck_assert_int_eq(mm_shard_write(at("out"), 0, 0, &record, &name, 1, &origin, &err), MM_OK);
+    mm_record_free(&record);
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &origin, NULL, &err), MM_OK);
+    ck_assert_int_eq(mm_seal_check(at("out/dataset.h5"), &seal, &err), MM_OK);
+    ck_assert(seal.head > MM_SEAL_BYTES && seal.head < seal.bytes / 2);
+    flip_byte(at("out/dataset.h5"), seal.head + (seal.bytes - seal.head) / 2, 4);
+    mm_dataset *dataset;
+    ck_assert_msg(mm_dataset_open(at("out"), &dataset, &err) == MM_OK, "%s", err.text);
+    ck_assert_uint_eq(mm_dataset_masks(dataset), 60000);
+    mm_dataset_close(dataset);
+    ck_assert_int_eq(mm_seal_check(at("out/dataset.h5"), &again, &err), MM_ERR_FORMAT);
+    expect_one_fault(at("out"), "dataset.h5 is damaged");
+    ck_assert_int_eq(mm_dataset_index(at("out"), 0, 1, &origin, NULL, &err), MM_OK);
+    flip_byte(at("out/dataset.h5"), seal.head - 100, 4);
+    ck_assert_int_eq(mm_dataset_open(at("out"), &dataset, &err), MM_ERR_FORMAT);
+    expect_one_fault(at("out"), "dataset.h5 is damaged");
+}
+END_TEST
+
+/* A shard is opened when it is its turn, and closed again. */
+START_TEST(more_shards_than_files_may_be_open)
+{
+    enum { MANY = 80 };
+    struct rlimit before;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit few = {.rlim_cur = 40, .rlim_max = before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    put_dataset(at("out"), MANY);
+    mm_dataset *dataset;
+    ck_assert_msg(mm_dataset_open(at("out"), &dataset, &err) == MM_OK, "%s", err.text);
+    for (uint64_t row = 0; row < mm_dataset_images(dataset); row++) {
+        mm_record record;
+        ck_assert_msg(mm_dataset_read(dataset, row, &record, NULL, &err) == MM_OK, "%s", err.text);
+        ck_assert_uint_eq(record.image_id, row);
+        mm_record_free(&record);
+    }
+    mm_dataset_close(dataset);
+    mm_verify_report report;
+    ck_assert_int_eq(mm_dataset_verify(at("out"), NULL, NULL, &report, &err), MM_OK);
+    ck_assert_msg(report.faults == 0, "%s", report.first);
+    ck_assert_uint_eq(report.shards, MANY);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 END_TEST
 
@@ -264,7 +316,7 @@ START_TEST(lies_are_found_out)
         {"/images/width", false, false, 1, 30, false, "image 1"},
         {"/images/width", false, false, 1, 0, false, "no size"},
         {"/images/height", false, false, 1, UINT32_MAX, false, "image 1"},
-        {"/images/status", false, true, 1, 3, false, "status"},
+        {"/images/status", false, true, 1, 4, false, "status"},
         {"/images/status", false, true, 1, 2, false, "not done but has masks"},
         {"/masks/area", false, false, 3, 1, false, "area"},
         {"/masks/source", false, true, 3, 9, false, "source"},
@@ -367,7 +419,7 @@ START_TEST(lies_of_the_index_are_found_out)
     char path[1024];
     snprintf(path, sizeof path, "%s", at("out/dataset.h5"));
     put_mapping(path, places, right); /* this way of making it is no fault by itself */
-    ck_assert_int_eq(mm_dataset_verify(at("out"), NULL, &report, &err), MM_OK);
+    ck_assert_int_eq(mm_dataset_verify(at("out"), NULL, NULL, &report, &err), MM_OK);
     ck_assert_msg(report.faults == 0, "%s", report.first);
     put_mapping(path, places, wrong);
     expect_one_fault(at("out"), "/masks/area does not show the rows of shard 1");
@@ -390,7 +442,7 @@ START_TEST(lies_of_the_index_are_found_out)
         {"/shards/digest", 2, 1, "is not the shard"},
     };
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
-        ck_assert_int_eq(mm_dataset_index(at("out"), 3, &origin, &err), MM_OK);
+        ck_assert_int_eq(mm_dataset_index(at("out"), 0, 3, &origin, NULL, &err), MM_OK);
         overwrite(path, lies[i].name, H5T_NATIVE_UINT64, lies[i].row, 0, &lies[i].value);
         expect_one_fault(at("out"), lies[i].word);
         mm_dataset *dataset;
@@ -418,6 +470,8 @@ int main(void)
     tcase_add_test(tests, damage_inside_a_shard_is_met_when_it_is_read);
     tcase_add_test(tests, shards_of_other_runs_do_not_join);
     tcase_add_test(tests, what_is_no_dataset_is_refused);
+    tcase_add_test(tests, damage_behind_the_head_is_for_verify_to_find);
+    tcase_add_test(tests, more_shards_than_files_may_be_open);
     tcase_add_test(tests, lies_are_found_out);
     tcase_add_test(tests, lies_of_the_index_are_found_out);
     tcase_add_test(tests, lengths_that_cannot_be_are_refused);

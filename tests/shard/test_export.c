@@ -130,6 +130,69 @@ START_TEST(coco_file_is_one_whole)
 }
 END_TEST
 
+/* Photographs with the names that the fixture's images have; the manifest lists them all. */
+static mm_manifest *put_photographs(void)
+{
+    mm_manifest *manifest = NULL;
+    mm_scan_report report;
+    put_folder("corpus");
+    put_folder("corpus/a");
+    for (int i = 0; i < FIXTURE_IMAGES; i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "corpus/%s", fixture_names[i]);
+        put_text(name, name);
+    }
+    const char *sources[] = {at("corpus")};
+    ck_assert_msg(mm_corpus_scan(sources, 1, &manifest, &report, &err) == MM_OK, "%s", err.text);
+    return manifest;
+}
+
+START_TEST(tars_hold_the_photographs_and_need_them)
+{
+    put_dataset(at("out"), 1);
+    mm_manifest *manifest = put_photographs();
+    uint64_t written;
+    size_t size;
+    ck_assert_int_eq(mm_dataset_open(at("out"), &dataset, &err), MM_OK);
+    ck_assert_msg(mm_dataset_export_tar(dataset, manifest, NULL, at("tar/deep"), &written, &err) == MM_OK, "%s",
+                  err.text);
+    ck_assert_uint_eq(written, 3);
+    uint8_t *tar = get_bytes(at("tar/deep/sa_000000.tar"), &size);
+    ck_assert_uint_eq(size % 10240, 0);
+    ck_assert_str_eq((const char *)tar, "sa_0.jpg"); /* the headers are 512 bytes, the first photograph another 512 */
+    ck_assert_mem_eq(tar + 512, "corpus/a/one.jpg", 16);
+    ck_assert_str_eq((const char *)tar + 1024, "sa_0.json");
+    free(tar);
+    /* One was changed, one is gone: no tar, and the one that was there stays. */
+    put_text("corpus/a/two.jpg", "longer than it was when the corpus was scanned");
+    ck_assert_int_eq(mm_dataset_export_tar(dataset, manifest, NULL, at("new"), &written, &err), MM_ERR_FORMAT);
+    ck_assert_msg(strstr(err.text, "image 1, a/two.jpg") && strstr(err.text, "scanned"), "%s", err.text);
+    ck_assert_int_eq(unlink(at("corpus/a/two.jpg")), 0);
+    ck_assert_int_eq(mm_dataset_export_tar(dataset, manifest, NULL, at("new"), &written, &err), MM_ERR_IO);
+    ck_assert_msg(strstr(err.text, "image 1, a/two.jpg") && strstr(err.text, "--corpus"), "%s", err.text);
+    ck_assert_int_ne(access(at("new/sa_000000.tar"), F_OK), 0);
+    ck_assert_int_ne(access(at("new/sa_000000.tar.tmp"), F_OK), 0);
+    /* Nor does a full disk leave half a tar. */
+    put_text("corpus/a/two.jpg", "corpus/a/two.jpg");
+    limit_files(2000);
+    const mm_status full = mm_dataset_export_tar(dataset, manifest, NULL, at("tar/deep"), &written, &err);
+    unlimit_files();
+    ck_assert_int_eq(full, MM_ERR_IO);
+    uint8_t *same = get_bytes(at("tar/deep/sa_000000.tar"), &size);
+    ck_assert_str_eq((const char *)same, "sa_0.jpg");
+    free(same);
+    /* Another corpus's manifest. */
+    mm_manifest_free(manifest);
+    ck_assert_int_eq(rename(at("corpus/z.jpg"), at("corpus/y.jpg")), 0);
+    const char *sources[] = {at("corpus")};
+    mm_scan_report report;
+    ck_assert_int_eq(mm_corpus_scan(sources, 1, &manifest, &report, &err), MM_OK);
+    ck_assert_int_eq(mm_dataset_export_tar(dataset, manifest, NULL, at("new"), &written, &err), MM_ERR_FORMAT);
+    ck_assert_msg(strstr(err.text, "image 3 is z.jpg in the dataset and y.jpg") != NULL, "%s", err.text);
+    mm_manifest_free(manifest);
+}
+END_TEST
+
 START_TEST(a_full_disk_leaves_no_half_file)
 {
     put_dataset(at("out"), 1);
@@ -298,6 +361,7 @@ int main(void)
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, sa1b_files_are_what_pycocotools_says);
     tcase_add_test(tests, coco_file_is_one_whole);
+    tcase_add_test(tests, tars_hold_the_photographs_and_need_them);
     tcase_add_test(tests, a_full_disk_leaves_no_half_file);
     tcase_add_test(tests, names_stay_inside_and_apart);
     tcase_add_test(tests, numbers_read_back_as_the_same_f32);

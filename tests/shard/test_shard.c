@@ -71,9 +71,9 @@ START_TEST(a_shard_may_be_empty_of_masks)
     mm_record records[2] = {make_image(0, 5, 5, 0), make_image(1, 5, 5, 0)};
     const char *const names[] = {"a", "b"};
     ck_assert_msg(mm_shard_write(scratch, 0, 0, records, names, 2, &origin, &err) == MM_OK, "%s", err.text);
-    ck_assert_msg(mm_dataset_index(scratch, 1, &origin, &err) == MM_OK, "%s", err.text);
+    ck_assert_msg(mm_dataset_index(scratch, 0, 1, &origin, NULL, &err) == MM_OK, "%s", err.text);
     mm_verify_report report;
-    ck_assert_int_eq(mm_dataset_verify(scratch, NULL, &report, &err), MM_OK);
+    ck_assert_int_eq(mm_dataset_verify(scratch, NULL, NULL, &report, &err), MM_OK);
     ck_assert_msg(report.faults == 0, "%s", report.first);
     ck_assert_uint_eq(report.images, 2);
     mm_record_free(&records[0]);
@@ -135,7 +135,7 @@ START_TEST(a_full_disk_leaves_no_shard)
     limit_files(4000);
     const mm_status new_shard =
         mm_shard_write(scratch, 1, FIXTURE_IMAGES, second, fixture_names, FIXTURE_IMAGES, &origin, &err);
-    const mm_status index = mm_dataset_index(scratch, 1, &origin, &of_index);
+    const mm_status index = mm_dataset_index(scratch, 0, 1, &origin, NULL, &of_index);
     const mm_status again = mm_shard_write(scratch, 0, 0, first, fixture_names, FIXTURE_IMAGES, &origin, &of_first);
     unlimit_files();
     free_records(first);
@@ -154,6 +154,31 @@ START_TEST(a_full_disk_leaves_no_shard)
 }
 END_TEST
 
+/* HDF5 1.10 crashes when a write of its own fails: wherever the disk becomes full, it must not see it. */
+START_TEST(a_disk_that_fills_up_anywhere_leaves_no_dataset)
+{
+    ck_assert_int_eq(put_shard(scratch, 0, &err), MM_OK);
+    ck_assert_int_eq(mm_dataset_index(scratch, 0, 1, &origin, NULL, &err), MM_OK);
+    size_t size, again;
+    uint8_t *whole = get_bytes(at("dataset.h5"), &size);
+    for (size_t room = 0; room < size; room += 997) {
+        ck_assert_int_eq(unlink(at("dataset.h5")), 0);
+        limit_files(room);
+        const mm_status status = mm_dataset_index(scratch, 0, 1, &origin, NULL, &err);
+        unlimit_files();
+        ck_assert_int_eq(status, MM_ERR_IO);
+        ck_assert_msg(strstr(err.text, "dataset.h5") && strstr(err.text, "File too large"), "%s", err.text);
+        ck_assert_int_ne(access(at("dataset.h5"), F_OK), 0);
+        ck_assert_int_ne(access(at("dataset.h5.tmp"), F_OK), 0);
+        ck_assert_int_eq(mm_dataset_index(scratch, 0, 1, &origin, NULL, &err), MM_OK);
+    }
+    uint8_t *other = get_bytes(at("dataset.h5"), &again);
+    ck_assert(size == again && memcmp(whole, other, size) == 0); /* equal input, equal bytes */
+    free(whole);
+    free(other);
+}
+END_TEST
+
 START_TEST(any_damage_is_noticed)
 {
     ck_assert_int_eq(put_shard(scratch, 0, &err), MM_OK);
@@ -166,7 +191,7 @@ START_TEST(any_damage_is_noticed)
         flip_byte(path, i, (uint8_t)(1u << (i % 8)));
         ck_assert_msg(mm_dataset_open(path, &dataset, &err) != MM_OK, "a flip at byte %zu", i);
         if (i % 50 == 0) {
-            ck_assert_int_eq(mm_dataset_verify(path, NULL, &report, &err), MM_OK);
+            ck_assert_int_eq(mm_dataset_verify(path, NULL, NULL, &report, &err), MM_OK);
             ck_assert_uint_eq(report.faults, 1);
         }
         flip_byte(path, i, (uint8_t)(1u << (i % 8)));
@@ -193,6 +218,7 @@ int main(void)
     tcase_add_test(tests, large_shards_span_chunks);
     tcase_add_test(tests, wrong_input_is_refused_before_anything_is_written);
     tcase_add_test(tests, a_full_disk_leaves_no_shard);
+    tcase_add_test(tests, a_disk_that_fills_up_anywhere_leaves_no_dataset);
     tcase_add_test(tests, any_damage_is_noticed);
     suite_add_tcase(suite, tests);
     return mm_check_main(suite);

@@ -1,0 +1,162 @@
+/* A sample of photographs with their masks, spread evenly over the dataset, always the same ones. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/format.h"
+#include "report/html.h"
+#include "report/overlay.h"
+#include "report/page.h"
+
+enum { LONG_SIDE = 640, QUALITY = 80, TRIES = 16, NAME_LENGTH = 60 };
+
+typedef struct sample {
+    mm_record record;
+    char *name;
+    uint8_t *jpeg;
+    size_t jpeg_size;
+    uint32_t width, height; /* of the picture */
+} sample;
+
+static void free_sample(sample *s)
+{
+    mm_record_free(&s->record);
+    free(s->name);
+    free(s->jpeg);
+    *s = (sample){0};
+}
+
+/* The photograph's pixels, small; their sides at least 1. */
+static mm_status shrink(mm_image *image, mm_error *err)
+{
+    const uint32_t longer = image->width > image->height ? image->width : image->height;
+    if (longer <= LONG_SIDE)
+        return MM_OK;
+    const double scale = (double)LONG_SIDE / longer;
+    const uint32_t width = (uint32_t)fmax(lrint(image->width * scale), 1);
+    const uint32_t height = (uint32_t)fmax(lrint(image->height * scale), 1);
+    mm_image small;
+    const mm_status status = mm_image_resize_bilinear(mm_image_whole(image), width, height, &small, err);
+    if (status != MM_OK)
+        return status;
+    mm_image_free(image);
+    *image = small;
+    return MM_OK;
+}
+
+static mm_status draw(const mm_photographs *photographs, sample *s, mm_error *err)
+{
+    mm_image image = {0};
+    mm_rle *masks = NULL;
+    if ((uint64_t)s->record.width * s->record.height > photographs->config.image.max_pixels)
+        return mm_fail(err, MM_ERR_LIMIT, "image %" PRIu64 " is larger than image.max_pixels", s->record.image_id);
+    mm_status status = mm_photographs_read(photographs, s->record.image_id, &image, err);
+    if (status == MM_OK)
+        status = shrink(&image, err);
+    if (status == MM_OK)
+        status = mm_photograph_masks(&s->record, &masks, err);
+    if (status == MM_OK)
+        status = mm_overlay_draw(&image, masks, (size_t)s->record.mask_count, err);
+    if (status == MM_OK)
+        status = mm_image_encode_jpeg(mm_image_whole(&image), QUALITY, &s->jpeg, &s->jpeg_size, err);
+    s->width = image.width;
+    s->height = image.height;
+    mm_photograph_masks_free(&s->record, masks);
+    mm_image_free(&image);
+    return status;
+}
+
+/* The first image at or behind *row that was done and whose photograph can be read; *row is then its row. False if
+ * there is none before `end`, or none within a few tries (`err` says what was wrong with the last). */
+static bool find_sample(const mm_page *page, const mm_photographs *photographs, uint64_t *row, uint64_t end, sample *s,
+                        mm_error *err)
+{
+    for (int tries = 0; *row < end && tries < TRIES; ++*row, tries++) {
+        *s = (sample){0};
+        mm_status status = mm_dataset_read(page->dataset, *row, &s->record, &s->name, err);
+        if (status == MM_OK && s->record.status == MM_IMAGE_DONE && draw(photographs, s, err) == MM_OK)
+            return true;
+        free_sample(s);
+    }
+    return false;
+}
+
+static void print_sample(FILE *out, const sample *s)
+{
+    char number[MM_NUMBER_TEXT];
+    const char *plural = s->record.mask_count == 1 ? "" : "s";
+    mm_format_count(number, sizeof number, s->record.mask_count);
+    (void)fprintf(out, "<figure><img width=\"%" PRIu32 "\" height=\"%" PRIu32 "\" alt=\"", s->width, s->height);
+    mm_html_text_short(out, s->name, NAME_LENGTH);
+    (void)fprintf(out, " with %s mask%s drawn over it\" src=\"data:image/jpeg;base64,", number, plural);
+    mm_html_base64(out, s->jpeg, s->jpeg_size);
+    (void)fputs("\"><figcaption>", out);
+    mm_html_text_short(out, s->name, NAME_LENGTH);
+    (void)fprintf(out, "<span>%s mask%s, %" PRIu32 " \xc3\x97 %" PRIu32 ", no. %" PRIu64 "</span></figcaption>"
+                                                                                         "</figure>\n",
+                  number, plural, s->record.width, s->record.height, s->record.image_id);
+}
+
+/* Spreads i over all 64 bits (the finaliser of splitmix64). */
+static uint64_t scatter(uint64_t i)
+{
+    i = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    i = (i ^ i >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    i = (i ^ i >> 27) * UINT64_C(0x94d049bb133111eb);
+    return i ^ i >> 31;
+}
+
+/* One from each of `wanted` equal parts of the dataset, always the same, but at another place in each part: photographs
+ * of one series stand at equal distances. Returns how many were found. */
+static uint64_t print_samples(const mm_page *page, const mm_photographs *photographs, uint64_t wanted, mm_error *err)
+{
+    const uint64_t images = mm_dataset_images(page->dataset);
+    uint64_t found = 0, next = 0;
+    for (uint64_t i = 0; i < wanted; i++) {
+        const uint64_t start = images / wanted * i + images % wanted * i / wanted;
+        const uint64_t end = images / wanted * (i + 1) + images % wanted * (i + 1) / wanted;
+        uint64_t row = start + scatter(i) % (end - start); /* no part is empty: there are at least `wanted` images */
+        row = row > next ? row : next; /* what an earlier part found behind its own end is not shown twice */
+        sample s;
+        if (!find_sample(page, photographs, &row, images, &s, err))
+            continue;
+        next = row + 1;
+        print_sample(page->out, &s);
+        free_sample(&s);
+        found++;
+    }
+    return found;
+}
+
+void mm_page_samples(const mm_page *page)
+{
+    FILE *out = page->out;
+    mm_error err = {0};
+    mm_photographs photographs;
+    const uint64_t images = mm_dataset_images(page->dataset);
+    const uint64_t wanted = page->options->samples < images ? page->options->samples : images;
+    if (page->options->samples == 0)
+        return;
+    (void)fputs("<section id=\"samples\">\n<h2>Sample</h2>\n<p>Photographs with their masks, spread evenly over the "
+                "dataset; each mask has "
+                "a colour of its own.</p>\n", out);
+    uint64_t found = 0;
+    const bool open =
+        wanted > 0 && mm_photographs_open(page->dataset, page->options->corpus, &photographs, &err) == MM_OK;
+    if (open) {
+        (void)fputs("<div class=\"samples\">\n", out);
+        found = print_samples(page, &photographs, wanted, &err);
+        (void)fputs("</div>\n", out);
+        mm_photographs_close(&photographs);
+    }
+    if (found < wanted || wanted == 0) {
+        (void)fputs("<p class=\"empty\">", out);
+        (void)fputs(found ? "Some photographs could not be shown. " : "No photograph can be shown. ", out);
+        mm_html_text(out, err.text);
+        if (err.text[0])
+            (void)fputs("<br><code>--corpus FOLDER</code> tells where the photographs are, if they were moved.", out);
+        (void)fputs("</p>\n", out);
+    }
+    (void)fputs("</section>\n", out);
+}
