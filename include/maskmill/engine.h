@@ -1,8 +1,8 @@
-/* The run: a corpus in, a dataset out, on any number of MPI ranks; and the configuration that decides it. What a run has
- * made is never lost: killed at any moment, it goes on with `resume` (docs/run.md).
+/* The run: a corpus in, a dataset out, on any number of MPI ranks; and the configuration that decides it. What a
+ * run has made is never lost: killed at any moment, it goes on with `resume` (docs/run.md).
  *
- * The configuration is YAML; every key has the reference's name and default. Unknown keys and values out of range are
- * errors that name file, line and key. `--set section.key=value` changes one key after the file is read. */
+ * The configuration is YAML; every key has the reference's name and default. Unknown keys and values out of range
+ * are errors that name file, line and key. `--set section.key=value` changes one key after the file is read. */
 #ifndef MASKMILL_ENGINE_H
 #define MASKMILL_ENGINE_H
 
@@ -47,8 +47,8 @@ MM_RESULT_USED mm_status mm_config_locate(const char *name_or_path, char *path, 
 const char *mm_config_preset_for(const char *model);
 /* From the text that mm_config_to_yaml gave; messages call it "config". */
 MM_RESULT_USED mm_status mm_config_from_yaml(const char *yaml, mm_config *config, mm_error *err);
-/* Every key that decides the masks, with its value, in a fixed order: what a shard's `config` attribute holds. The caller
- * frees *yaml. */
+/* Every key that decides the masks, with its value, in a fixed order: what a shard's `config` attribute holds. The
+ * caller frees *yaml. */
 MM_RESULT_USED mm_status mm_config_to_yaml(const mm_config *config, char **yaml, mm_error *err);
 
 typedef struct mm_run_options {
@@ -91,9 +91,9 @@ MM_RESULT_USED mm_status mm_engine_hold_signals(mm_error *err);
 MM_RESULT_USED mm_status mm_engine_run(mm_comm *comm, const mm_run_options *options, mm_run_summary *summary,
                                        mm_error *err);
 
-/* What a process does that mm_engine_run starts, as `program suspect ARGUMENTS...`, for one image that was in hand when an
- * earlier attempt died: make it, without MPI, and send the record to the parent. `arguments` are those behind "suspect".
- * A failure was told to the parent already. */
+/* What a process does that mm_engine_run starts, as `program suspect ARGUMENTS...`, for one image that was in hand
+ * when an earlier attempt died: make it, without MPI, and send the record to the parent. `arguments` are those
+ * behind "suspect". A failure was told to the parent already. */
 MM_RESULT_USED mm_status mm_engine_suspect(int count, char *const *arguments, mm_error *err);
 
 /* Joining the parts that runs over ranges of shards have left. */

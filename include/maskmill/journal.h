@@ -1,12 +1,13 @@
-/* Records: what a rank sends to the owner of a shard when an image is finished; and journals, where they rest until the
- * shard is whole.
+/* Records: what a rank sends to the owner of a shard when an image is finished; and journals, where they rest until
+ * the shard is whole.
  *
  * The packed form is self-contained and little-endian, so that the same bytes travel between ranks and rest in a
  * journal: fixed header, funnel, file-local reason, then the mask columns, RLE offsets and RLE bytes.
  *
- * A journal, OUT/journal/sa_000000.mmj, is append-only: a header of 56 bytes that says which shard of which run it is of,
- * then records of length u32, image_id u64, payload, CRC-32C u32 over all three. Whatever moment a process dies at, the
- * records before the last are whole, and what is torn at the end is recognised and cut. docs/formats.md has the bytes. */
+ * A journal, OUT/journal/sa_000000.mmj, is append-only: a header of 56 bytes that says which shard of which run it
+ * is of, then records of length u32, image_id u64, payload, CRC-32C u32 over all three. Whatever moment a process
+ * dies at, the records before the last are whole, and what is torn at the end is recognised and cut.
+ * docs/formats.md has the bytes. */
 #ifndef MASKMILL_JOURNAL_H
 #define MASKMILL_JOURNAL_H
 
@@ -65,15 +66,15 @@ typedef struct mm_journal mm_journal;
 
 typedef struct mm_journal_visitor {
     void *user;
-    /* One whole record, in the order of the file. MM_ERR_FORMAT: it is damaged all the same, cut here; any other failure
-     * ends mm_journal_open with it. */
+    /* One whole record, in the order of the file. MM_ERR_FORMAT: it is damaged all the same, cut here; any other
+     * failure ends mm_journal_open with it. */
     mm_status (*record)(void *user, uint64_t image_id, const uint8_t *payload, size_t size, mm_error *err);
 } mm_journal_visitor;
 
-/* Open `path` for appending, or make it. What is in it is checked record by record and shown to `visitor` (may be NULL);
- * from the first record on that is torn, damaged, out of the shard or there twice, the rest is cut off, and *cut says how
- * many bytes that was. MM_ERR_FORMAT if it is of another run or shard, MM_ERR_UNSUPPORTED if of another version, MM_ERR_IO
- * if the system refuses. */
+/* Open `path` for appending, or make it. What is in it is checked record by record and shown to `visitor` (may be
+ * NULL); from the first record on that is torn, damaged, out of the shard or there twice, the rest is cut off, and
+ * *cut says how many bytes that was. MM_ERR_FORMAT if it is of another run or shard, MM_ERR_UNSUPPORTED if of
+ * another version, MM_ERR_IO if the system refuses. */
 MM_RESULT_USED mm_status mm_journal_open(const char *path, const mm_journal_origin *origin,
                                          const mm_journal_visitor *visitor, mm_journal **journal, uint64_t *cut,
                                          mm_error *err);
@@ -92,8 +93,8 @@ MM_RESULT_USED mm_status mm_journal_read(mm_journal *journal, uint64_t image_id,
                                          mm_error *err);
 /* Sync, and give the file descriptor back until it is needed again. */
 MM_RESULT_USED mm_status mm_journal_rest(mm_journal *journal, mm_error *err);
-/* The shard is in its place: keep the records of images[count] alone (those set aside, whose reasons a shard has no room
- * for), in one step, or remove the file if there are none. Afterwards the journal can only be closed. */
+/* The shard is in its place: keep the records of images[count] alone (those set aside, whose reasons a shard has no
+ * room for), in one step, or remove the file if there are none. Afterwards the journal can only be closed. */
 MM_RESULT_USED mm_status mm_journal_reduce(mm_journal *journal, const uint64_t *images, size_t count, mm_error *err);
 
 const mm_journal_origin *mm_journal_origin_of(const mm_journal *journal);

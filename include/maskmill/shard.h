@@ -44,8 +44,9 @@ typedef struct mm_shard_content {
     size_t set_aside_count;
 } mm_shard_content;
 
-/* Is shard `shard` there, whole, of this origin, and of images first_image .. first_image + count - 1? Reads the file once
- * through. *there is false, and the rest empty, if there is no such file; MM_ERR_FORMAT if it is damaged or another one. */
+/* Is shard `shard` there, whole, of this origin, and of images first_image .. first_image + count - 1? Reads the
+ * file once through. *there is false, and the rest empty, if there is no such file; MM_ERR_FORMAT if it is damaged
+ * or another one. */
 MM_RESULT_USED mm_status mm_shard_examine(const char *out, uint64_t shard, uint64_t first_image, uint64_t count,
                                           const mm_shard_origin *origin, bool *there, mm_shard_content *content,
                                           mm_error *err);

@@ -277,8 +277,8 @@ mm_status mm_begun_compare(const mm_begun *then, const mm_begun *now, const char
         add(&found, "the model was %.40s with SHA-256 %.12s... and now has %.12s...", then->model_name,
             then->model_sha256, now->model_sha256);
     if (now->images && (then->images != now->images || then->manifest != now->manifest))
-        add(&found, "manifest.h5 had %" PRIu64 " images and digest %016" PRIx64 " and now has %" PRIu64 " and %016" PRIx64,
-            then->images, then->manifest, now->images, now->manifest);
+        add(&found, "manifest.h5 had %" PRIu64 " images and digest %016" PRIx64 " and now has %" PRIu64 " and %016"
+            PRIx64, then->images, then->manifest, now->images, now->manifest);
     if (now->end && (then->first != now->first || then->end != now->end))
         add(&found, "the images were %" PRIu64 " to %" PRIu64 " and are now %" PRIu64 " to %" PRIu64, then->first,
             then->end - 1, now->first, now->end - 1);
@@ -290,6 +290,6 @@ mm_status mm_begun_compare(const mm_begun *then, const mm_begun *now, const char
     char more[32] = "";
     if (found.left_out)
         (void)snprintf(more, sizeof more, "; and %zu more", found.left_out);
-    return mm_fail(err, MM_ERR_USAGE, "%.80s was begun otherwise: %s%s; give the same, or another folder", out, found.text,
-                   more);
+    return mm_fail(err, MM_ERR_USAGE, "%.80s was begun otherwise: %s%s; give the same, or another folder", out,
+                   found.text, more);
 }

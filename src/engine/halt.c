@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <stdio.h>
 
-/* mpirun kills a second after it has passed SIGTERM on. Rank 0 leaves first, with the status, and mpirun ends the others;
- * where nobody does that, they leave by themselves. */
+/* mpirun kills a second after it has passed SIGTERM on. Rank 0 leaves first, with the status, and mpirun ends the
+ * others; where nobody does that, they leave by themselves. */
 static const double patience_with_others = 0.5, patience_with_disk = 0.8, patience_of_others = 5.0;
 
 mm_verdict mm_halt_verdict_of(int signal)

@@ -98,8 +98,8 @@ static bool is_due(const mm_keeper *keeper)
     return now.tv_sec > keeper->due.tv_sec || (now.tv_sec == keeper->due.tv_sec && now.tv_nsec >= keeper->due.tv_nsec);
 }
 
-/* What is queued, all at once; NULL when it is time to sync. Waits until there is one or the other. *over: stopping, and
- * the queue is empty. */
+/* What is queued, all at once; NULL when it is time to sync. Waits until there is one or the other. *over:
+ * stopping, and the queue is empty. */
 static kept_record *take_all(mm_keeper *keeper, bool *over)
 {
     pthread_mutex_lock(&keeper->lock);

@@ -1,6 +1,6 @@
-/* The thread of an owner that keeps records: each goes into its shard's journal as it comes, and a shard whose records
- * are all there goes to the writer. The service thread gives; it never waits for the disk. How much waits here is bounded
- * by what ranks may have on the way (share.c). */
+/* The thread of an owner that keeps records: each goes into its shard's journal as it comes, and a shard whose
+ * records are all there goes to the writer. The service thread gives; it never waits for the disk. How much waits
+ * here is bounded by what ranks may have on the way (share.c). */
 #ifndef MM_ENGINE_KEEPER_H
 #define MM_ENGINE_KEEPER_H
 
@@ -12,9 +12,9 @@ typedef struct mm_keeper_options {
     mm_owner *owner;     /* the keeper's alone while it lives */
     double sync_seconds; /* how long a record may wait for the disk; 0: no record is answered for before it is there */
     void *user;
-    /* All in the keeper's thread. `kept`: the record is in the journal, or was dropped (`lost`) after a failure; either way
-     * it is out of the sender's hands. `whole`: all records of a shard are in; the journal belongs to the function. `failed`:
-     * once; records that come later are dropped. */
+    /* All in the keeper's thread. `kept`: the record is in the journal, or was dropped (`lost`) after a failure;
+     * either way it is out of the sender's hands. `whole`: all records of a shard are in; the journal belongs to
+     * the function. `failed`: once; records that come later are dropped. */
     void (*kept)(void *user, int maker, uint64_t image_id, bool lost);
     void (*whole)(void *user, mm_journal *journal);
     void (*failed)(void *user, mm_status status, const mm_error *err);

@@ -106,8 +106,8 @@ static mm_status judge(const char *out, const char *path, bool *there, mm_lock_h
         (void)snprintf(why, size, "it is of an earlier start of this job (%s)", holder->job);
         return MM_OK;
     case MM_HOLDER_LIVES:
-        return mm_fail(err, MM_ERR_USAGE, "another run writes into %s: process %ld on this host%s%s; wait for its end or "
-                       "choose another folder", out, holder->pid, holder->job[0] ? ", job " : "", holder->job);
+        return mm_fail(err, MM_ERR_USAGE, "another run writes into %s: process %ld on this host%s%s; wait for its end "
+                       "or choose another folder", out, holder->pid, holder->job[0] ? ", job " : "", holder->job);
     case MM_HOLDER_UNKNOWN:
         break;
     }
@@ -116,8 +116,8 @@ static mm_status judge(const char *out, const char *path, bool *there, mm_lock_h
         return status;
     *there = age >= 0;
     if (age < STALE_SECONDS && *there)
-        return mm_fail(err, MM_ERR_USAGE, "another run writes into %s: process %ld on host %.64s%s%s, whose last sign of "
-                       "life is %.0f seconds old; if that host is down, try again in %.0f seconds", out, holder->pid,
+        return mm_fail(err, MM_ERR_USAGE, "another run writes into %s: process %ld on host %.64s%s%s, whose last sign "
+                       "of life is %.0f seconds old; if that host is down, try again in %.0f seconds", out, holder->pid,
                        holder->host, holder->job[0] ? ", job " : "", holder->job, age, STALE_SECONDS - age);
     (void)snprintf(why, size, "its last sign of life is %.0f seconds old", age);
     return MM_OK;
@@ -292,7 +292,8 @@ mm_status mm_lock_take(const char *out, mm_lock **lock, char *note, size_t size,
         status = take(made, note, size, err);
     if (status == MM_OK && !start_thread(made)) {
         mm_lock_drop(made);
-        status = mm_fail(err, MM_ERR_IO, "the system gives no further thread; raise the limit on processes (ulimit -u)");
+        status =
+            mm_fail(err, MM_ERR_IO, "the system gives no further thread; raise the limit on processes (ulimit -u)");
     }
     if (status != MM_OK) {
         free(made);

@@ -1,11 +1,12 @@
 /* OUT/lock: who writes into this folder. It keeps a second run out, and tells a stale lock from a live one.
  *
- * Text, a key and a value a line: host, boot (the machine's boot id), space (its pid namespace), pid, start (the process's
- * start time, for pids are used again), job (a scheduler's job id and how often that was restarted), token, beats. It
- * comes into being by link(2), which is atomic on network file systems, too, where flock is not to be relied on. Its time
- * of change is the heartbeat: refreshed every 10 seconds, and compared with that of a file made in the same folder just
- * now, so that one clock, the file server's, tells both. A lock is stale if its process was on this machine and is no
- * more, if it is of an earlier start of the same job, or if its heart has not beaten for two minutes. */
+ * Text, a key and a value a line: host, boot (the machine's boot id), space (its pid namespace), pid, start (the
+ * process's start time, for pids are used again), job (a scheduler's job id and how often that was restarted),
+ * token, beats. It comes into being by link(2), which is atomic on network file systems, too, where flock is not to
+ * be relied on. Its time of change is the heartbeat: refreshed every 10 seconds, and compared with that of a file
+ * made in the same folder just now, so that one clock, the file server's, tells both. A lock is stale if its
+ * process was on this machine and is no more, if it is of an earlier start of the same job, or if its heart has not
+ * beaten for two minutes. */
 #ifndef MM_ENGINE_LOCK_H
 #define MM_ENGINE_LOCK_H
 

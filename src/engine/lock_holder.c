@@ -61,7 +61,9 @@ static void describe_job(char *job, size_t size)
 {
     static const struct {
         const char *scheduler, *id, *restarts;
-    } kinds[] = {{"slurm", "SLURM_JOB_ID", "SLURM_RESTART_COUNT"}, {"pbs", "PBS_JOBID", NULL}, {"lsf", "LSB_JOBID", NULL}};
+    } kinds[] = {{"slurm", "SLURM_JOB_ID", "SLURM_RESTART_COUNT"},
+                 {"pbs", "PBS_JOBID", NULL},
+                 {"lsf", "LSB_JOBID", NULL}};
     job[0] = '\0';
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0] && !job[0]; i++) {
         const char *id = getenv(kinds[i].id), *restarts = kinds[i].restarts ? getenv(kinds[i].restarts) : NULL;
@@ -143,5 +145,6 @@ mm_holder_fate mm_lock_holder_fate(const mm_lock_holder *holder)
         return MM_HOLDER_GONE;
     char start[32];
     read_start(holder->pid, start, sizeof start);
-    return strcmp(start, holder->start) == 0 ? MM_HOLDER_LIVES : MM_HOLDER_GONE; /* another process has the number now */
+    /* If not, another process has the number now. */
+    return strcmp(start, holder->start) == 0 ? MM_HOLDER_LIVES : MM_HOLDER_GONE;
 }

@@ -24,13 +24,14 @@ static mm_status load_image(mm_maker *m, uint64_t image_id, mm_image *image, mm_
     uint8_t *bytes = NULL;
     size_t size = 0;
     const double start = mm_seconds_now();
-    mm_status status = mm_corpus_read(m->setup->manifest, image_id, m->setup->config.image.max_bytes, &bytes, &size, err);
+    const mm_config *config = &m->setup->config;
+    mm_status status = mm_corpus_read(m->setup->manifest, image_id, config->image.max_bytes, &bytes, &size, err);
     const double read = mm_seconds_now();
     m->seconds[MM_STAGE_READ] += read - start;
     if (status != MM_OK)
         return status;
-    const mm_jpeg_options jpeg = {.ignore_orientation = m->setup->config.image.ignore_orientation,
-                                  .max_pixels = m->setup->config.image.max_pixels};
+    const mm_jpeg_options jpeg = {.ignore_orientation = config->image.ignore_orientation,
+                                  .max_pixels = config->image.max_pixels};
     status = mm_image_decode_jpeg(bytes, size, &jpeg, image, err);
     free(bytes);
     m->seconds[MM_STAGE_JPEG] += mm_seconds_now() - read;

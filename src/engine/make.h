@@ -12,8 +12,8 @@ typedef struct mm_maker {
     double seconds[MM_STAGE_COUNT]; /* so far */
 } mm_maker;
 
-/* *record, which the caller frees. A failure that lies in the image sets it aside: *why says of what kind it was. Any other
- * is returned. */
+/* *record, which the caller frees. A failure that lies in the image sets it aside: *why says of what kind it was.
+ * Any other is returned. */
 MM_RESULT_USED mm_status mm_make_image(mm_maker *maker, uint64_t image_id, mm_record *record, mm_status *why,
                                        mm_error *err);
 

@@ -20,8 +20,8 @@
 #include "engine/signals.h"
 
 enum {
-    MM_TAG_ASK = 1, MM_TAG_TURN, MM_TAG_RECORD, MM_TAG_SET_ASIDE, MM_TAG_KEPT, MM_TAG_WRITTEN, MM_TAG_FAULT, MM_TAG_STOP,
-    MM_TAG_HALT, MM_TAG_IDLE, MM_TAG_THROUGH, MM_TAG_END
+    MM_TAG_ASK = 1, MM_TAG_TURN, MM_TAG_RECORD, MM_TAG_SET_ASIDE, MM_TAG_KEPT, MM_TAG_WRITTEN, MM_TAG_FAULT,
+    MM_TAG_STOP, MM_TAG_HALT, MM_TAG_IDLE, MM_TAG_THROUGH, MM_TAG_END
 };
 
 /* What a rank has made. Told once a batch, not once an image: rank 0 hears from thousands. */

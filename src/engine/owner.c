@@ -38,7 +38,8 @@ static void find_own(mm_owner *owner)
 {
     const mm_owner_plan *plan = &owner->plan;
     const uint64_t ranks = (uint64_t)plan->ranks, rank = (uint64_t)plan->rank;
-    const uint64_t start = plan->first / plan->images_per_shard, stop = mm_shard_total(plan->end, plan->images_per_shard);
+    const uint64_t start = plan->first / plan->images_per_shard;
+    const uint64_t stop = mm_shard_total(plan->end, plan->images_per_shard);
     owner->first_shard = start + (rank + ranks - start % ranks) % ranks;
     owner->count = owner->first_shard < stop ? (size_t)((stop - owner->first_shard - 1) / ranks + 1) : 0;
 }

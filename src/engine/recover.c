@@ -168,7 +168,7 @@ static mm_status tell_the_rest(const reading *in, mm_error *err)
     for (size_t i = 0; status == MM_OK && i < in->content->set_aside_count; i++)
         if (!in->told[i])
             status = tell_set_aside(in->recovery, in->content->set_aside[i], MM_ERR_INTERNAL,
-                                    "set aside by an earlier attempt, whose journal is lost, and the reason with it", err);
+                                    "set aside by an earlier attempt; its journal is lost, and the reason with it", err);
     return status;
 }
 
@@ -208,7 +208,8 @@ static mm_status read_reasons(recovery *r, const mm_journal_origin *origin, cons
     return status == MM_OK ? tell_the_rest(&in, err) : status;
 }
 
-static mm_status take_shard(recovery *r, const mm_journal_origin *origin, const mm_shard_content *content, mm_error *err)
+static mm_status take_shard(recovery *r, const mm_journal_origin *origin, const mm_shard_content *content,
+                            mm_error *err)
 {
     const found f = {.first_image = origin->first_image, .images = origin->images, .kept = origin->images,
                      .set_aside = content->set_aside_count, .masks = content->masks, .in_place = true};
@@ -249,8 +250,8 @@ static mm_status look_at(recovery *r, uint64_t shard, mm_error *err)
     mm_shard_content content;
     mm_error why = {0};
     bool there = false;
-    mm_status status = mm_shard_examine(r->plan->out, shard, origin.first_image, origin.images, &r->plan->origin, &there,
-                                        &content, &why);
+    mm_status status = mm_shard_examine(r->plan->out, shard, origin.first_image, origin.images, &r->plan->origin,
+                                        &there, &content, &why);
     if (status == MM_ERR_FORMAT) {
         char note[MM_ERROR_TEXT];
         const int length = snprintf(note, sizeof note, "%.400s; its images are made again", why.text);

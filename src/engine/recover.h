@@ -1,5 +1,5 @@
-/* What earlier attempts of a run have left: shards in their places, journals, and images in hand. Each rank looks at its
- * own shards and tells rank 0, so that the time this takes is shared, too. */
+/* What earlier attempts of a run have left: shards in their places, journals, and images in hand. Each rank looks
+ * at its own shards and tells rank 0, so that the time this takes is shared, too. */
 #ifndef MM_ENGINE_RECOVER_H
 #define MM_ENGINE_RECOVER_H
 

@@ -125,7 +125,8 @@ static json_t *whole(const mm_report *report)
     json_t *model = json_pack("{s:o, s:o, s:s}", "name", text(mm_model_arch(setup->model)->name), "path",
                               text(setup->model_path), "sha256", setup->model_sha256);
     /* json_pack frees what it was given when it fails, a NULL among its values included. */
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:O}",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:o, "
+                     "s:O}",
                      "maskmill", MM_VERSION,
                      "command", texts((const char *const *)report->options->argv, (size_t)report->options->argc),
                      "corpus", corpus(report),
@@ -178,8 +179,8 @@ mm_status mm_report_read(const char *out, mm_run_summary *summary, mm_error *err
     free(bytes);
     json_int_t done = 0, set_aside = 0, masks = 0, shards = 0;
     double seconds = 0;
-    if (!object || json_unpack_ex(object, &why, 0, "{s:I, s:I, s:I, s:I, s:F}", "images_done", &done, "images_set_aside",
-                                  &set_aside, "masks", &masks, "shards", &shards, "seconds", &seconds) != 0)
+    if (!object || json_unpack_ex(object, &why, 0, "{s:I, s:I, s:I, s:I, s:F}", "images_done", &done,
+                                  "images_set_aside", &set_aside, "masks", &masks, "shards", &shards, "seconds", &seconds) != 0)
         status = mm_fail(err, MM_ERR_FORMAT, "%s is damaged (%s); remove it, and --resume closes the run again", path,
                          why.text);
     json_decref(object);

@@ -132,16 +132,16 @@ static mm_status watch(void *user, mm_stop *stop, int *signal, mm_error *err)
     run *r = user;
     *stop = mm_signals_asked(r->signals, signal);
     if (r->setup.lock && !mm_lock_is_held(r->setup.lock))
-        return mm_fail(err, MM_ERR_IO, "another run has taken over %s, as this one gave no sign of life for minutes; let "
-                       "one of them go on", r->options->out);
+        return mm_fail(err, MM_ERR_IO, "another run has taken over %s, as this one gave no sign of life for minutes; "
+                       "let one of them go on", r->options->out);
     return MM_OK;
 }
 
 static void print_stopped(const run *r, const char *how, bool at_least)
 {
     const uint64_t kept = r->summary.images_done + r->summary.images_set_aside;
-    (void)fprintf(stderr, "maskmill: %s; %s%" PRIu64 " of %" PRIu64 " images are kept, --resume goes on with the others\n",
-                  how, at_least ? "at least " : "", kept, r->setup.end - r->setup.first);
+    (void)fprintf(stderr, "maskmill: %s; %s%" PRIu64 " of %" PRIu64 " images are kept, --resume goes on with the others"
+                  "\n", how, at_least ? "at least " : "", kept, r->setup.end - r->setup.first);
 }
 
 /* The computing thread cannot be waited for. */
@@ -242,8 +242,8 @@ static mm_status open_books(run *r, const mm_share_plan *plan, int ranks, mm_err
     if (!r->speaks)
         return MM_OK;
     if (!r->options->quiet && r->setup.resumes)
-        (void)fprintf(stderr, "maskmill: %s is resumed: %" PRIu64 " of %" PRIu64 " images are kept\n", r->options->out, kept,
-                      plan->end - plan->first);
+        (void)fprintf(stderr, "maskmill: %s is resumed: %" PRIu64 " of %" PRIu64 " images are kept\n", r->options->out,
+                      kept, plan->end - plan->first);
     return begin_progress(r, plan->end - plan->first, ranks, err);
 }
 
@@ -345,8 +345,8 @@ static mm_status say_how_to_go_on(const run *r, mm_status status, mm_error *err)
         return status;
     const mm_error why = *err;
     if (status == MM_ERR_STOPPED)
-        return mm_fail(err, status, "%.200s; %" PRIu64 " of %" PRIu64 " images are kept, --resume goes on with the others",
-                       why.text, kept, r->setup.end - r->setup.first);
+        return mm_fail(err, status, "%.200s; %" PRIu64 " of %" PRIu64 " images are kept, --resume goes on with the "
+                       "others", why.text, kept, r->setup.end - r->setup.first);
     return mm_fail(err, status, "%.440s; what is done is kept, --resume goes on", why.text);
 }
 

@@ -68,7 +68,8 @@ static mm_status read_seal(const mm_run_options *options, mm_begun *begun, const
 /* Is what is asked for what OUT was begun with? Kernels that were not chosen are seen to later. */
 static mm_status compare_with_begun(const mm_run_options *options, const mm_setup *setup, mm_error *err)
 {
-    mm_begun now = {.config = setup->config_yaml, .kernels = options->kernels, .first = setup->first, .end = setup->end};
+    mm_begun now = {.config = setup->config_yaml, .kernels = options->kernels, .first = setup->first,
+                    .end = setup->end};
     memcpy(now.model_sha256, setup->model_sha256, sizeof now.model_sha256);
     now.kernels.bf16_small_encoders = setup->begun.kernels.bf16_small_encoders;
     mm_status status = mm_begun_set_sources(&now, options->sources, options->source_count, err);
@@ -92,7 +93,8 @@ static mm_status check_output(const mm_run_options *options, mm_setup *setup, mm
     setup->was_done = kind == MM_OUTPUT_COMPLETE;
     if (status == MM_OK && setup->resumes)
         return open_begun(options, setup, err);
-    return status == MM_OK ? mm_output_inspect(options->out, options->overwrite || kind == MM_OUTPUT_SCRAPS, err) : status;
+    const bool may_remove = options->overwrite || kind == MM_OUTPUT_SCRAPS;
+    return status == MM_OK ? mm_output_inspect(options->out, may_remove, err) : status;
 }
 
 /* Rank 0, cheapest first; nothing is changed yet. */
@@ -334,7 +336,8 @@ static mm_status take_output(const mm_run_options *options, mm_setup *setup, con
     if (status == MM_OK)
         status = mm_output_state(options->out, &kind, err);
     if (status == MM_OK && setup->resumes != (options->resume && kind == MM_OUTPUT_BEGUN))
-        status = mm_fail(err, MM_ERR_USAGE, "another run has changed %s just now; look at it, and try again", options->out);
+        status = mm_fail(err, MM_ERR_USAGE, "another run has changed %s just now; look at it, and try again",
+                         options->out);
     if (status == MM_OK && !setup->resumes) {
         status = mm_output_prepare(options->out, options->overwrite || kind == MM_OUTPUT_SCRAPS, err);
         if (status == MM_OK)

@@ -27,14 +27,14 @@ typedef struct mm_share_plan {
     mm_status (*set_aside)(void *user, const mm_set_aside *image, mm_error *err);
     void (*made)(void *user, int rank, const mm_made *made);
     void (*tick)(void *user);
-    /* On every rank, in the service thread, every few milliseconds; may be NULL. What signals have asked for so far goes
-     * into *stop and *signal, which come as MM_STOP_NONE. Anything but MM_OK stops the run. */
+    /* On every rank, in the service thread, every few milliseconds; may be NULL. What signals have asked for so far
+     * goes into *stop and *signal, which come as MM_STOP_NONE. Anything but MM_OK stops the run. */
     mm_status (*watch)(void *user, mm_stop *stop, int *signal, mm_error *err);
-    /* After MM_STOP_NOW, in the service thread: journals are on the disk, and the computing thread is still in an image.
-     * Ends the process; needed with watch only. */
+    /* After MM_STOP_NOW, in the service thread: journals are on the disk, and the computing thread is still in an
+     * image. Ends the process; needed with watch only. */
     void (*leave)(void *user, const mm_verdict *verdict);
-    /* This rank's shards: those that are in their places are finished, and journals hold what was made before. Its keeper
-     * has it while images are shared. */
+    /* This rank's shards: those that are in their places are finished, and journals hold what was made before. Its
+     * keeper has it while images are shared. */
     mm_owner *owner;
     double sync_seconds; /* how long a record may wait in a journal for the disk */
     mm_hand *hand;       /* notes what is in hand; NULL: no notes */

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How many images a rank may have made whose records are not known to be in a journal. More wait; so what a crash costs is
- * bounded, and so is what waits in an owner's memory. */
+/* How many images a rank may have made whose records are not known to be in a journal. More wait; so what a crash
+ * costs is bounded, and so is what waits in an owner's memory. */
 enum { MOST_UNKEPT = 4 };
 
 static void send_set_aside(mm_share *s, const mm_record *record, mm_status why)

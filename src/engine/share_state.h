@@ -34,8 +34,8 @@ typedef struct mm_share {
     mm_verdict verdict; /* once ended */
 } mm_share;
 
-/* Sending, from any thread. A message that cannot even be queued ends all ranks. The first takes `bytes`, the second copies.
- * A fault is what stops the run; it goes to rank 0 with this rank's name in front. */
+/* Sending, from any thread. A message that cannot even be queued ends all ranks. The first takes `bytes`, the
+ * second copies. A fault is what stops the run; it goes to rank 0 with this rank's name in front. */
 void mm_share_give_bytes(mm_share *share, int rank, int tag, uint8_t *bytes, size_t size);
 void mm_share_give(mm_share *share, int rank, int tag, const void *value, size_t size);
 void mm_share_give_fault(mm_share *share, mm_status status, const mm_error *err);
@@ -48,8 +48,8 @@ bool mm_share_has_ended(mm_share *share);
 void mm_share_receive(void *user, int source, int tag, uint8_t *bytes, size_t size);
 void mm_share_tick(void *user);
 
-/* share_make.c: what the computing thread does, in this order: make images until there are none or the run is halted; say
- * that this rank has nothing in hand; wait for the end, whose status it returns. */
+/* share_make.c: what the computing thread does, in this order: make images until there are none or the run is
+ * halted; say that this rank has nothing in hand; wait for the end, whose status it returns. */
 MM_RESULT_USED mm_status mm_share_make_images(mm_share *share, mm_error *err);
 void mm_share_tell_idle(mm_share *share);
 MM_RESULT_USED mm_status mm_share_wait_for_end(mm_share *share, mm_error *err);

@@ -19,7 +19,8 @@
 
 extern char **environ;
 
-/* What the child sends, on descriptor 3: a byte, mm_status; then the packed record if it is MM_OK, else the error's line. */
+/* What the child sends, on descriptor 3: a byte, mm_status; then the packed record if it is MM_OK, else the error's
+ * line. */
 enum { CHANNEL = 3, LOOK_MILLISECONDS = 100, ARGUMENTS = 9 };
 
 /* --- The parent. --- */
@@ -49,7 +50,8 @@ static words words_of(const mm_suspect_job *job, uint64_t image_id)
     return w;
 }
 
-/* Signals stay blocked in the child: those for a whole group of processes are for the parent, which sees to the child. */
+/* Signals stay blocked in the child: those for a whole group of processes are for the parent, which sees to the
+ * child. */
 static mm_status start(const mm_suspect_job *job, uint64_t image_id, pid_t *child, int *from, mm_error *err)
 {
     int ends[2];
@@ -160,8 +162,8 @@ static mm_status set_aside(const mm_suspect_job *job, uint64_t image_id, int wai
         (void)snprintf(reason, sizeof reason, "the process that made it alone was killed, twice; most likely it needs "
                        "more memory than there is");
     else if (number)
-        (void)snprintf(reason, sizeof reason, "making it ended the process, and again when it was made alone: signal %d "
-                       "(%s)", number, strsignal(number));
+        (void)snprintf(reason, sizeof reason, "making it ended the process, and again when it was made alone: signal "
+                       "%d (%s)", number, strsignal(number));
     else
         (void)snprintf(reason, sizeof reason, "making it ended the process, and again when it was made alone: exit "
                        "status %d", WEXITSTATUS(wait_status));
@@ -172,14 +174,15 @@ static mm_status set_aside(const mm_suspect_job *job, uint64_t image_id, int wai
     return status;
 }
 
-mm_status mm_suspect_make(const mm_suspect_job *job, uint64_t image_id, mm_record *record, mm_status *why, mm_error *err)
+mm_status mm_suspect_make(const mm_suspect_job *job, uint64_t image_id, mm_record *record, mm_status *why,
+                          mm_error *err)
 {
     answer a = {NULL, 0, 0};
     int wait_status = 0;
     mm_status status = try_once(job, image_id, &a, &wait_status, err);
     if (status == MM_OK && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGKILL) {
-        /* The image's doing, or somebody killed all of us? Then this process is not here much longer. If it is, try once
-         * more: nothing but the image kills twice. */
+        /* The image's doing, or somebody killed all of us? Then this process is not here much longer. If it is, try
+         * once more: nothing but the image kills twice. */
         const struct timespec pause = {.tv_sec = 2};
         (void)nanosleep(&pause, NULL); /* shorter is fine */
         status = try_once(job, image_id, &a, &wait_status, err);

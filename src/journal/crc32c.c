@@ -1,4 +1,5 @@
-/* CRC-32C (Castagnoli, polynomial 0x1EDC6F41, reflected): the checksum of journals, for which x86 has an instruction. */
+/* CRC-32C (Castagnoli, polynomial 0x1EDC6F41, reflected): the checksum of journals, for which x86 has an
+ * instruction. */
 #include "maskmill/journal.h"
 
 #include <string.h>

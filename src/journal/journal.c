@@ -13,7 +13,8 @@
 static mm_status fail_to_write(const mm_journal *journal, mm_error *err)
 {
     const bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
-    return mm_fail_errno(err, full ? "cannot write %s; make room or raise the quota" : "cannot write %s", journal->path);
+    return mm_fail_errno(err, full ? "cannot write %s; make room or raise the quota" : "cannot write %s",
+                         journal->path);
 }
 
 /* All of the parts at `offset`; the array is used up. */

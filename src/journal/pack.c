@@ -1,5 +1,6 @@
 /* The packed form of a record, little-endian:
- *   0 "MMR1"   4 reason's bytes u32   8 image_id u64   16 width u32   20 height u32   24 status u8   25 why u8, 6 bytes of zero
+ *   0 "MMR1"   4 reason's bytes u32   8 image_id u64   16 width u32   20 height u32   24 status u8
+ *   25 why u8   26 6 bytes of zero
  *   32 funnel u64[8]   96 mask_count u64   104 rle's bytes u64   112 reason, then the mask columns in the order of
  *   mm_mask_columns, rle_offset u64[mask_count + 1], rle. Nothing is padded; the size follows from the header. */
 #include <inttypes.h>

@@ -76,7 +76,7 @@ static mm_status read_header(const mm_journal *journal, bool *whole, mm_error *e
         return MM_OK;
     memcpy(&version, found + 8, sizeof version);
     if (memcmp(found, magic, sizeof magic) != 0 || version != JOURNAL_VERSION)
-        return mm_fail(err, MM_ERR_UNSUPPORTED, "%s is a journal of version %" PRIu32 ", this maskmill reads version %d",
+        return mm_fail(err, MM_ERR_UNSUPPORTED, "%s is a journal of version %" PRIu32 ", this maskmill reads %d",
                        journal->path, version, JOURNAL_VERSION);
     mm_journal_put_header(&journal->origin, expected);
     if (memcmp(found, expected, sizeof found) != 0)

@@ -117,13 +117,14 @@ END_TEST
 
 START_TEST(keys_of_the_configuration_are_named_with_both_values)
 {
-    static const char *const sets[] = {"amg.points_per_side=16", "image.orientation=ignore", "amg.crop_overlap_ratio=0.5"};
+    static const char *const sets[] = {"amg.points_per_side=16", "image.orientation=ignore",
+                                       "amg.crop_overlap_ratio=0.5"};
     mm_begun now = example(sets, 1);
     expect_difference(&now, "amg.points_per_side was 32 and is now 16");
     mm_begun_free(&now);
     now = example(sets, 3);
-    expect_difference(&now, "amg.points_per_side was 32 and is now 16; amg.crop_overlap_ratio was 0.3413333333333333 and is now "
-                            "0.5; image.orientation was apply and is now ignore");
+    expect_difference(&now, "amg.points_per_side was 32 and is now 16; amg.crop_overlap_ratio was 0.3413333333333333 "
+                            "and is now 0.5; image.orientation was apply and is now ignore");
     mm_begun_free(&now);
     /* How a run goes, not what comes out. */
     static const char *const aside[] = {"journal.sync_seconds=60"};

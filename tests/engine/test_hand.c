@@ -75,7 +75,8 @@ END_TEST
 
 START_TEST(notes_that_make_no_sense_are_passed_over)
 {
-    static const char *const texts[] = {"", "image 5 begun 1 waiting 0", "image x begun 1 waiting 0 ", "image 5 begun 1 waiting 2 ",
+    static const char *const texts[] = {"", "image 5 begun 1 waiting 0", "image x begun 1 waiting 0 ",
+                                        "image 5 begun 1 waiting 2 ",
                                         "image 99999999999999999999999 begun -1 waiting 0 ", "nonsense"};
     mm_hand *good = open_hand(0);
     ck_assert_int_eq(mm_hand_begin(good, 7, 0, &err), MM_OK);

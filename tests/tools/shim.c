@@ -1,4 +1,5 @@
-/* A library to be preloaded (LD_PRELOAD) into a program under test: what happens to it from outside, or inside a decoder.
+/* A library to be preloaded (LD_PRELOAD) into a program under test: what happens to it from outside, or inside a
+ * decoder.
  *
  *   MASKMILL_SHIM_CRASH=WxH   decoding a JPEG of this size raises SIGSEGV
  *   MASKMILL_SHIM_KILL=WxH    ... SIGKILL, as when the system ends a process for want of memory
