@@ -85,8 +85,8 @@ static void print_skipped(const mm_page *page)
     const uint64_t images = mm_dataset_images(page->dataset);
     const uint64_t seen = page->stats->images_done + page->stats->images_set_aside;
     if (images > seen)
-        (void)fprintf(page->out, "; %s image%s skipped as near-duplicate%s", mm_format_count(text, sizeof text, images - seen),
-                      images - seen == 1 ? " was" : "s were", images - seen == 1 ? "" : "s");
+        (void)fprintf(page->out, "; %s image%s skipped as near-duplicate%s",
+                      mm_format_count(text, sizeof text, images - seen), images - seen == 1 ? " was" : "s were", images - seen == 1 ? "" : "s");
 }
 
 static void print_title(const mm_page *page)

@@ -70,9 +70,16 @@ END_TEST
 
 START_TEST(hostile_texts_are_refused_or_harmless)
 {
-    static const char *const refused[] = {"", "{", "[]", "{}", "{\"format\": 1}", "{\"format\": 2, \"state\": "
-                                                                                  "\"done\"}",
-                                          "{\"format\": 1, \"state\": \"happy\"}", "{\"format\": 1, \"state\": 3}"};
+    static const char *const refused[] = {
+        "",
+        "{",
+        "[]",
+        "{}",
+        "{\"format\": 1}",
+        "{\"format\": 2, \"state\": \"done\"}",
+        "{\"format\": 1, \"state\": \"happy\"}",
+        "{\"format\": 1, \"state\": 3}",
+    };
     mm_run_progress p;
     mm_error err = {0};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
