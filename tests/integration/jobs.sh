@@ -79,6 +79,8 @@ grep -qx 'maskmill run corpus -o out -m vit_b --resume -c sa1b --set a.b=c d' ca
 submit build_dataset "$whole; exit 1"
 ends 0 '' 'set aside.*out/quarantine.tsv'
 rm -rf out
+submit build_dataset "exit 0"
+ends 1 '' 'nothing was made'
 submit build_dataset "exit 1"
 ends 1 '' 'broke off with status 1, and did nothing'
 submit build_dataset "$progress; exit 1"
@@ -116,7 +118,7 @@ ends 1 '' 'told to end'
 submit build_dataset "$progress; $whole; kill -TERM \$PPID; sleep 0.2; exit 0"
 ends 0 '' 'out is done'
 
-LAUNCH='srun --mpi=pmix' submit build_dataset 'exit 0'
+LAUNCH='srun --mpi=pmix' submit build_dataset "$whole; exit 0"
 ends 0 '' 'out is done'
 grep -qx -- '--mpi=pmix maskmill run corpus -o out -m vit_b --resume' calls.txt || fail "LAUNCH: $(cat calls.txt)"
 for variable in CORPUS OUT MODEL; do
@@ -159,7 +161,7 @@ submit array "$whole; exit 0"
 ends 0 '' 'another task has joined'
 rm out/run.json
 SLURM_ARRAY_TASK_ID=9 submit array 'exit 0'
-ends 0 '' 'there are no shards 90-99'
+ends 0 '' 'nothing was made'
 grep -q merge calls.txt && fail "merged by one who has done nothing"
 # The last one, and the parts do not fit.
 echo 'exit 2' >merge.sh
