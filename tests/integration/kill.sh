@@ -7,11 +7,9 @@ program=$1 source=$2 scratch=$3 me=kill
 make_corpus
 
 # --- kill -9 of one rank, of rank 0, of all, of mpirun; on other numbers of ranks afterwards. ---
-kill_and_resume() { # NAME RANKS RANKS_AFTERWARDS
-  end
+kill_and_resume() { # NAME RANKS_AFTERWARDS
   [ "$status" -ne 0 ] || fail "$1: mpirun did not notice that a rank was killed"
-  ! [ -e "$1/run.json" ] || fail "$1: the run was over before it was killed"
-  resume "$1" "$3"
+  resume "$1" "$2"
   [ "$status" -eq 1 ] || fail "$1: the resumed run ended with status $status, not 1"
   [ "$1" = one ] || grep -q "note: took over the lock" last.txt || fail "$1: the stale lock was not noticed"
   same "$1"
@@ -19,20 +17,16 @@ kill_and_resume() { # NAME RANKS RANKS_AFTERWARDS
   echo "kill: $1: $made_again images were made again"
 }
 
-begin one 3; await one 10; kill -9 "$(rank 2)"; kill_and_resume one 3 2
-begin first 2; await first 12; kill -9 "$(rank 0)"; kill_and_resume first 2 3
-begin all 3; await all 16
-# shellcheck disable=SC2046
-kill -9 $(pgrep -P "$run"); kill_and_resume all 3 1
+interrupt one 3 10 signal_rank -9 2; kill_and_resume one 2
+interrupt first 2 12 signal_rank -9 0; kill_and_resume first 3
+interrupt all 3 16 signal_ranks -9; kill_and_resume all 1
 
 # --- Signals, to one rank, to rank 0, to mpirun. ---
 stop_and_resume() { # NAME STATUS...
-  end
   case " ${*:2} " in
   *" $status "*) ;;
   *) fail "$1: stopped with status $status instead of ${*:2}" ;;
   esac
-  ! [ -e "$1/run.json" ] || fail "$1: the run was over before it was stopped"
   ! [ -e "$1/lock" ] || fail "$1: a lock was left"
   grep -Eq "^maskmill: stopped by SIG[A-Z0-9]+; .*[0-9]+ of $images images are kept, --resume" last.txt ||
     fail "$1: the last line does not say how to go on"
@@ -43,17 +37,20 @@ stop_and_resume() { # NAME STATUS...
   echo "kill: $1: $made_again images were made again"
 }
 
-begin usr1_rank 3; await usr1_rank 9; kill -USR1 "$(rank 1)"; stop_and_resume usr1_rank 3
+interrupt usr1_rank 3 9 signal_rank -USR1 1; stop_and_resume usr1_rank 3
 [ "$made_again" -eq 0 ] || fail "SIGUSR1: images in hand were not finished"
-begin usr1_all 3; await usr1_all 9; kill -USR1 "$run"; stop_and_resume usr1_all 3
+interrupt usr1_all 3 9 signal_run -USR1; stop_and_resume usr1_all 3
 [ "$made_again" -eq 0 ] || fail "SIGUSR1: images in hand were not finished"
-begin term_first 2; await term_first 9; kill -TERM "$(rank 0)"; stop_and_resume term_first 3
-# mpirun that is told to end reports that, not what its ranks return.
-begin term_all 3; await term_all 9; kill -TERM "$run"; stop_and_resume term_all 1 3 143
+interrupt term_first 2 9 signal_rank -TERM 0; stop_and_resume term_first 3
+# mpirun that is told to end reports that, not what its ranks return. It may take a second to tell them; the slow image, the last
+# by name, keeps the run from being over by then.
+with_shim MASKMILL_SHIM_SLOW=21x13 interrupt term_all 3 9 signal_run -TERM
+stop_and_resume term_all 1 3 143
 # Without mpirun: Ctrl-C.
+touch began
 "$program" run corpus -o alone "${options[@]}" >last.txt 2>&1 &
 run=$!
-await alone 9; kill -INT "$run"; stop_and_resume alone 3
+await alone 9; kill -INT "$run"; end; stop_and_resume alone 3
 
 # An image that takes long does not keep SIGTERM waiting: what others have made is kept, and it is made later.
 slow=$((images - 1)) # turned6.jpg, the last by name
@@ -63,11 +60,11 @@ for _ in $(seq 1 6000); do
   kill -0 "$run" 2>/dev/null || fail "slow: the run ended before its slow image was begun"
   sleep 0.01
 done
-kill -TERM "$(rank 1)"; stop_and_resume slow 3
+kill -TERM "$(rank 1)"; end; stop_and_resume slow 3
 [ "$made_again" -gt 0 ] || fail "slow: the slow image was finished after SIGTERM"
 
 # --- A journal cut within its last record. ---
-begin cut 2; await cut 12; kill -USR1 "$run"; end
+interrupt cut 2 12 signal_run -USR1
 journal=$(find cut/journal -name 'sa_*.mmj' -size +2k | sort | head -n 1)
 [ -n "$journal" ] || fail "cut: no journal was left"
 size=$(stat -c %s "$journal")
@@ -81,7 +78,7 @@ sed -i 's/"in_hand": 0/"in_hand": 1/' cut/run.json # the image that the cut took
 same cut
 
 # --- A shard damaged on the disk between two attempts is made again. ---
-begin spoilt 2; await spoilt 20; kill -USR1 "$run"; end
+interrupt spoilt 2 20 signal_run -USR1
 shard=$(find spoilt/shards -name 'sa_*.h5' | sort | head -n 1)
 [ -n "$shard" ] || fail "spoilt: no shard was written"
 printf 'x' | dd of="$shard" bs=1 seek=3000 conv=notrunc status=none

@@ -58,15 +58,37 @@ begun() {
   echo "$total"
 }
 
-# await FOLDER COUNT: until so many are begun. The wait is generous, and ends early if the run does.
+# await FOLDER COUNT: until so many are begun; false if the run ends before. The wait is generous.
 await() {
   local i
   for i in $(seq 1 6000); do
     [ "$(begun "$1")" -lt "$2" ] || return 0
-    kill -0 "$run" 2>/dev/null || fail "the run ended before it had begun $2 images"
+    kill -0 "$run" 2>/dev/null || return 1
     sleep 0.01
   done
   fail "the run did not begin $2 images within a minute"
+}
+
+# interrupt FOLDER RANKS COUNT COMMAND...: begin a run, do COMMAND when so many images are begun, and wait for the end. On a
+# busy machine the command may come when the run is over; then all of it is tried again.
+interrupt() {
+  local tries
+  for tries in $(seq 1 8); do
+    rm -rf "$1"
+    begin "$1" "$2"
+    if await "$1" "$3"; then "${@:4}" || true; fi
+    end
+    [ -e "$1/run.json" ] || return 0
+  done
+  fail "$1: the run was over before it was stopped, $tries times"
+}
+
+# For interrupt: a signal to mpirun, to one of its ranks, to all of them.
+signal_run() { kill "$1" "$run"; }
+signal_rank() { kill "$1" "$(rank "$2")"; }
+signal_ranks() {
+  # shellcheck disable=SC2046
+  kill "$1" $(pgrep -P "$run")
 }
 
 # Process number of rank $1 of $run.

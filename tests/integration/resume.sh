@@ -30,7 +30,7 @@ status=0
 expect 2 "--resume" "--overwrite"
 
 # --- Only with what it was begun with. ---
-begin base 2; await base 9; kill -USR1 "$run"; end
+interrupt base 2 9 signal_run -USR1
 [ "$status" -eq 3 ] || fail "SIGUSR1 gave status $status"
 cp -a base/journal journal_before
 resume base 2 --set amg.box_nms_thresh=0.5 --set output.short_side=20
