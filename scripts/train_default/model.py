@@ -89,7 +89,7 @@ class WindowAttention(nn.Module):
     def forward(self, x):
         windows, tokens, width = x.shape
         q, k, v = self.qkv(self.norm(x)).view(windows, tokens, self.heads, 3, -1).permute(3, 0, 2, 1, 4)
-        scores = (q * (width // self.heads) ** -0.5) @ k.transpose(-2, -1) + self.attention_biases[:, self.distance]
+        scores = (q * (width // self.heads) ** -0.5) @ k.transpose(-2, -1) + self.attention_biases.index_select(1, self.distance.flatten()).view(-1, tokens, tokens)
         return self.proj((scores.softmax(-1).to(v.dtype) @ v).transpose(1, 2).reshape(windows, tokens, width))
 
 
@@ -210,7 +210,8 @@ class Attention(nn.Module):
 
     def forward(self, q, k, v):  # [N][T][C]
         q, k, v = self._split(self.q_proj(q)), self._split(self.k_proj(k)), self._split(self.v_proj(v))
-        out = F.scaled_dot_product_attention(q, k, v)
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # few tokens on one side: faster than fused attention
+        out = scores.softmax(-1).to(v.dtype) @ v
         return self.out_proj(out.transpose(1, 2).flatten(2))
 
 
@@ -289,11 +290,21 @@ class MaskDecoder(nn.Module):
         """image [N][H * W][C] (with the dense prompt added), prompts [N][P][C] -> logits [N][masks][4H][4W], IoU [N][masks]"""
         fixed = torch.cat([self.iou_token.weight, self.mask_tokens.weight]).expand(len(prompts), -1, -1)
         tokens, image = self.transformer(torch.cat([fixed, prompts], 1), image, image_pe)
-        side = math.isqrt(image.shape[1])
-        fine = self.output_upscaling(image.transpose(1, 2).reshape(len(prompts), -1, side, side))
         weights = torch.stack([mlp(tokens[:, 1 + i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], 1)
-        logits = (weights @ fine.flatten(2)).view(len(prompts), self.masks, 4 * side, 4 * side)
-        return logits, self.iou_prediction_head(tokens[:, 0])
+        return self._upscale(image, weights), self.iou_prediction_head(tokens[:, 0])
+
+    def _upscale(self, image, weights):
+        """output_upscaling, then the masks' weights [N][masks][C / 8]. Transposed convolutions of 2 x 2 with stride 2 are matrix
+        products whose four results lie in one cell; the cells are sorted into rows when only the logits are left."""
+        first, norm, _, second, _ = self.output_upscaling
+        count, cells, width = image.shape
+        side = math.isqrt(cells)
+        x = image @ first.weight.permute(0, 2, 3, 1).reshape(width, -1) + first.bias.repeat(4)
+        x = F.gelu(F.layer_norm(x.view(count, cells * 4, -1), norm.weight.shape, norm.weight, norm.bias, 1e-6))
+        x = F.gelu(x @ second.weight.permute(0, 2, 3, 1).reshape(width // 4, -1) + second.bias.repeat(4))
+        logits = weights @ x.view(count, cells * 16, -1).transpose(1, 2)  # cells are [row][column][2][2][2][2]
+        logits = logits.view(count, self.masks, side, side, 2, 2, 2, 2).permute(0, 1, 2, 4, 6, 3, 5, 7)
+        return logits.reshape(count, self.masks, 4 * side, 4 * side)
 
 
 class Model(nn.Module):
