@@ -8,6 +8,7 @@ import numpy as np
 
 SHEET = 512  # side of a texture sheet; sheets tile without a seam
 SHEETS = 40
+EXTRA = []  # training only: further sheets with colours of their own, f32 [n][n][3] (patches.py)
 
 
 @functools.cache
@@ -66,9 +67,13 @@ def colour(rng):
 def draw_material(rng):
     base = colour(rng)
     second = np.clip(base + rng.normal(0, 0.25, 3), 0, 1) if rng.random() < 0.7 else colour(rng)
-    return Material(base, second.astype(np.float32), int(rng.integers(SHEETS)), rng.choice([0.03, 0.1, 0.25, 0.5]),
-                    2.0 ** rng.uniform(-1.5, 1.5), rng.uniform(0, np.pi), rng.uniform(0, SHEET, 2),
-                    str(rng.choice(PATTERNS)), 2.0 ** rng.uniform(-6.5, -3), rng.uniform(0.2, 1))
+    drawn = Material(base, second.astype(np.float32), int(rng.integers(SHEETS)), rng.choice([0.03, 0.1, 0.25, 0.5]),
+                     2.0 ** rng.uniform(-1.5, 1.5), rng.uniform(0, np.pi), rng.uniform(0, SHEET, 2),
+                     str(rng.choice(PATTERNS)), 2.0 ** rng.uniform(-6.5, -3), rng.uniform(0.2, 1))
+    if EXTRA and rng.random() < 0.6:
+        drawn.texture = SHEETS + int(rng.integers(len(EXTRA)))
+        drawn.strength = rng.uniform(0.1, 0.6)
+    return drawn
 
 
 def vary(rng, material, amount):
@@ -98,8 +103,12 @@ def paint(material, x0, y0, width, height, side):
     c, s = np.cos(material.angle) * scale, np.sin(material.angle) * scale
     ox, oy = material.offset
     matrix = np.float32([[c, -s, ox + c * x0 - s * y0], [s, c, oy + s * x0 + c * y0]])
-    grain = cv2.warpAffine(sheet(material.texture), matrix, (width, height), borderMode=cv2.BORDER_WRAP,
+    source = sheet(material.texture) if material.texture < SHEETS else EXTRA[material.texture - SHEETS]
+    grain = cv2.warpAffine(source, matrix, (width, height), borderMode=cv2.BORDER_WRAP,
                            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    tint = None
+    if grain.ndim == 3:
+        tint, grain = grain, cv2.transform(grain, np.full((1, 3), 1 / 3, np.float32))
     mix = 0.5 * material.strength * grain
     if material.pattern != "none":
         step = 2 * np.pi / (material.period * side)
@@ -111,6 +120,8 @@ def paint(material, x0, y0, width, height, side):
     for channel in range(3):  # a scalar product a channel is faster than broadcasting over three
         np.multiply(mix, material.second[channel] - material.base[channel], out=out[..., channel])
         out[..., channel] += material.base[channel] + 0.12 * material.strength * grain
+        if tint is not None:
+            out[..., channel] += 0.15 * material.strength * (tint[..., channel] - grain)
     return out
 
 

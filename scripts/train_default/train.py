@@ -17,7 +17,9 @@ import torch
 import torch.distributed as dist
 
 import losses
+import materials
 import model as models
+import patches
 import prompts
 import scenes
 
@@ -44,12 +46,15 @@ def parse():
     add("--bf16", action="store_true")
     add("--seed", type=int, default=1)
     add("--save-every", type=int, default=100)
+    add("--patches", type=Path, help="file of patches.py: photographs' textures beside the drawn ones")
     add("--scene-offset", type=int, default=0, help="first scene's index; another phase should see other scenes")
     return parser.parse_args()
 
 
-def draw_forever(queue, indices, side):
+def draw_forever(queue, indices, side, patch_file):
     os.nice(1)
+    if patch_file:
+        materials.EXTRA = patches.sheets(patch_file)
     for index in indices:
         scene = scenes.draw_scene(scenes.TRAINING_SPLIT, index, side)
         queue.put((scene.image, scene.leaf.astype(np.uint16), scene.nodes))
@@ -64,7 +69,7 @@ class Pool:
         last = args.pool + args.steps * args.fresh
         indices = [args.scene_offset + args.processes * i + rank for i in range(first, last)]
         self.queue = multiprocessing.Queue(16)
-        self.process = multiprocessing.Process(target=draw_forever, args=(self.queue, indices, args.side), daemon=True)
+        self.process = multiprocessing.Process(target=draw_forever, args=(self.queue, indices, args.side, args.patches), daemon=True)
         self.process.start()
         self._take(args.pool)
 
