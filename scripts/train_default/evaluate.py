@@ -22,12 +22,12 @@ LEAST_AREA = 400  # pixels of a held-out scene
 TARGETS = 12      # asked of a scene
 
 
-def load(path):
-    """Model in evaluation mode; the averaged weights of a training checkpoint."""
+def load(path, side=None):
+    """Model in evaluation mode; the averaged weights of a training checkpoint, at its own or another image size."""
     kept = torch.load(path, map_location="cpu", weights_only=True)
     config = kept.get("config") or json.loads(path.with_suffix(".json").read_text())
-    model = models.Model(config)
-    model.load_state_dict(kept.get("ema", kept))
+    model = models.Model({**config, "image_size": side or config["image_size"]})
+    model.load_state_dict({name: tensor.float() for name, tensor in kept.get("ema", kept).items()})
     return model.eval()
 
 
@@ -207,6 +207,7 @@ def bsds(model, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--side", type=int, help="another image size than the checkpoint's")
     parser.add_argument("--scenes", type=int, default=scenes.HELD_OUT["count"], help="how many of the held-out scenes")
     parser.add_argument("--generate", type=int, default=40, help="with mask generation on so many of them")
     parser.add_argument("--grid", type=int, default=32, help="its points a side")
@@ -218,7 +219,7 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     with torch.no_grad():
-        model = load(args.checkpoint)
+        model = load(args.checkpoint, args.side)
         print(json.dumps(bsds(model, args) if args.bsds else held_out(model, args)))
 
 

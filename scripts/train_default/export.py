@@ -26,10 +26,12 @@ def main():
     parser.add_argument("checkpoint")
     parser.add_argument("out")
     parser.add_argument("--dtype", choices=["bf16", "f16", "f32"], default="bf16")
+    parser.add_argument("--side", type=int, help="image size of the exported model; default: the checkpoint's")
     args = parser.parse_args()
     kept = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
     dtype = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}[args.dtype]
-    save(kept["ema"], kept.get("config", DEFAULT), args.out, dtype)
+    config = kept.get("config", DEFAULT)
+    save(kept["ema"], {**config, "image_size": args.side or config["image_size"]}, args.out, dtype)
 
 
 if __name__ == "__main__":

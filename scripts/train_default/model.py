@@ -326,15 +326,17 @@ class Model(nn.Module):
         return self.mask_decoder(image, self.prompt_encoder.pe_layer.grid(side), self.prompt_encoder(points, labels))
 
 
-def draw_weights(model, generator_seed):
-    """Initial weights: what MobileSAM's kind starts from, truncated normal for matrices."""
-    torch.manual_seed(generator_seed)
+def drawn(config, seed):
+    """A model with initial weights that follow from the seed: truncated normal for matrices, the rest as PyTorch has it."""
+    torch.manual_seed(seed)
+    model = Model(config)
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             nn.init.trunc_normal_(module.weight, std=0.02 if "image_encoder" in name else module.in_features ** -0.5)
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")
+    return model
 
 
 def fit(state, model):

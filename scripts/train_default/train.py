@@ -146,8 +146,7 @@ def work(rank, args):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{args.out.absolute()}/meet", rank=rank, world_size=args.processes)
     config = {**models.DEFAULT, "image_size": args.side}
-    model = models.Model(config)
-    models.draw_weights(model, args.seed)
+    model = models.drawn(config, args.seed)
     if args.start:
         state = torch.load(args.start, map_location="cpu", weights_only=True)
         missing = model.load_state_dict(models.fit(state.get("ema", state), model), strict=False).missing_keys
