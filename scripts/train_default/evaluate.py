@@ -3,7 +3,7 @@
     evaluate.py CHECKPOINT                      scenes: 1 and 3 clicks, box, calibration, recall of mask generation
     evaluate.py CHECKPOINT --bsds FOLDER        FOLDER holds images/val/*.jpg and groundTruth/val/*.mat
 
-The checkpoint is one of train.py's or a plain state dict with a JSON description beside it (same name, .json)."""
+The checkpoint is one of train.py's, or a .safetensors that export.py or maskmill wrote."""
 
 import argparse
 import json
@@ -23,11 +23,10 @@ TARGETS = 12      # asked of a scene
 
 
 def load(path, side=None):
-    """Model in evaluation mode; the averaged weights of a training checkpoint, at its own or another image size."""
-    kept = torch.load(path, map_location="cpu", weights_only=True)
-    config = kept.get("config") or json.loads(path.with_suffix(".json").read_text())
+    """Model in evaluation mode, at its own or another image size."""
+    state, config = models.read(path)
     model = models.Model({**config, "image_size": side or config["image_size"]})
-    model.load_state_dict({name: tensor.float() for name, tensor in kept.get("ema", kept).items()})
+    model.load_state_dict(state, strict=False)  # exported files have no counts of batches
     return model.eval()
 
 

@@ -3,10 +3,11 @@ in f32. Usage: export.py CHECKPOINT OUT.safetensors"""
 
 import argparse
 import json
+from pathlib import Path
 
 import torch
 
-from model import DEFAULT
+import model as models
 
 
 def save(state, config, path, dtype):
@@ -23,15 +24,14 @@ def save(state, config, path, dtype):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoint")
+    parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out")
     parser.add_argument("--dtype", choices=["bf16", "f16", "f32"], default="bf16")
     parser.add_argument("--side", type=int, help="image size of the exported model; default: the checkpoint's")
     args = parser.parse_args()
-    kept = torch.load(args.checkpoint, map_location="cpu", weights_only=True)
+    state, config = models.read(args.checkpoint)
     dtype = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}[args.dtype]
-    config = kept.get("config", DEFAULT)
-    save(kept["ema"], {**config, "image_size": args.side or config["image_size"]}, args.out, dtype)
+    save(state, {**config, "image_size": args.side or config["image_size"]}, args.out, dtype)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Names of modules are those of the public checkpoints, because maskmill finds tensors by them. Shapes in comments: B images,
 N prompts, C channels, H x W cells, T tokens."""
 
+import json
 import math
 
 import torch
@@ -128,7 +129,7 @@ class Stage(nn.Module):
         super().__init__()
         width = config["embed_dims"][number]
         if number == 0:
-            blocks = [InvertedBottleneck(width, config["mbconv_expand_ratio"]) for _ in range(config["depths"][0])]
+            blocks = [InvertedBottleneck(width, int(config["mbconv_expand_ratio"])) for _ in range(config["depths"][0])]
         else:
             blocks = [TransformerBlock(width, config["num_heads"][number], config["window_sizes"][number], config["mlp_ratio"])
                       for _ in range(config["depths"][number])]
@@ -349,5 +350,23 @@ def fit(state, model):
             at = torch.arange(new).clamp(max=old - 1)
             tensor = tensor.view(-1, old, old)[:, at][:, :, at].reshape(-1, new * new)
         if name in own:
-            fitted[name] = tensor.float() if tensor.is_floating_point() else tensor
+            fitted[name] = tensor
     return fitted
+
+
+def read(path):
+    """State dict (f32) and description of a checkpoint: train.py's averaged weights, or an exported .safetensors."""
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        with safe_open(path, "pt") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}
+            config = json.loads(file.metadata()["maskmill.config"])
+        hidden = state["image_encoder.layers.1.blocks.0.mlp.fc1.weight"].shape
+        inner = state["mask_decoder.transformer.layers.0.cross_attn_token_to_image.q_proj.weight"].shape
+        config = {"mlp_ratio": hidden[0] / hidden[1], **config}  # told by the shapes, and not always written
+        config["decoder"].setdefault("attention_downsample_rate", inner[1] // inner[0])
+    else:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+        state, config = kept["ema"], kept["config"]
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}, config

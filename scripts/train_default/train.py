@@ -148,9 +148,11 @@ def work(rank, args):
     config = {**models.DEFAULT, "image_size": args.side}
     model = models.drawn(config, args.seed)
     if args.start:
-        state = torch.load(args.start, map_location="cpu", weights_only=True)
-        missing = model.load_state_dict(models.fit(state.get("ema", state), model), strict=False).missing_keys
-        print("not in the start:", missing) if missing and rank == 0 else None
+        state, _ = models.read(args.start)
+        missing = [name for name in model.load_state_dict(models.fit(state, model), strict=False).missing_keys
+                   if not name.endswith("num_batches_tracked")]
+        if missing:
+            raise SystemExit(f"train.py: {args.start} has no {missing[0]}")
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     optimiser = torch.optim.AdamW([dict(params=matrices, weight_decay=0.02), dict(params=vectors, weight_decay=0.0)], lr=args.rate)
