@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-PANELS = [("mask1", "mask loss, one click", (0, 6)), ("best1", "IoU at 1 click: best (dark), chosen (light)", (0, 1)),
+PANELS = [("mask1", "mask loss, one click", (0, 3)), ("best1", "IoU at 1 click: best (dark), chosen (light)", (0, 1)),
           ("iou_error1", "error of predicted IoU", (0, 0.5))]
 LIGHT = {"best1": "chosen1"}
 WIDTH, HEIGHT, LEFT, TOP = 420, 240, 44, 34
