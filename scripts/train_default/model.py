@@ -90,7 +90,8 @@ class WindowAttention(nn.Module):
     def forward(self, x):
         windows, tokens, width = x.shape
         q, k, v = self.qkv(self.norm(x)).view(windows, tokens, self.heads, 3, -1).permute(3, 0, 2, 1, 4)
-        scores = (q * (width // self.heads) ** -0.5) @ k.transpose(-2, -1) + self.attention_biases.index_select(1, self.distance.flatten()).view(-1, tokens, tokens)
+        bias = self.attention_biases.index_select(1, self.distance.flatten()).view(-1, tokens, tokens)
+        scores = (q * (width // self.heads) ** -0.5) @ k.transpose(-2, -1) + bias
         return self.proj((scores.softmax(-1).to(v.dtype) @ v).transpose(1, 2).reshape(windows, tokens, width))
 
 
