@@ -1,0 +1,227 @@
+"""Train the default model on drawn scenes: one phase (one resolution, one schedule) a call, in two processes or more.
+
+A phase goes on from OUT/last.pt if that is there, exactly where it stopped: the scenes, views and clicks of a step follow
+from seed, step and rank alone. Otherwise it begins with --start (the averaged weights of another phase) or from nothing.
+OUT gets log.jsonl, last.pt (everything) and ema.pt (the averaged weights, small). README.md has the phases that were run."""
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+import losses
+import materials
+import model as models
+import patches
+import prompts
+import scenes
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    add = parser.add_argument
+    add("--out", type=Path, required=True)
+    add("--start", type=Path, help="checkpoint to begin with")
+    add("--side", type=int, default=512)
+    add("--steps", type=int, required=True)
+    add("--batch", type=int, default=8, help="images a step and process")
+    add("--prompts", type=int, default=10, help="prompts an image")
+    add("--rate", type=float, default=5e-4, help="peak learning rate")
+    add("--warm-up", type=int, default=100, help="steps over which the rate rises")
+    add("--balance", type=int, default=0, help="first steps, in which class-balanced cross-entropy fades out")
+    add("--box-share", type=float, default=0.2)
+    add("--rounds", type=float, nargs=3, default=[0.5, 0.3, 0.2], help="shares of steps with 1, 2 and 3 rounds of clicks")
+    add("--least-area", type=float, default=0.0008, help="smallest target, as a share of the image")
+    add("--ema", type=float, default=0.998)
+    add("--pool", type=int, default=160, help="scenes held by a process")
+    add("--fresh", type=int, default=2, help="new scenes a step and process")
+    add("--processes", type=int, default=2)
+    add("--bf16", action="store_true")
+    add("--seed", type=int, default=1)
+    add("--save-every", type=int, default=100)
+    add("--patches", type=Path, help="file of patches.py: photographs' textures beside the drawn ones")
+    add("--scene-offset", type=int, default=0, help="first scene's index; another phase should see other scenes")
+    return parser.parse_args()
+
+
+def draw_forever(queue, indices, side, patch_file):
+    os.nice(1)
+    if patch_file:
+        materials.EXTRA = patches.sheets(patch_file)
+    for index in indices:
+        scene = scenes.draw_scene(scenes.TRAINING_SPLIT, index, side)
+        queue.put((scene.image, scene.leaf.astype(np.uint16), scene.nodes))
+
+
+class Pool:
+    """The last `size` scenes of this rank's endless sequence, drawn by a process of its own; `fresh` are new at each step."""
+
+    def __init__(self, args, rank, step):
+        self.size, self.fresh, self.scenes = args.pool, args.fresh, []
+        first = step * args.fresh
+        last = args.pool + args.steps * args.fresh
+        indices = [args.scene_offset + args.processes * i + rank for i in range(first, last)]
+        self.queue = multiprocessing.Queue(16)
+        self.process = multiprocessing.Process(target=draw_forever, args=(self.queue, indices, args.side, args.patches), daemon=True)
+        self.process.start()
+        self._take(args.pool)
+
+    def _take(self, count):
+        for _ in range(count):
+            self.scenes.append(scenes.Scene(*self.queue.get()))
+        self.scenes = self.scenes[-self.size:]
+
+    def batch(self, rng, args):
+        views, questions = [], []
+        while len(views) < args.batch:
+            view = prompts.augment(rng, self.scenes[rng.integers(len(self.scenes))])
+            asked = prompts.ask(rng, view, args.prompts, args.least_area * args.side ** 2, args.box_share)
+            if asked:
+                views.append(view)
+                questions.append(asked)
+        return prompts.collate(views, questions)
+
+    def advance(self):
+        self._take(self.fresh)
+
+
+def rate_at(step, args):
+    if step < args.warm_up:
+        return args.rate * (step + 1) / args.warm_up
+    done = (step - args.warm_up) / max(1, args.steps - args.warm_up)
+    return args.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, done))))
+
+
+def one_step(model, batch, rounds, balance, args, generator):
+    """Forward and backward of one batch; the decoder's rounds give back their memory one by one."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+        embeddings = model.embed(batch.images)
+    kept = embeddings.detach().float().requires_grad_()
+    points, labels, mask_input = batch.points, batch.labels, None
+    figures = {}
+    rows = torch.arange(len(batch.owner))
+    for number in range(rounds):
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            logits, predicted = model.decode(kept, batch.owner, points, labels, mask_input)
+        ambiguous = (labels[:, 0] == 1) if number == 0 else torch.zeros(len(rows), dtype=torch.bool)
+        loss, found = losses.round_loss(logits, predicted, batch.targets, batch.known, batch.asked, ambiguous, balance)
+        (loss / rounds).backward()
+        figures.update({f"{name}{number + 1}": float(value) for name, value in found.items()})
+        if number + 1 < rounds:
+            best = 1 + predicted[:, 1:].argmax(1)
+            mask_input = logits[rows, best][:, None].detach().float()
+            more, label = prompts.error_clicks(generator, mask_input[:, 0], batch.targets[rows, batch.asked])
+            points, labels = torch.cat([points, more], 1), torch.cat([labels, label], 1)
+            mask_input = mask_input.clamp(-32, 32)
+    embeddings.backward(kept.grad.to(embeddings.dtype))
+    return figures
+
+
+def sum_gradients(model, processes):
+    for parameter in model.parameters():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    flat = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    dist.all_reduce(flat)
+    flat /= processes
+    at = 0
+    for parameter in model.parameters():
+        parameter.grad.copy_(flat[at:at + parameter.numel()].view_as(parameter))
+        at += parameter.numel()
+
+
+def save(path, content):
+    torch.save(content, path.with_suffix(".part"))
+    os.replace(path.with_suffix(".part"), path)
+
+
+def work(rank, args):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{args.out.absolute()}/meet", rank=rank, world_size=args.processes)
+    config = {**models.DEFAULT, "image_size": args.side}
+    model = models.drawn(config, args.seed)
+    if args.start:
+        state, _ = models.read(args.start)
+        missing = [name for name in model.load_state_dict(models.fit(state, model), strict=False).missing_keys
+                   if not name.endswith("num_batches_tracked")]
+        if missing:
+            raise SystemExit(f"train.py: {args.start} has no {missing[0]}")
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    optimiser = torch.optim.AdamW([dict(params=matrices, weight_decay=0.02), dict(params=vectors, weight_decay=0.0)], lr=args.rate)
+    ema = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    step, seconds = 0, 0.0
+    last = args.out / "last.pt"
+    if last.exists():
+        kept = torch.load(last, map_location="cpu", weights_only=True)
+        model.load_state_dict(kept["model"])
+        optimiser.load_state_dict(kept["optimiser"])
+        ema, step, seconds = kept["ema"], kept["step"], kept["seconds"]
+    pool = Pool(args, rank, step)
+    model.train()
+    dist.barrier()
+    begun = time.monotonic() - seconds
+    sums, log = {}, args.out / "log.jsonl"
+    while step < args.steps:
+        shared = np.random.default_rng([args.seed, step])
+        rng = np.random.default_rng([args.seed, step, rank])
+        generator = torch.Generator().manual_seed(int(rng.integers(1 << 60)))
+        rounds = int(shared.choice(3, p=args.rounds)) + 1
+        balance = max(0.0, 1 - step / args.balance) if args.balance else 0.0
+        for group in optimiser.param_groups:
+            group["lr"] = rate_at(step, args)
+        optimiser.zero_grad(set_to_none=True)
+        figures = one_step(model, pool.batch(rng, args), rounds, balance, args, generator)
+        sum_gradients(model, args.processes)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        pool.advance()
+        step += 1
+        decay = min(args.ema, (step + 1) / (step + 10))
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point():
+                ema[name].lerp_(tensor, 1 - decay)
+            else:
+                ema[name].copy_(tensor)
+        for name, value in figures.items():
+            sums.setdefault(name, []).append(value)
+        if rank == 0 and (step % 20 == 0 or step == args.steps):
+            line = dict(step=step, seconds=round(time.monotonic() - begun), side=args.side, rate=optimiser.param_groups[0]["lr"],
+                        **{name: round(float(np.mean(values)), 4) for name, values in sorted(sums.items())})
+            with open(log, "a") as file:
+                file.write(json.dumps(line) + "\n")
+            print(json.dumps(line), flush=True)
+            sums = {}
+        if rank == 0 and (step % args.save_every == 0 or step == args.steps):
+            passed = time.monotonic() - begun
+            save(last, dict(model=model.state_dict(), optimiser=optimiser.state_dict(), ema=ema, step=step, seconds=passed))
+            save(args.out / "ema.pt", dict(ema=ema, step=step, seed=args.seed, seconds=passed, config=config,
+                                           arguments={k: str(v) for k, v in vars(args).items()}))
+    pool.process.terminate()
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def main():
+    args = parse()
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "meet").unlink(missing_ok=True)
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=work, args=(rank, args)) for rank in range(args.processes)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if any(worker.exitcode for worker in workers):
+        raise SystemExit("train.py: a process failed")
+
+
+if __name__ == "__main__":
+    main()
