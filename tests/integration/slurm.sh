@@ -33,7 +33,7 @@ for i in {0..11}; do
   for name in landscape portrait; do cp "$source/tests/data/golden/$name.jpg" "corpus/deeper/$name$i.jpg"; done
 done
 head -c 500 corpus/grey0.jpg >corpus/cut.jpg
-words=(--quiet --set amg.points_per_side=16 --set output.images_per_shard=4) # 16 shards
+words=(--quiet --set amg.points_per_side=24 --set output.images_per_shard=4) # 16 shards, some seconds
 status=0
 mpirun -n 2 maskmill run corpus -o plain -m default "${words[@]}" >plain.txt 2>&1 || status=$?
 [ "$status" -eq 1 ] || fail "an undisturbed run ended with $status: $(cat plain.txt)"
