@@ -29,20 +29,27 @@ static int print_three(char *text, size_t size, double value, const char *unit)
     return snprintf(text, size, "%.*f%s", decimals, value, unit);
 }
 
-const char *mm_format_short(char *text, size_t size, uint64_t count)
+enum { UNITS = 6 };
+
+/* count in the unit that leaves it below 1000; units[0] is `step`, each further one `step` times the one before. */
+static const char *print_scaled(char *text, size_t size, uint64_t count, double step, const char *const units[UNITS])
 {
-    static const char *const units[] = {"k", "M", "G", "T", "P", "E"};
-    if (count < 100000) {
-        (void)snprintf(text, size, "%" PRIu64, count);
-        return text;
-    }
-    double value = (double)count / 1000;
+    double value = (double)count / step;
     size_t unit = 0;
-    while (value >= 999.5 && unit + 1 < sizeof units / sizeof units[0]) {
-        value /= 1000;
+    while (value >= 999.5 && unit + 1 < UNITS) {
+        value /= step;
         unit++;
     }
     (void)print_three(text, size, value, units[unit]);
+    return text;
+}
+
+const char *mm_format_short(char *text, size_t size, uint64_t count)
+{
+    static const char *const units[UNITS] = {"k", "M", "G", "T", "P", "E"};
+    if (count >= 100000)
+        return print_scaled(text, size, count, 1000, units);
+    (void)snprintf(text, size, "%" PRIu64, count);
     return text;
 }
 
@@ -95,18 +102,10 @@ const char *mm_format_wait(char *text, size_t size, double seconds)
 
 const char *mm_format_bytes(char *text, size_t size, uint64_t bytes)
 {
-    static const char *const units[] = {" KiB", " MiB", " GiB", " TiB", " PiB", " EiB"};
-    if (bytes < 1024) {
-        (void)snprintf(text, size, "%" PRIu64 " bytes", bytes);
-        return text;
-    }
-    double value = (double)bytes / 1024;
-    size_t unit = 0;
-    while (value >= 999.5 && unit + 1 < sizeof units / sizeof units[0]) {
-        value /= 1024;
-        unit++;
-    }
-    (void)print_three(text, size, value, units[unit]);
+    static const char *const units[UNITS] = {" KiB", " MiB", " GiB", " TiB", " PiB", " EiB"};
+    if (bytes >= 1024)
+        return print_scaled(text, size, bytes, 1024, units);
+    (void)snprintf(text, size, "%" PRIu64 " bytes", bytes);
     return text;
 }
 

@@ -6,17 +6,6 @@
 
 enum { TAG_PARCEL = 1 };
 
-mm_status mm_comm_largest(mm_comm *comm, uint64_t mine, uint64_t *largest, mm_error *err)
-{
-    *largest = mine;
-    if (!comm)
-        return MM_OK;
-    MPI_Request request;
-    const mm_status status = mm_comm_check(
-        MPI_Iallreduce(&mine, largest, 1, MPI_UINT64_T, MPI_MAX, comm->world, &request), "MPI_Iallreduce", err);
-    return status == MM_OK ? mm_comm_wait_asleep(&request, "MPI_Iallreduce", err) : status;
-}
-
 mm_status mm_comm_host_broadcast(mm_comm *comm, void *bytes, size_t size, mm_error *err)
 {
     if (!comm)

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "engine/hand.h"
+#include "engine/json_out.h"
 #include "engine/output.h"
 
 enum { MOST_BYTES = 64 << 20 };
@@ -110,22 +111,7 @@ static mm_status write_suspects(const char *out, const mm_attempts *attempts, mm
 
 static mm_status write_list(const char *out, const mm_attempts *attempts, mm_error *err)
 {
-    char *text = json_dumps(attempts->list, JSON_INDENT(2));
-    if (!text)
-        return mm_fail_memory(err, list_name);
-    const size_t size = strlen(text);
-    text[size] = '\n'; /* in place of the terminator: what is written has a size of its own */
-    const mm_status status = mm_output_put(out, list_name, text, size + 1, err);
-    free(text);
-    return status;
-}
-
-static json_t *moment(time_t when)
-{
-    struct tm parts;
-    char line[32];
-    return gmtime_r(&when, &parts) && strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%SZ", &parts) > 0 ? json_string(line)
-                                                                                                    : NULL;
+    return mm_json_put(out, list_name, attempts->list, JSON_INDENT(2), err);
 }
 
 /* The counts of the attempt that has ended, from its notes. */
@@ -145,7 +131,7 @@ static mm_status add(mm_attempts *attempts, const char *host, int ranks, time_t 
     uint64_t open = 0;
     for (size_t i = 0; i < attempts->suspect_count; i++)
         open += !mm_recovered_has(recovered, attempts->suspects[i]);
-    json_t *one = json_pack("{s:o, s:s, s:i, s:I, s:I, s:I}", "started", moment(started), "host", host, "ranks", ranks,
+    json_t *one = json_pack("{s:o, s:s, s:i, s:I, s:I, s:I}", "started", mm_json_moment(started), "host", host, "ranks", ranks,
                             "images_kept", (json_int_t)(recovered->images_done + recovered->images_set_aside),
                             "suspects", (json_int_t)open, "bytes_cut", (json_int_t)recovered->cut);
     return json_array_append_new(attempts->list, one) == 0 ? MM_OK : mm_fail_memory(err, list_name);

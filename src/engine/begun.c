@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "engine/config_keys.h"
+#include "engine/json_out.h"
 #include "engine/output.h"
 
 enum { FORMAT = 1, MOST_BYTES = 16 << 20 };
@@ -115,15 +116,9 @@ mm_status mm_begun_write(const mm_begun *begun, const char *out, mm_error *err)
     for (size_t i = 0; whole && i < begun->source_count; i++)
         whole = json_array_append_new(sources, path_to_json(begun->sources[i])) == 0;
     whole = whole && json_object_set(object, "sources", sources) == 0;
-    char *text = whole ? json_dumps(object, JSON_INDENT(2)) : NULL;
+    const mm_status status = mm_json_put(out, file_name, whole ? object : NULL, JSON_INDENT(2), err);
     json_decref(sources);
     json_decref(object);
-    if (!text)
-        return mm_fail_memory(err, file_name);
-    const size_t size = strlen(text);
-    text[size] = '\n'; /* in place of the terminator: what is written has a size of its own */
-    const mm_status status = mm_output_put(out, file_name, text, size + 1, err);
-    free(text);
     return status;
 }
 

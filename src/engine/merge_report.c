@@ -1,9 +1,8 @@
 /* run.json of a dataset that was merged: what a run's has, as sums over the parts, and theirs besides. */
-#include <stdlib.h>
 #include <string.h>
 
+#include "engine/json_out.h"
 #include "engine/merge.h"
-#include "engine/output.h"
 
 /* Lines and hosts that are in any part, each once. */
 static json_t *collect(const mm_parts *parts, const char *key)
@@ -116,13 +115,7 @@ mm_status mm_parts_report(const mm_parts *parts, const mm_merge_options *options
                           mm_error *err)
 {
     json_t *object = whole(parts, options, summary);
-    char *text = object ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+    const mm_status status = mm_json_put(options->out, "run.json", object, JSON_INDENT(2) | JSON_REAL_PRECISION(9), err);
     json_decref(object);
-    if (!text)
-        return mm_fail_memory(err, "run.json");
-    const size_t size = strlen(text);
-    text[size] = '\n'; /* in place of the terminator: what is written has a size of its own */
-    const mm_status status = mm_output_put(options->out, "run.json", text, size + 1, err);
-    free(text);
     return status;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/json_out.h"
 #include "maskmill/progress.h"
 
 static const char *const state_names[] = {
@@ -19,28 +20,10 @@ const char *mm_run_state_name(mm_run_state state)
     return (size_t)state < STATES ? state_names[state] : "unknown";
 }
 
-/* Reasons and host names may hold bytes that are no UTF-8. */
-static json_t *text(const char *bytes)
-{
-    json_t *value = json_string(bytes);
-    if (value)
-        return value;
-    char copy[MM_ERROR_TEXT];
-    (void)snprintf(copy, sizeof copy, "%s", bytes);
-    for (char *c = copy; *c; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    return json_string(copy);
-}
-
 static json_t *moment(double seconds)
 {
-    const time_t when = (time_t)seconds;
-    struct tm parts;
-    char line[32];
-    if (!gmtime_r(&when, &parts) || strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
-        return json_null();
-    return json_string(line);
+    json_t *value = mm_json_moment((time_t)seconds);
+    return value ? value : json_null();
 }
 
 /* What is unknown is null. */
@@ -77,9 +60,9 @@ char *mm_run_progress_to_json(const mm_run_progress *p)
                                " s:o, s:o, s:o}",
                                "format", FORMAT,
                                "state", mm_run_state_name(p->state),
-                               "reason", text(p->reason),
-                               "host", text(p->host),
-                               "job", text(p->job),
+                               "reason", mm_json_text(p->reason),
+                               "host", mm_json_text(p->host),
+                               "job", mm_json_text(p->job),
                                "pid", (json_int_t)p->pid,
                                "started", moment(p->started),
                                "started_unix", p->started,

@@ -5,47 +5,10 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "engine/json_out.h"
 #include "engine/output.h"
 
 static const char *const stage_names[MM_STAGE_COUNT] = {"read", "jpeg", "encode", "decode", "masks"};
-
-/* Arguments and paths may be any bytes, JSON strings may not: what is no UTF-8 gets question marks. */
-static json_t *text(const char *bytes)
-{
-    json_t *value = json_string(bytes);
-    if (value)
-        return value;
-    char *copy = strdup(bytes);
-    if (!copy)
-        return NULL;
-    for (char *c = copy; *c; c++)
-        if ((unsigned char)*c >= 0x80)
-            *c = '?';
-    value = json_string(copy);
-    free(copy);
-    return value;
-}
-
-/* "2026-03-01T12:00:00Z" */
-static json_t *moment(time_t when)
-{
-    struct tm parts;
-    char line[32];
-    if (!gmtime_r(&when, &parts) || strftime(line, sizeof line, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
-        return NULL;
-    return json_string(line);
-}
-
-static json_t *texts(const char *const *items, size_t count)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; list && i < count; i++)
-        if (json_array_append_new(list, text(items[i])) != 0) {
-            json_decref(list);
-            return NULL;
-        }
-    return list;
-}
 
 /* [{"host": ..., "ranks": n}, ...] in the order of their first rank. */
 static json_t *hosts(const mm_report *report)
@@ -59,7 +22,7 @@ static json_t *hosts(const mm_report *report)
                 before += j < i;
                 all++;
             }
-        if (before == 0 && json_array_append_new(list, json_pack("{s:o, s:I}", "host", text(host), "ranks",
+        if (before == 0 && json_array_append_new(list, json_pack("{s:o, s:I}", "host", mm_json_text(host), "ranks",
                                                                  (json_int_t)all)) != 0) {
             json_decref(list);
             return NULL;
@@ -76,7 +39,7 @@ static json_t *kernels(const mm_report *report)
         size_t before = 0;
         for (size_t j = 0; j < i; j++)
             before += strcmp(report->ranks[j].kernels, report->ranks[i].kernels) == 0;
-        if (before == 0 && json_array_append_new(list, text(report->ranks[i].kernels)) != 0) {
+        if (before == 0 && json_array_append_new(list, mm_json_text(report->ranks[i].kernels)) != 0) {
             json_decref(list);
             return NULL;
         }
@@ -102,7 +65,7 @@ static json_t *stages(const mm_report *report)
 static json_t *corpus(const mm_report *report)
 {
     const mm_scan_report *scan = &report->setup->scan;
-    return json_pack("{s:o, s:I, s:I, s:I}", "sources", texts(report->options->sources, report->options->source_count),
+    return json_pack("{s:o, s:I, s:I, s:I}", "sources", mm_json_texts(report->options->sources, report->options->source_count),
                      "images", (json_int_t)scan->images, "ignored", (json_int_t)scan->ignored, "unreadable_folders",
                      (json_int_t)scan->unreadable);
 }
@@ -122,23 +85,23 @@ static json_t *whole(const mm_report *report)
     const mm_run_summary *summary = report->summary;
     const mm_setup *setup = report->setup;
     const double pace = summary->seconds > 0 ? (double)images_of_attempt(report) / summary->seconds : 0;
-    json_t *model = json_pack("{s:o, s:o, s:s}", "name", text(mm_model_arch(setup->model)->name), "path",
-                              text(setup->model_path), "sha256", setup->model_sha256);
+    json_t *model = json_pack("{s:o, s:o, s:s}", "name", mm_json_text(mm_model_arch(setup->model)->name), "path",
+                              mm_json_text(setup->model_path), "sha256", setup->model_sha256);
     /* json_pack frees what it was given when it fails, a NULL among its values included. */
     return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:o, "
                      "s:O}",
                      "maskmill", MM_VERSION,
-                     "command", texts((const char *const *)report->options->argv, (size_t)report->options->argc),
+                     "command", mm_json_texts((const char *const *)report->options->argv, (size_t)report->options->argc),
                      "corpus", corpus(report),
                      "model", model,
                      "hosts", hosts(report),
                      "kernels", kernels(report),
                      "ranks", (json_int_t)report->rank_count,
                      "threads_per_rank", (json_int_t)setup->kernels.threads,
-                     "config", text(setup->config_yaml),
-                     "output", text(report->options->out),
-                     "started", moment(report->started),
-                     "ended", moment(report->ended),
+                     "config", mm_json_text(setup->config_yaml),
+                     "output", mm_json_text(report->options->out),
+                     "started", mm_json_moment(report->started),
+                     "ended", mm_json_moment(report->ended),
                      "seconds", summary->seconds,
                      "images_done", (json_int_t)summary->images_done,
                      "images_set_aside", (json_int_t)summary->images_set_aside,
@@ -153,14 +116,9 @@ static json_t *whole(const mm_report *report)
 mm_status mm_report_write(const mm_report *report, mm_error *err)
 {
     json_t *object = whole(report);
-    char *line = object ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
+    const mm_status status = mm_json_put(report->options->out, "run.json", object,
+                                         JSON_INDENT(2) | JSON_REAL_PRECISION(9), err);
     json_decref(object);
-    if (!line)
-        return mm_fail_memory(err, "run.json");
-    const size_t size = strlen(line);
-    line[size] = '\n'; /* in place of the terminator: what is written has a size of its own */
-    const mm_status status = mm_output_put(report->options->out, "run.json", line, size + 1, err);
-    free(line);
     return status;
 }
 

@@ -241,6 +241,8 @@ static mm_status open_books(run *r, const mm_share_plan *plan, int ranks, mm_err
     r->summary.masks = found->masks;
     if (!r->speaks)
         return MM_OK;
+    for (uint64_t i = plan->first; i < plan->end; i++)
+        r->summary.images_skipped += is_skipped(r, i);
     if (!r->options->quiet && r->setup.resumes)
         (void)fprintf(stderr, "maskmill: %s is resumed: %" PRIu64 " of %" PRIu64 " images are kept\n", r->options->out,
                       kept, plan->end - plan->first);
@@ -272,8 +274,6 @@ static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
     status = mm_comm_agree(comm, status, err);
     if (status != MM_OK)
         return status;
-    for (uint64_t i = plan.first; i < plan.end; i++)
-        r->summary.images_skipped += is_skipped(r, i);
     mm_signals_leave_by(r->signals, NULL, NULL, false);
     status = mm_share_images(comm, &plan, err);
     if (status == MM_OK && r->speaks)
