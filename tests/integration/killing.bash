@@ -43,7 +43,7 @@ with_shim() {
   [ -e "$shim" ] || fail "$shim was not built"
   local setting=$1
   shift
-  export "${setting?}" LD_PRELOAD="$shim" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0"
+  export "${setting?}" LD_PRELOAD="$shim" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0:handle_segv=0"
   "$@"
   unset "${setting%%=*}" LD_PRELOAD
 }
