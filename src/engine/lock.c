@@ -94,8 +94,12 @@ static mm_status judge(const char *out, const char *path, bool *there, mm_lock_h
     if (!*there)
         return MM_OK;
     mm_status status = mm_file_read(path, 4096, &text, &length, err);
+    if (status != MM_OK && errno == ENOENT) { /* it went in between, and another may have come since */
+        *there = false;
+        return MM_OK;
+    }
     if (status != MM_OK)
-        return mm_file_exists(path) ? status : (*there = false, MM_OK);
+        return status;
     mm_lock_holder_parse((const char *)text, holder);
     free(text);
     switch (mm_lock_holder_fate(holder)) {
@@ -146,13 +150,16 @@ static mm_status remove_stale(const mm_lock *lock, const mm_lock_holder *stale, 
         return status;
     double age = 0;
     int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    if (file < 0 && errno == EEXIST && age_of(lock->out, path, &age, NULL) == MM_OK && age >= STALE_SECONDS) {
+    bool rival = file < 0 && errno == EEXIST;
+    if (rival && age_of(lock->out, path, &age, NULL) == MM_OK && age >= STALE_SECONDS) {
         (void)unlink(path); /* of a run that died between two lines of this function */
         file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        rival = file < 0 && errno == EEXIST;
     }
+    if (rival)
+        return mm_fail(err, MM_ERR_USAGE, "another run is just beginning in %s", lock->out);
     if (file < 0)
-        return errno == EEXIST ? mm_fail(err, MM_ERR_USAGE, "another run is just beginning in %s", lock->out)
-                               : mm_fail_errno(err, "cannot create %s", path);
+        return mm_fail_errno(err, "cannot create %s", path);
     (void)close(file); /* empty */
     if (mm_file_read(lock->path, 4096, &text, &length, NULL) == MM_OK) {
         mm_lock_holder now;
