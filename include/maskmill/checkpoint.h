@@ -41,6 +41,8 @@ size_t mm_checkpoint_count(const mm_checkpoint *checkpoint);
 const mm_tensor *mm_checkpoint_at(const mm_checkpoint *checkpoint, size_t index); /* sorted by name */
 const mm_tensor *mm_checkpoint_find(const mm_checkpoint *checkpoint, const char *name); /* NULL if absent */
 const char *mm_checkpoint_metadata(const mm_checkpoint *checkpoint); /* the JSON of maskmill.config, or NULL */
+/* What a safetensors file's metadata has under `key`, or NULL. */
+const char *mm_checkpoint_text(const mm_checkpoint *checkpoint, const char *key);
 
 /* The named tensor as f32 into out[0 .. elements); f16 and bf16 become f32 exactly. MM_ERR_FORMAT if it is absent, holds
  * integers, or has another number of elements. */
@@ -102,6 +104,11 @@ MM_RESULT_USED mm_status mm_arch_to_json(const mm_arch *arch, char **json, mm_er
  * and rounding the latter would move points. Temporary name, fsync, rename. */
 MM_RESULT_USED mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, const mm_arch *arch, bool bf16,
                                                const char *out_path, mm_error *err);
+
+/* Write tensors (f32; their `data` is the caller's) and texts {key, text} as safetensors, in the order given: other weights
+ * than a model's. Temporary name, fsync, rename. */
+MM_RESULT_USED mm_status mm_checkpoint_write(const char *path, const mm_tensor *tensors, size_t count,
+                                             const char *const (*texts)[2], size_t text_count, mm_error *err);
 
 /* SHA-256 of a file as 64 hex digits and a terminator. */
 MM_RESULT_USED mm_status mm_checkpoint_sha256(const char *path, char hex[65], mm_error *err);

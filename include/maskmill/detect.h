@@ -32,7 +32,6 @@ typedef struct mm_detector_shape {
     uint32_t embedding_side; /* S, a multiple of 4 */
     uint32_t width;          /* C, of the pyramid and the tower */
     uint32_t depth;          /* 3x3 convolutions of the tower, 1 .. 8 */
-    uint32_t slots;          /* A, predictions a cell, for objects of different sizes, 1 .. 4 */
 } mm_detector_shape;
 
 mm_detector_shape mm_detector_shape_of(const mm_detector *detector);

@@ -211,5 +211,13 @@ const mm_tensor *mm_checkpoint_find(const mm_checkpoint *checkpoint, const char 
 
 const char *mm_checkpoint_metadata(const mm_checkpoint *checkpoint)
 {
-    return checkpoint->metadata;
+    return mm_checkpoint_text(checkpoint, "maskmill.config");
+}
+
+const char *mm_checkpoint_text(const mm_checkpoint *checkpoint, const char *key)
+{
+    for (size_t i = 0; i < checkpoint->text_count; i++)
+        if (strcmp(checkpoint->texts[i][0], key) == 0)
+            return checkpoint->texts[i][1];
+    return NULL;
 }

@@ -14,7 +14,8 @@ struct mm_checkpoint {
     mm_tensor *tensors;
     size_t count, capacity;
     struct mm_checkpoint_block *blocks; /* names and copies, freed with the checkpoint */
-    char *metadata;                     /* the text of maskmill.config, in a block, or NULL */
+    const char *(*texts)[2];            /* [text_count]: keys and texts of the metadata, all in blocks */
+    size_t text_count;
 };
 
 size_t mm_dtype_size(mm_dtype dtype);

@@ -75,18 +75,36 @@ static mm_status read_entry(mm_checkpoint *checkpoint, const char *name, const j
     return status;
 }
 
-static mm_status keep_metadata(mm_checkpoint *checkpoint, const json_t *metadata, mm_error *err)
+static const char *keep_text(mm_checkpoint *checkpoint, const char *text, size_t length)
+{
+    char *copy = mm_checkpoint_alloc(checkpoint, length + 1);
+    if (copy) {
+        memcpy(copy, text, length);
+        copy[length] = '\0';
+    }
+    return copy;
+}
+
+static mm_status keep_metadata(mm_checkpoint *checkpoint, json_t *metadata, mm_error *err)
 {
     const json_t *config = json_object_get(metadata, "maskmill.config");
-    if (!json_is_object(metadata) || (config && !json_is_string(config)))
+    if (!json_is_object(metadata) || (config && !json_is_string(config)) || checkpoint->texts)
         return mm_fail(err, MM_ERR_FORMAT, "__metadata__ is not a table of texts");
-    if (!config)
-        return MM_OK;
-    const size_t length = json_string_length(config);
-    checkpoint->metadata = mm_checkpoint_alloc(checkpoint, length + 1);
-    if (!checkpoint->metadata)
+    checkpoint->texts = mm_checkpoint_alloc(checkpoint, (json_object_size(metadata) + 1) * sizeof checkpoint->texts[0]);
+    if (!checkpoint->texts)
         return mm_fail_memory(err, "the checkpoint's metadata");
-    memcpy(checkpoint->metadata, json_string_value(config), length + 1);
+    const char *key;
+    json_t *value;
+    json_object_foreach(metadata, key, value) {
+        if (!json_is_string(value))
+            continue; /* of another program */
+        const char *name = keep_text(checkpoint, key, strlen(key));
+        const char *text = keep_text(checkpoint, json_string_value(value), json_string_length(value));
+        if (!name || !text)
+            return mm_fail_memory(err, "the checkpoint's metadata");
+        checkpoint->texts[checkpoint->text_count][0] = name;
+        checkpoint->texts[checkpoint->text_count++][1] = text;
+    }
     return MM_OK;
 }
 
