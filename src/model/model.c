@@ -163,6 +163,16 @@ const mm_arch *mm_model_arch(const mm_model *model)
     return &model->arch;
 }
 
+const mm_kernels *mm_model_kernels(const mm_model *model)
+{
+    return &model->kernels;
+}
+
+mm_status mm_model_encoder_sha256(const mm_model *model, char hex[65], mm_error *err)
+{
+    return mm_checkpoint_encoder_sha256(model->checkpoint, &model->arch, hex, err);
+}
+
 static mm_status allocate(mm_embedding *embedding, mm_error *err)
 {
     const mm_model *model = embedding->model;
@@ -297,6 +307,11 @@ void mm_embedding_copy(const mm_embedding *embedding, float *out)
     for (size_t c = 0; c < channels; c++)
         for (size_t n = 0; n < cells; n++)
             out[c * cells + n] = embedding->side.embedding[n * channels + c];
+}
+
+const float *mm_embedding_cells(const mm_embedding *embedding)
+{
+    return embedding->side.embedding;
 }
 
 static bool is_fused(const mm_model *model, const mm_prompt_batch *batch)

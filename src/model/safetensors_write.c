@@ -1,4 +1,4 @@
-/* Writing safetensors: the tensors that an architecture uses, with the architecture as metadata. */
+/* Writing safetensors: the tensors that an architecture uses, with the architecture as metadata; or any others. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -65,12 +65,15 @@ static json_t *entry_json(const item *it, uint64_t begin, uint64_t end)
 }
 
 /* The header's text, padded with spaces so that the data begin at a multiple of 8. The caller frees it. */
-static mm_status make_header(const plan *p, const char *config, char **header, size_t *length, mm_error *err)
+static mm_status make_header(const plan *p, const char *const (*texts)[2], size_t text_count, char **header,
+                             size_t *length, mm_error *err)
 {
     uint64_t at = 0;
-    json_t *root = json_pack("{s:{s:s}}", "__metadata__", "maskmill.config", config);
+    json_t *root = json_pack("{s:{}}", "__metadata__");
     bool ok = root != NULL;
-    for (size_t i = 0; ok && i < p->checkpoint->metadata_count; i++) {
+    for (size_t i = 0; ok && i < text_count; i++)
+        ok = json_object_set_new(json_object_get(root, "__metadata__"), texts[i][0], json_string(texts[i][1])) == 0;
+    for (size_t i = 0; ok && p->checkpoint && i < p->checkpoint->metadata_count; i++) {
         const mm_checkpoint_text *said = &p->checkpoint->metadata[i];
         if (strcmp(said->key, "maskmill.config") != 0)
             ok = json_object_set_new(json_object_get(root, "__metadata__"), said->key, json_string(said->text)) == 0;
@@ -148,11 +151,30 @@ mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, const mm_arch *
         status = mm_arch_to_json(arch, &config, err);
     }
     if (status == MM_OK)
-        status = make_header(&p, config, &header, &length, err);
+        status = make_header(&p, &(const char *const[2]){"maskmill.config", config}, 1, &header, &length, err);
     if (status == MM_OK)
         status = write_file(&p, header, length, out_path, err);
     free(header);
     free(config);
+    free(p.items);
+    return status;
+}
+
+mm_status mm_checkpoint_write(const char *path, const mm_tensor *tensors, size_t count, const char *const (*texts)[2],
+                              size_t text_count, mm_error *err)
+{
+    plan p = {.count = count};
+    char *header = NULL;
+    size_t length = 0;
+    p.items = calloc(count + 1, sizeof *p.items);
+    if (!p.items)
+        return mm_fail_memory(err, "a checkpoint's header");
+    for (size_t i = 0; i < count; i++)
+        p.items[i] = (item){&tensors[i], MM_F32};
+    mm_status status = make_header(&p, texts, text_count, &header, &length, err);
+    if (status == MM_OK)
+        status = write_file(&p, header, length, path, err);
+    free(header);
     free(p.items);
     return status;
 }
