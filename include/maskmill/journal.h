@@ -2,7 +2,8 @@
  * the shard is whole.
  *
  * The packed form is self-contained and little-endian, so that the same bytes travel between ranks and rest in a
- * journal: fixed header, funnel, file-local reason, then the mask columns, RLE offsets and RLE bytes.
+ * journal: fixed header, funnel, file-local reason, then the mask columns, RLE offsets and RLE bytes, then the packed
+ * records of further masks.
  *
  * A journal, OUT/journal/sa_000000.mmj, is append-only: a header of 56 bytes that says which shard of which run it
  * is of, then records of length u32, image_id u64, payload, CRC-32C u32 over all three. Whatever moment a process
@@ -20,7 +21,7 @@ typedef enum mm_image_status {
     MM_IMAGE_SKIPPED = 3    /* it was not to be made: a near-duplicate of another */
 } mm_image_status;
 
-/* One image's result in columns, as shards store them. Owns its arrays. */
+/* One image's result in columns, as shards store them. Owns its arrays, and what hangs on it. */
 typedef struct mm_record {
     uint64_t image_id;
     uint32_t width, height; /* of the frame; of the file (or 0) for images set aside */
@@ -38,6 +39,17 @@ typedef struct mm_record {
     uint8_t *source;      /* 0 automatic, 1 confident, 2 human */
     uint64_t *rle_offset; /* [mask_count + 1], rle_offset[0] = 0 */
     uint8_t *rle;         /* compressed counts end to end */
+
+    float *detector_score; /* [mask_count], 0 to 1: of confident masks; NULL elsewhere */
+    /* What people did, all three or none of them NULL. */
+    uint16_t *annotator; /* 0 nobody, k: number k - 1 of the dataset's annotators */
+    float *seconds;      /* spent on the mask; 0 unknown */
+    uint16_t *clicks;    /* likewise */
+
+    /* Further masks of the same image and frame; NULL where they were not asked for. They have no further ones
+     * themselves, no funnel and no reason, and nothing that people did. */
+    struct mm_record *confident; /* a detector's; these have detector_score */
+    struct mm_record *hints;     /* masks of the grid that fell just short */
 } mm_record;
 
 MM_RESULT_USED mm_status mm_record_from_annotations(uint64_t image_id, const mm_annotations *annotations,
@@ -46,6 +58,14 @@ MM_RESULT_USED mm_status mm_record_set_aside(uint64_t image_id, uint32_t width, 
                                              mm_record *record, mm_error *err);
 MM_RESULT_USED mm_status mm_record_skip(uint64_t image_id, uint32_t width, uint32_t height, mm_record *record,
                                         mm_error *err);
+/* Give an image that is done its further masks, made of annotations of the same frame; score[] is one value a mask.
+ * Those it had are freed. */
+MM_RESULT_USED mm_status mm_record_set_confident(mm_record *record, const mm_annotations *annotations,
+                                                 const float *score, mm_error *err);
+MM_RESULT_USED mm_status mm_record_set_hints(mm_record *record, const mm_annotations *annotations, mm_error *err);
+/* Give a record the columns of what people did, all zero, unless it has them. */
+MM_RESULT_USED mm_status mm_record_make_human(mm_record *record, mm_error *err);
+/* Frees further masks as well; the record is all zero afterwards. */
 void mm_record_free(mm_record *record);
 
 /* The caller frees *bytes. */

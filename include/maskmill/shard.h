@@ -5,6 +5,9 @@
  *   /masks/bbox f32[m,4] XYWH, area u32[m], predicted_iou f32[m], stability_score f32[m], point_coords f32[m,2],
  *          crop_box f32[m,4] XYWH, rle_offset u64[m+1], source u8[m]
  *   /rle u8[b]: COCO compressed counts end to end; mask i is rle[rle_offset[i] : rle_offset[i+1]]
+ *   /confident, /hints (only where asked for): further masks of the images, each with mask_offset u64[n+1], the columns
+ *          of /masks, rle_offset and rle; /confident also detector_score f32[m]
+ *   /masks/annotator u16[m], seconds f32[m], clicks u16[m] and /annotators vlen-utf8[a]: what people did, where they did
  *   /statistics/...: u64 counts and histograms, named as in stats.h; single counts are [1]
  *   attributes: format_version, config (YAML text), model (name), model_sha256, first_image u64, masks_digest u64
  * OUT/dataset.h5 shows all shards as one: virtual datasets over the columns, real and global offset arrays, merged
@@ -22,17 +25,31 @@
 #include "maskmill/journal.h"
 #include "maskmill/stats.h"
 
+/* What all shards of a dataset have in common. */
 typedef struct mm_shard_origin {
     const char *config_yaml;
     const char *model_name;
     const char *model_sha256; /* 64 hex digits */
+    bool confident, hints;    /* there are these further masks of each image */
+    bool human;               /* /masks has the columns of what people did */
+    const char *const *annotators; /* [annotator_count]: names that are not empty; masks name them by number, from 1 */
+    size_t annotator_count;        /* at most 65535 */
 } mm_shard_origin;
+
+/* A copy with strings of its own; freed with mm_shard_origin_free. */
+MM_RESULT_USED mm_status mm_shard_origin_copy(const mm_shard_origin *origin, mm_shard_origin *copy, mm_error *err);
+/* Only for what mm_shard_origin_copy made. */
+void mm_shard_origin_free(mm_shard_origin *origin);
+/* In which respect they differ, such as "model file"; NULL if they are equal. */
+const char *mm_shard_origin_difference(const mm_shard_origin *a, const mm_shard_origin *b);
 
 /* Path of shard k under `out` into path[size]. */
 MM_RESULT_USED mm_status mm_shard_path(const char *out, uint64_t shard, char *path, size_t size, mm_error *err);
 
 /* Write shard `shard` from its records (records[i] is image first_image + i; file_names[i] its name) and commit it:
- * temporary name in the same folder, H5Fclose, fsync, rename, fsync of the folder. Equal input gives equal bytes. */
+ * temporary name in the same folder, H5Fclose, fsync, rename, fsync of the folder. Equal input gives equal bytes. Images
+ * that are done have the further masks that `origin` says and no others (MM_ERR_INTERNAL otherwise); records without the
+ * columns of what people did have zeros there, if `origin` says that there are such columns. */
 MM_RESULT_USED mm_status mm_shard_write(const char *out, uint64_t shard, uint64_t first_image,
                                         const mm_record *records, const char *const *file_names, size_t count,
                                         const mm_shard_origin *origin, mm_error *err);
@@ -79,7 +96,7 @@ MM_RESULT_USED mm_status mm_dataset_config(const mm_dataset *dataset, char **yam
 MM_RESULT_USED mm_status mm_dataset_statistics(const mm_dataset *dataset, mm_stats *stats, mm_error *err);
 /* Row of the image with this name (whole, or its last component if unique) or number; MM_ERR_USAGE if there is none. */
 MM_RESULT_USED mm_status mm_dataset_find(const mm_dataset *dataset, const char *what, uint64_t *row, mm_error *err);
-/* One image with its masks; the caller frees the record and *file_name. */
+/* One image with its masks and, where the dataset has them, further masks; the caller frees the record and *file_name. */
 MM_RESULT_USED mm_status mm_dataset_read(const mm_dataset *dataset, uint64_t row, mm_record *record, char **file_name,
                                          mm_error *err);
 

@@ -12,7 +12,8 @@
 enum {
     MM_STATS_MASK_BINS = 64,  /* masks per image: 0, 1, ... 15 each alone, then four bins an octave; mm_stats_mask_edge */
     MM_STATS_UNIT_BINS = 100, /* quantities in [0, 1]: bin floor(100 x), 1.0 in the last; NaN in none; scores x in f32 */
-    MM_STATS_CENTRE_SIDE = 64 /* mask centres: cell (floor(64 y / h), floor(64 x / w)) */
+    MM_STATS_CENTRE_SIDE = 64, /* mask centres: cell (floor(64 y / h), floor(64 x / w)) */
+    MM_STATS_SOURCES = 3       /* automatic, confident, human, as in a record's column `source` */
 };
 
 typedef struct mm_stats {
@@ -25,6 +26,9 @@ typedef struct mm_stats {
     uint64_t centres[MM_STATS_CENTRE_SIDE * MM_STATS_CENTRE_SIDE];
     uint64_t image_long_side[MM_STATS_MASK_BINS]; /* floor(pixels / 128), last bin open */
     uint64_t funnel[8];                           /* in the order of mm_funnel */
+    uint64_t masks_by_source[MM_STATS_SOURCES];
+    /* Further masks of the images, which nothing above counts. */
+    uint64_t confident_masks, hint_masks;
 } mm_stats;
 
 void mm_stats_clear(mm_stats *stats);

@@ -71,7 +71,7 @@ mm_status mm_h5_open(const char *path, const char *kind, bool unsealed, hid_t *f
 
 size_t mm_h5_type_size(mm_h5_type type)
 {
-    static const size_t sizes[] = {1, 4, 8, 4, sizeof(char *)};
+    static const size_t sizes[] = {1, 2, 4, 8, 4, sizeof(char *)};
     return sizes[type];
 }
 
@@ -79,6 +79,7 @@ mm_status mm_h5_file_type(mm_h5_type type, hid_t *id, mm_error *err)
 {
     switch (type) {
     case MM_H5_U8: *id = H5Tcopy(H5T_STD_U8LE); break;
+    case MM_H5_U16: *id = H5Tcopy(H5T_STD_U16LE); break;
     case MM_H5_U32: *id = H5Tcopy(H5T_STD_U32LE); break;
     case MM_H5_U64: *id = H5Tcopy(H5T_STD_U64LE); break;
     case MM_H5_F32: *id = H5Tcopy(H5T_IEEE_F32LE); break;
@@ -217,7 +218,7 @@ static bool type_matches(hid_t dataset, mm_h5_type type)
 
 mm_status mm_h5_column_open(hid_t parent, const mm_h5_column *column, hid_t *dataset, uint64_t *rows, mm_error *err)
 {
-    static const char *const type_names[] = {"u8", "u32", "u64", "f32", "variable-length string"};
+    static const char *const type_names[] = {"u8", "u16", "u32", "u64", "f32", "variable-length string"};
     *dataset = H5Dopen2(parent, column->name, H5P_DEFAULT);
     if (*dataset < 0)
         return mm_h5_fail(err, MM_ERR_FORMAT, "the dataset %s is missing", column->name);

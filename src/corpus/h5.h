@@ -77,9 +77,9 @@ MM_RESULT_USED mm_status mm_h5_open(const char *path, const char *kind, bool uns
 
 /* --- columns --------------------------------------------------------------------------------------------------- */
 
-typedef enum mm_h5_type { MM_H5_U8, MM_H5_U32, MM_H5_U64, MM_H5_F32, MM_H5_STRING } mm_h5_type;
+typedef enum mm_h5_type { MM_H5_U8, MM_H5_U16, MM_H5_U32, MM_H5_U64, MM_H5_F32, MM_H5_STRING } mm_h5_type;
 
-/* Bytes of one value in memory: 1, 4, 8, 4, and a char * for strings. */
+/* Bytes of one value in memory: 1, 2, 4, 8, 4, and a char * for strings. */
 size_t mm_h5_type_size(mm_h5_type type);
 
 /* A dataset [rows] (width 0) or [rows, width], chunked, shuffle + deflate, no times. */

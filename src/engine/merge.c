@@ -74,14 +74,6 @@ static mm_status read_run(const char *path, json_t **run, mm_error *err)
                                 : mm_fail(err, MM_ERR_FORMAT, "%s, line %d: %s", path, where.line, where.text);
 }
 
-static mm_status keep_origin(mm_part *part, const mm_shard_origin *origin, mm_error *err)
-{
-    part->config_yaml = strdup(origin->config_yaml);
-    part->model_name = strdup(origin->model_name);
-    part->model_sha256 = strdup(origin->model_sha256);
-    return part->config_yaml && part->model_name && part->model_sha256 ? MM_OK : mm_fail_memory(err, "a part");
-}
-
 static mm_status read_part(mm_part *part, mm_error *err)
 {
     char path[PATH_MAX];
@@ -99,7 +91,7 @@ static mm_status read_part(mm_part *part, mm_error *err)
         return status;
     part->first = mm_dataset_span(dataset, 0).number;
     part->count = mm_dataset_shards(dataset);
-    status = keep_origin(part, mm_dataset_origin(dataset), err);
+    status = mm_shard_origin_copy(mm_dataset_origin(dataset), &part->origin, err);
     mm_dataset_close(dataset);
     if (status == MM_OK)
         status = mm_output_path(part->folder, "manifest.h5", path, sizeof path, err);
@@ -118,7 +110,7 @@ static mm_status read_whole(mm_parts *parts, mm_error *err)
             part = &parts->items[i];
     if (!part)
         return MM_OK;
-    mm_status status = mm_config_from_yaml(part->config_yaml, &config, err);
+    mm_status status = mm_config_from_yaml(part->origin.config_yaml, &config, err);
     if (status == MM_OK)
         status = mm_output_path(part->folder, "manifest.h5", path, sizeof path, err);
     if (status == MM_OK)
@@ -163,9 +155,7 @@ void mm_parts_free(mm_parts *parts)
     for (size_t i = 0; i < parts->count; i++) {
         mm_part *part = &parts->items[i];
         free(part->folder);
-        free(part->config_yaml);
-        free(part->model_name);
-        free(part->model_sha256);
+        mm_shard_origin_free(&part->origin);
         json_decref(part->run);
     }
     free(parts->items);
@@ -217,10 +207,9 @@ static mm_status write_begun(const mm_parts *parts, const char *out, mm_error *e
 static mm_status join(const mm_parts *parts, const mm_merge_options *options, mm_run_summary *summary, mm_error *err)
 {
     const mm_part *part = &parts->items[0];
-    const mm_shard_origin origin = {part->config_yaml, part->model_name, part->model_sha256};
     mm_status status = mm_parts_join(parts, options->out, err);
     if (status == MM_OK)
-        status = mm_dataset_index(options->out, 0, parts->shards, &origin, NULL, err);
+        status = mm_dataset_index(options->out, 0, parts->shards, &part->origin, NULL, err);
     if (status == MM_OK)
         status = sum_up(parts, options->out, summary, err);
     if (status == MM_OK)

@@ -13,7 +13,7 @@ typedef struct mm_part {
     bool finished;            /* has a run.json; the rest is known only then */
     uint64_t first, count;    /* shards */
     mm_seal manifest;
-    char *config_yaml, *model_name, *model_sha256;
+    mm_shard_origin origin;   /* its own; freed with mm_shard_origin_free */
     json_t *run;              /* run.json */
 } mm_part;
 

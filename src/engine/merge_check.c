@@ -107,11 +107,9 @@ static mm_status check_alike(const mm_parts *parts, bool mixed_kernels, mm_error
     const mm_part *one = &parts->items[0];
     for (size_t i = 1; i < parts->count; i++) {
         const mm_part *other = &parts->items[i];
-        const char *differs = strcmp(one->config_yaml, other->config_yaml) != 0     ? "configuration"
-                              : strcmp(one->model_name, other->model_name) != 0     ? "model"
-                              : strcmp(one->model_sha256, other->model_sha256) != 0 ? "model file"
-                              : one->manifest.digest != other->manifest.digest      ? "manifest (list of images)"
-                                                                                    : NULL;
+        const char *differs = mm_shard_origin_difference(&one->origin, &other->origin);
+        if (!differs && one->manifest.digest != other->manifest.digest)
+            differs = "manifest (list of images)";
         if (differs)
             return mm_fail(err, MM_ERR_USAGE,
                            "%.100s and %.100s were made with another %s each; they are not parts of one dataset",

@@ -95,7 +95,7 @@ static json_t *whole(const mm_parts *parts, const mm_merge_options *options, con
         "model", json_object_get(first, "model"),
         "hosts", collect(parts, "hosts"),
         "kernels", collect(parts, "kernels"),
-        "config", parts->items[0].config_yaml,
+        "config", parts->items[0].origin.config_yaml,
         "output", out ? out : json_null(),
         "started", extreme(parts, "started", -1),
         "ended", extreme(parts, "ended", 1),

@@ -19,7 +19,7 @@ void mm_dataset_close(mm_dataset *dataset)
         mm_h5_silence_end(before);
     }
     mm_shard_list_free(&dataset->list);
-    mm_origin_free(&dataset->origin);
+    mm_shard_origin_free(&dataset->origin);
     free(dataset->last);
     free(dataset->only);
     free(dataset->folder);
@@ -63,8 +63,12 @@ static mm_status open_only_shard(mm_dataset *dataset, const char *path, mm_error
         dataset->list.first_shard = 0; /* it was given another name */
     dataset->list.columns[SHARD_FIRST_IMAGE][0] = dataset->last->file.first_image;
     dataset->list.columns[SHARD_IMAGES][0] = dataset->last->file.image_count;
-    dataset->list.columns[SHARD_MASKS][0] = dataset->last->file.mask_count;
-    dataset->list.columns[SHARD_RLE_BYTES][0] = dataset->last->file.rle_bytes;
+    for (int t = 0; t < MASK_TABLES; t++) {
+        const mm_shard_table *table = &dataset->last->file.tables[t];
+        dataset->list.there[t] = table->there;
+        dataset->list.columns[mm_shard_list_masks[t]][0] = table->mask_count;
+        dataset->list.columns[mm_shard_list_rle_bytes[t]][0] = table->rle_bytes;
+    }
     status = mm_shard_list_sum(&dataset->list, err);
     if (status == MM_OK)
         status = mm_origin_read(dataset->last->file.file, &dataset->origin, err);
@@ -143,12 +147,12 @@ mm_status mm_dataset_open(const char *path, mm_dataset **dataset, mm_error *err)
 
 uint64_t mm_dataset_images(const mm_dataset *dataset)
 {
-    return dataset->list.images;
+    return dataset->list.sums[SHARD_IMAGES];
 }
 
 uint64_t mm_dataset_masks(const mm_dataset *dataset)
 {
-    return dataset->list.masks;
+    return dataset->list.sums[SHARD_MASKS];
 }
 
 uint64_t mm_dataset_shards(const mm_dataset *dataset)
@@ -236,9 +240,9 @@ mm_status mm_dataset_read(const mm_dataset *dataset, uint64_t row, mm_record *re
     *record = (mm_record){0};
     if (file_name)
         *file_name = NULL;
-    if (row >= dataset->list.images)
+    if (row >= dataset->list.sums[SHARD_IMAGES])
         return mm_fail(err, MM_ERR_USAGE, "there is no row %" PRIu64 "; the dataset has %" PRIu64, row,
-                       dataset->list.images);
+                       dataset->list.sums[SHARD_IMAGES]);
     const mm_h5_silence before = mm_h5_silence_begin();
     const mm_shard_file *shard;
     const size_t index = shard_of_row(dataset, &row);

@@ -48,11 +48,11 @@ static bool find_by_manifest(const mm_dataset *dataset, const char *what, uint64
     bool found = false;
     if (dataset->only || asprintf(&path, "%s/manifest.h5", dataset->folder) < 0)
         return false;
-    if (mm_manifest_open(path, &manifest, NULL) == MM_OK && mm_manifest_count(manifest) == dataset->list.images) {
+    if (mm_manifest_open(path, &manifest, NULL) == MM_OK && mm_manifest_count(manifest) == dataset->list.sums[SHARD_IMAGES]) {
         const uint64_t id = mm_manifest_find(manifest, what);
         mm_record record;
         char *name = NULL;
-        if (id < dataset->list.images && mm_dataset_read(dataset, id, &record, &name, NULL) == MM_OK) {
+        if (id < dataset->list.sums[SHARD_IMAGES] && mm_dataset_read(dataset, id, &record, &name, NULL) == MM_OK) {
             found = strcmp(name, mm_manifest_at(manifest, id).path) == 0;
             *row = id;
             mm_record_free(&record);
@@ -72,7 +72,7 @@ static bool find_by_number(const mm_dataset *dataset, const char *what, uint64_t
         return false;
     const unsigned long long id = strtoull(what, &end, 10);
     const uint64_t first = dataset->list.columns[SHARD_FIRST_IMAGE][0];
-    if (errno != 0 || *end != '\0' || id < first || id - first >= dataset->list.images)
+    if (errno != 0 || *end != '\0' || id < first || id - first >= dataset->list.sums[SHARD_IMAGES])
         return false;
     *row = id - first;
     return true;
@@ -82,7 +82,7 @@ mm_status mm_dataset_find(const mm_dataset *dataset, const char *what, uint64_t 
 {
     if (find_by_manifest(dataset, what, row))
         return MM_OK;
-    const uint64_t none = dataset->list.images;
+    const uint64_t none = dataset->list.sums[SHARD_IMAGES];
     name_search search = {.what = what, .whole = none, .last = none};
     const mm_h5_silence before = mm_h5_silence_begin();
     mm_status status = MM_OK;

@@ -35,7 +35,7 @@ static mm_status examine(const mm_shard_file *file, uint64_t first_image, uint64
     if (status == MM_OK)
         status = list_set_aside(file, content, err);
     content->images = file->image_count;
-    content->masks = file->mask_count;
+    content->masks = file->tables[TABLE_MASKS].mask_count;
     return status;
 }
 

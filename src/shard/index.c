@@ -18,8 +18,8 @@ typedef struct index_draft {
     mm_shard_list list;
     mm_stats stats;
     mm_disk_draft draft;
-    hid_t images, masks; /* groups */
-    hid_t mask_offset, rle_offset;
+    hid_t images, groups[MASK_TABLES];
+    hid_t mask_offset[MASK_TABLES], rle_offset[MASK_TABLES];
 } index_draft;
 
 /* --- the offsets, which are as long as the dataset and are never held --- */
@@ -52,8 +52,8 @@ static mm_status append_offsets(hid_t from, hid_t to, const mm_h5_column *column
     return status;
 }
 
-static mm_status append_shard(index_draft *index, size_t k, uint64_t images, uint64_t masks, uint64_t rle_bytes,
-                              mm_error *err)
+/* `at` are the sums of the list's lengths over the shards before it. */
+static mm_status append_shard(index_draft *index, size_t k, const uint64_t at[SHARD_COLUMNS], mm_error *err)
 {
     char path[PATH_MAX];
     mm_shard_file shard;
@@ -63,11 +63,17 @@ static mm_status append_shard(index_draft *index, size_t k, uint64_t images, uin
         status = mm_shard_file_open_again(path, columns[SHARD_BYTES][k], columns[SHARD_DIGEST][k], &shard, err);
     if (status != MM_OK)
         return status;
-    status = append_offsets(shard.mask_offset, index->mask_offset, &mm_mask_offset_column, shard.image_count, images,
-                            masks, err);
-    if (status == MM_OK)
-        status = append_offsets(shard.rle_offset, index->rle_offset, &mm_rle_offset_column, shard.mask_count, masks,
-                                rle_bytes, err);
+    for (int t = 0; status == MM_OK && t < MASK_TABLES; t++) {
+        const mm_shard_table *table = &shard.tables[t];
+        const uint64_t masks = at[mm_shard_list_masks[t]];
+        if (!index->list.there[t])
+            continue; /* of one origin with the dataset, so it is not in the shard either */
+        status = append_offsets(table->mask_offset, index->mask_offset[t], &mm_mask_offset_column, shard.image_count,
+                                at[SHARD_IMAGES], masks, err);
+        if (status == MM_OK)
+            status = append_offsets(table->rle_offset, index->rle_offset[t], &mm_rle_offset_column, table->mask_count,
+                                    masks, at[mm_shard_list_rle_bytes[t]], err);
+    }
     if (status != MM_OK && err)
         (void)mm_error_prefix(err, "shard %s", path);
     mm_shard_file_close(&shard);
@@ -77,15 +83,19 @@ static mm_status append_shard(index_draft *index, size_t k, uint64_t images, uin
 static mm_status append_all_offsets(index_draft *index, mm_error *err)
 {
     const uint64_t zero = 0;
-    uint64_t images = 0, masks = 0, rle_bytes = 0;
-    mm_status status = mm_h5_column_write(index->mask_offset, &mm_mask_offset_column, 0, 1, &zero, err);
-    if (status == MM_OK)
-        status = mm_h5_column_write(index->rle_offset, &mm_rle_offset_column, 0, 1, &zero, err);
+    uint64_t at[SHARD_COLUMNS] = {0};
+    mm_status status = MM_OK;
+    for (int t = 0; status == MM_OK && t < MASK_TABLES; t++) {
+        if (!index->list.there[t])
+            continue;
+        status = mm_h5_column_write(index->mask_offset[t], &mm_mask_offset_column, 0, 1, &zero, err);
+        if (status == MM_OK)
+            status = mm_h5_column_write(index->rle_offset[t], &mm_rle_offset_column, 0, 1, &zero, err);
+    }
     for (size_t k = 0; status == MM_OK && k < index->list.count; k++) {
-        status = append_shard(index, k, images, masks, rle_bytes, err);
-        images += index->list.columns[SHARD_IMAGES][k];
-        masks += index->list.columns[SHARD_MASKS][k];
-        rle_bytes += index->list.columns[SHARD_RLE_BYTES][k];
+        status = append_shard(index, k, at, err);
+        for (int c = 0; c < SHARD_COLUMNS; c++)
+            at[c] += index->list.columns[c][k];
     }
     return status;
 }
@@ -111,14 +121,15 @@ static herr_t map_shard(hid_t list, hid_t whole, const char *dataset, int rank, 
 
 /* A virtual column over all shards; `lengths` is the list's column that says how many rows each has. */
 static mm_status make_virtual(hid_t parent, const char *folder, const mm_h5_column *column, const mm_shard_list *list,
-                              int lengths, uint64_t rows, mm_error *err)
+                              int lengths, mm_error *err)
 {
+    const uint64_t rows = list->sums[lengths];
     if (rows == 0)
         return mm_h5_column_put(parent, column, 0, NULL, err);
     const int rank = column->width ? 2 : 1;
     const hsize_t shape[2] = {rows, column->width};
     char source[64];
-    (void)snprintf(source, sizeof source, "%s/%s", folder, column->name);
+    (void)snprintf(source, sizeof source, "%s%s/%s", *folder ? "/" : "", folder, column->name);
     const hid_t properties = H5Pcreate(H5P_DATASET_CREATE), whole = H5Screate_simple(rank, shape, NULL);
     hid_t type = H5I_INVALID_HID, dataset = H5I_INVALID_HID;
     mm_status status = mm_h5_file_type(column->type, &type, err);
@@ -143,18 +154,31 @@ static mm_status make_virtual(hid_t parent, const char *folder, const mm_h5_colu
     return status;
 }
 
+static mm_status make_virtual_table(const index_draft *index, int t, mm_error *err)
+{
+    const mm_mask_table *what = &mm_mask_tables[t];
+    const uint32_t sets = mm_mask_table_sets(index->origin, t);
+    mm_status status = MM_OK;
+    for (int c = 0; status == MM_OK && c < MM_MASK_COLUMNS; c++) {
+        const mm_h5_column column = mm_mask_h5_column(c);
+        if (mm_mask_column_in(&mm_mask_columns[c], sets))
+            status = make_virtual(index->groups[t], what->group, &column, &index->list, mm_shard_list_masks[t], err);
+    }
+    if (status == MM_OK)
+        status = make_virtual(t == TABLE_MASKS ? index->draft.file : index->groups[t], what->rle_group, &mm_rle_column,
+                              &index->list, mm_shard_list_rle_bytes[t], err);
+    return status;
+}
+
 static mm_status make_virtual_columns(const index_draft *index, mm_error *err)
 {
     const mm_shard_list *list = &index->list;
     mm_status status = MM_OK;
     for (int c = 0; status == MM_OK && c < IMAGE_COLUMNS; c++)
-        status = make_virtual(index->images, "/images", &mm_image_columns[c], list, SHARD_IMAGES, list->images, err);
-    for (int c = 0; status == MM_OK && c < MM_MASK_COLUMNS; c++) {
-        const mm_h5_column column = mm_mask_h5_column(c);
-        status = make_virtual(index->masks, "/masks", &column, list, SHARD_MASKS, list->masks, err);
-    }
-    if (status == MM_OK)
-        status = make_virtual(index->draft.file, "", &mm_rle_column, list, SHARD_RLE_BYTES, list->rle_bytes, err);
+        status = make_virtual(index->images, "images", &mm_image_columns[c], list, SHARD_IMAGES, err);
+    for (int t = 0; status == MM_OK && t < MASK_TABLES; t++)
+        if (list->there[t])
+            status = make_virtual_table(index, t, err);
     return status;
 }
 
@@ -164,18 +188,23 @@ static mm_status fill_head(index_draft *index, mm_error *err)
     mm_status status = mm_origin_write(file, index->origin, err);
     if (status == MM_OK)
         status = mm_h5_group_create(file, "images", &index->images, err);
-    if (status == MM_OK)
-        status = mm_h5_group_create(file, "masks", &index->masks, err);
+    for (int t = 0; status == MM_OK && t < MASK_TABLES; t++)
+        if (index->list.there[t])
+            status = mm_h5_group_create(file, mm_mask_tables[t].group, &index->groups[t], err);
     if (status == MM_OK)
         status = make_virtual_columns(index, err);
     if (status == MM_OK)
         status = mm_shard_list_write(file, &index->list, err);
     if (status == MM_OK)
         status = mm_statistics_write(file, &index->stats, err);
-    if (status == MM_OK)
-        status = mm_h5_column_create_growing(index->images, &mm_mask_offset_column, &index->mask_offset, err);
-    if (status == MM_OK)
-        status = mm_h5_column_create_growing(index->masks, &mm_rle_offset_column, &index->rle_offset, err);
+    for (int t = 0; status == MM_OK && t < MASK_TABLES; t++) {
+        if (!index->list.there[t])
+            continue;
+        status = mm_h5_column_create_growing(t == TABLE_MASKS ? index->images : index->groups[t],
+                                             &mm_mask_offset_column, &index->mask_offset[t], err);
+        if (status == MM_OK)
+            status = mm_h5_column_create_growing(index->groups[t], &mm_rle_offset_column, &index->rle_offset[t], err);
+    }
     return status == MM_OK ? mm_disk_draft_end_head(&index->draft, err) : status;
 }
 
@@ -184,14 +213,17 @@ static mm_status fill(index_draft *index, mm_error *err)
     mm_status status = fill_head(index, err);
     if (status == MM_OK)
         status = append_all_offsets(index, err);
-    const hid_t open[] = {index->mask_offset, index->rle_offset};
-    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
-        if (open[i] >= 0 && H5Dclose(open[i]) < 0 && status == MM_OK)
-            status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot finish the offsets");
-    const hid_t groups[] = {index->images, index->masks};
-    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
-        if (groups[i] >= 0 && H5Gclose(groups[i]) < 0 && status == MM_OK)
+    for (int t = 0; t < MASK_TABLES; t++) {
+        const hid_t open[] = {index->mask_offset[t], index->rle_offset[t]};
+        for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
+            if (open[i] >= 0 && H5Dclose(open[i]) < 0 && status == MM_OK)
+                status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot finish the offsets");
+    }
+    for (int t = -1; t < MASK_TABLES; t++) {
+        const hid_t group = t < 0 ? index->images : index->groups[t];
+        if (group >= 0 && H5Gclose(group) < 0 && status == MM_OK)
             status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot finish a group");
+    }
     return status;
 }
 
@@ -219,7 +251,11 @@ mm_status mm_dataset_index(const char *out, uint64_t first_shard, uint64_t shard
         const mm_h5_silence before = mm_h5_silence_begin();
         index->out = out;
         index->origin = origin;
-        index->images = index->masks = index->mask_offset = index->rle_offset = H5I_INVALID_HID;
+        index->images = H5I_INVALID_HID;
+        for (int t = 0; t < MASK_TABLES; t++) {
+            index->groups[t] = index->mask_offset[t] = index->rle_offset[t] = H5I_INVALID_HID;
+            index->list.there[t] = mm_mask_table_there(origin, t);
+        }
         index->list.first_shard = first_shard;
         status = mm_survey(comm, out, origin, &index->list, &index->stats, err);
         if (status == MM_OK && (!comm || mm_comm_rank(comm) == 0))

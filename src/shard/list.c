@@ -14,12 +14,18 @@ static const mm_h5_column list_columns[SHARD_COLUMNS] = {
     [SHARD_RLE_BYTES] = {"rle_bytes", MM_H5_U64, 0},
     [SHARD_BYTES] = {"bytes", MM_H5_U64, 0},
     [SHARD_DIGEST] = {"digest", MM_H5_U64, 0},
+    [SHARD_CONFIDENT_MASKS] = {"confident_masks", MM_H5_U64, 0},
+    [SHARD_CONFIDENT_RLE_BYTES] = {"confident_rle_bytes", MM_H5_U64, 0},
+    [SHARD_HINT_MASKS] = {"hint_masks", MM_H5_U64, 0},
+    [SHARD_HINT_RLE_BYTES] = {"hint_rle_bytes", MM_H5_U64, 0},
 };
+const int mm_shard_list_masks[MASK_TABLES] = {SHARD_MASKS, SHARD_CONFIDENT_MASKS, SHARD_HINT_MASKS};
+const int mm_shard_list_rle_bytes[MASK_TABLES] = {SHARD_RLE_BYTES, SHARD_CONFIDENT_RLE_BYTES, SHARD_HINT_RLE_BYTES};
 static const mm_h5_column file_column = {"file", MM_H5_STRING, 0};
 
-mm_status mm_shard_list_new(size_t count, mm_shard_list *list, mm_error *err)
+static mm_status make_columns(size_t count, mm_shard_list *list, mm_error *err)
 {
-    *list = (mm_shard_list){.count = count};
+    list->count = count;
     for (int c = 0; c < SHARD_COLUMNS; c++) {
         list->columns[c] = calloc(count ? count : 1, sizeof(uint64_t));
         if (!list->columns[c]) {
@@ -30,6 +36,12 @@ mm_status mm_shard_list_new(size_t count, mm_shard_list *list, mm_error *err)
     return MM_OK;
 }
 
+mm_status mm_shard_list_new(size_t count, mm_shard_list *list, mm_error *err)
+{
+    *list = (mm_shard_list){.there = {[TABLE_MASKS] = true}};
+    return make_columns(count, list, err);
+}
+
 void mm_shard_list_free(mm_shard_list *list)
 {
     for (int c = 0; c < SHARD_COLUMNS; c++)
@@ -37,22 +49,35 @@ void mm_shard_list_free(mm_shard_list *list)
     *list = (mm_shard_list){0};
 }
 
+static bool is_length(int column)
+{
+    return column != SHARD_FIRST_IMAGE && column != SHARD_BYTES && column != SHARD_DIGEST;
+}
+
 mm_status mm_shard_list_sum(mm_shard_list *list, mm_error *err)
 {
-    list->images = list->masks = list->rle_bytes = 0;
+    memset(list->sums, 0, sizeof list->sums);
     for (size_t k = 0; k < list->count; k++) {
-        if (list->columns[SHARD_FIRST_IMAGE][k] != list->columns[SHARD_FIRST_IMAGE][0] + list->images)
+        const uint64_t next = list->columns[SHARD_FIRST_IMAGE][0] + list->sums[SHARD_IMAGES];
+        if (list->columns[SHARD_FIRST_IMAGE][k] != next)
             return mm_fail(err, MM_ERR_FORMAT,
                            "shard %" PRIu64 " starts with image %" PRIu64 " where %" PRIu64 " belongs",
-                           list->first_shard + k, list->columns[SHARD_FIRST_IMAGE][k],
-                           list->columns[SHARD_FIRST_IMAGE][0] + list->images);
-        if (__builtin_add_overflow(list->images, list->columns[SHARD_IMAGES][k], &list->images) ||
-            __builtin_add_overflow(list->masks, list->columns[SHARD_MASKS][k], &list->masks) ||
-            __builtin_add_overflow(list->rle_bytes, list->columns[SHARD_RLE_BYTES][k], &list->rle_bytes))
-            return mm_fail(err, MM_ERR_FORMAT, "the list of shards claims more than can be at shard %" PRIu64,
-                           list->first_shard + k);
+                           list->first_shard + k, list->columns[SHARD_FIRST_IMAGE][k], next);
+        for (int c = 0; c < SHARD_COLUMNS; c++)
+            if (is_length(c) && __builtin_add_overflow(list->sums[c], list->columns[c][k], &list->sums[c]))
+                return mm_fail(err, MM_ERR_FORMAT, "the list of shards claims more than can be at shard %" PRIu64,
+                               list->first_shard + k);
     }
     return MM_OK;
+}
+
+/* Whether dataset.h5 has the column: those of a table that is not there are left out. */
+static bool is_there(const mm_shard_list *list, int column)
+{
+    for (int t = TABLE_MASKS + 1; t < MASK_TABLES; t++)
+        if (column == mm_shard_list_masks[t] || column == mm_shard_list_rle_bytes[t])
+            return list->there[t];
+    return true;
 }
 
 void mm_shard_list_name(uint64_t shard, char name[MM_SHARD_NAME])
@@ -90,7 +115,8 @@ mm_status mm_shard_list_write(hid_t file, const mm_shard_list *list, mm_error *e
         return status;
     status = write_names(group, list, err);
     for (int c = 0; status == MM_OK && c < SHARD_COLUMNS; c++)
-        status = mm_h5_column_put(group, &list_columns[c], list->count, list->columns[c], err);
+        if (is_there(list, c))
+            status = mm_h5_column_put(group, &list_columns[c], list->count, list->columns[c], err);
     if (H5Gclose(group) < 0 && status == MM_OK)
         status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot finish the group shards");
     return status;
@@ -102,14 +128,16 @@ static mm_status read_columns(hid_t group, uint64_t file_bytes, mm_shard_list *l
     for (int c = 0; status == MM_OK && c < SHARD_COLUMNS; c++) {
         hid_t dataset;
         uint64_t rows;
+        if (!is_there(list, c))
+            continue;
         status = mm_h5_column_open(group, &list_columns[c], &dataset, &rows, err);
         if (status != MM_OK)
             break;
         /* Each shard has a name of its own in the file, so there cannot be more of them than bytes. */
         if (rows == 0 || rows > file_bytes)
             status = mm_fail(err, MM_ERR_FORMAT, "it claims %" PRIu64 " shards", rows);
-        else if (c == 0)
-            status = mm_shard_list_new((size_t)rows, list, err);
+        else if (c == 0) /* `there` is known and stays */
+            status = make_columns((size_t)rows, list, err);
         else if (rows != list->count)
             status = mm_fail(err, MM_ERR_FORMAT, "shards/%s has another length than shards/%s", list_columns[c].name,
                              list_columns[0].name);
@@ -146,7 +174,9 @@ static mm_status read_first_shard(hid_t group, mm_shard_list *list, mm_error *er
 
 mm_status mm_shard_list_read(hid_t file, uint64_t file_bytes, mm_shard_list *list, mm_error *err)
 {
-    *list = (mm_shard_list){0};
+    *list = (mm_shard_list){.there = {[TABLE_MASKS] = true}};
+    for (int t = TABLE_MASKS + 1; t < MASK_TABLES; t++)
+        list->there[t] = H5Lexists(file, mm_mask_tables[t].group, H5P_DEFAULT) > 0;
     const hid_t group = H5Gopen2(file, "shards", H5P_DEFAULT);
     if (group < 0)
         return mm_h5_fail(err, MM_ERR_FORMAT, "the group shards is missing");

@@ -24,8 +24,29 @@ static const statistic statistics[] = {
     {"centres", offsetof(mm_stats, centres), MM_STATS_CENTRE_SIDE, MM_STATS_CENTRE_SIDE},
     {"image_long_side", offsetof(mm_stats, image_long_side), MM_STATS_MASK_BINS, 0},
     {"funnel", offsetof(mm_stats, funnel), 8, 0},
+    /* From here on only where they say something: see is_wanted. */
+    {"masks_by_source", offsetof(mm_stats, masks_by_source), MM_STATS_SOURCES, 0},
+    {"confident_masks", offsetof(mm_stats, confident_masks), 1, 0},
+    {"hint_masks", offsetof(mm_stats, hint_masks), 1, 0},
 };
+enum { ALWAYS = 13, BY_SOURCE = ALWAYS }; /* the first rows; the one after them */
 enum { STATISTICS = sizeof statistics / sizeof statistics[0] };
+
+/* A run by itself has neither further masks nor masks that are not automatic, and nothing is said of them. */
+static bool is_wanted(int which, const mm_stats *stats)
+{
+    const uint64_t *values = (const uint64_t *)(const void *)((const char *)stats + statistics[which].field);
+    return which < ALWAYS || (which == BY_SOURCE ? values[1] || values[2] : values[0] != 0);
+}
+
+/* What a file says that does not have it. */
+static void set_missing(int which, mm_stats *stats)
+{
+    uint64_t *values = (uint64_t *)(void *)((char *)stats + statistics[which].field);
+    memset(values, 0, statistics[which].rows * sizeof *values);
+    if (which == BY_SOURCE)
+        values[0] = stats->masks;
+}
 
 /* For readers: the lower edges of masks_per_image's bins, which follow from no formula in the file. */
 static mm_status write_edges(hid_t group, mm_error *err)
@@ -45,6 +66,8 @@ mm_status mm_statistics_write(hid_t file, const mm_stats *stats, mm_error *err)
         return status;
     for (int i = 0; status == MM_OK && i < STATISTICS; i++) {
         const mm_h5_column column = {statistics[i].name, MM_H5_U64, statistics[i].width};
+        if (!is_wanted(i, stats))
+            continue;
         status = mm_h5_column_put(group, &column, statistics[i].rows, (const char *)stats + statistics[i].field, err);
     }
     if (status == MM_OK)
@@ -64,6 +87,10 @@ mm_status mm_statistics_read(hid_t file, mm_stats *stats, mm_error *err)
         const mm_h5_column column = {statistics[i].name, MM_H5_U64, statistics[i].width};
         hid_t dataset;
         uint64_t rows;
+        if (i >= ALWAYS && H5Lexists(group, column.name, H5P_DEFAULT) == 0) {
+            set_missing(i, stats);
+            continue;
+        }
         status = mm_h5_column_open(group, &column, &dataset, &rows, err);
         if (status != MM_OK)
             break;

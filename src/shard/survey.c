@@ -12,8 +12,10 @@ static mm_status survey_open_shard(const mm_shard_file *shard, const mm_shard_or
 {
     list->columns[SHARD_FIRST_IMAGE][k] = shard->first_image;
     list->columns[SHARD_IMAGES][k] = shard->image_count;
-    list->columns[SHARD_MASKS][k] = shard->mask_count;
-    list->columns[SHARD_RLE_BYTES][k] = shard->rle_bytes;
+    for (int t = 0; t < MASK_TABLES; t++) {
+        list->columns[mm_shard_list_masks[t]][k] = shard->tables[t].mask_count;
+        list->columns[mm_shard_list_rle_bytes[t]][k] = shard->tables[t].rle_bytes;
+    }
     mm_stats *stats = malloc(sizeof *stats);
     if (!stats)
         return mm_fail_memory(err, "statistics");

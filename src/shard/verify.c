@@ -112,6 +112,7 @@ static bool open_index(index_check *index, const char *path, mm_findings *findin
         return false;
     }
     if (mm_shard_list_read(index->file, seal.bytes, &index->list, &fault) != MM_OK ||
+        mm_origin_read(index->file, &index->arrays.origin, &fault) != MM_OK ||
         mm_statistics_read(index->file, &index->stored, &fault) != MM_OK) {
         mm_verify_note(findings, "%s: %s", path, fault.text);
         return false;
@@ -132,14 +133,11 @@ static mm_shard_place place_of(index_check *index, size_t k)
 {
     uint64_t *const *columns = index->list.columns;
     mm_shard_place *place = &index->place;
-    for (; index->next < k; index->next++) {
-        place->image_at += columns[SHARD_IMAGES][index->next];
-        place->mask_at += columns[SHARD_MASKS][index->next];
-        place->rle_at += columns[SHARD_RLE_BYTES][index->next];
-    }
-    place->images = columns[SHARD_IMAGES][k];
-    place->masks = columns[SHARD_MASKS][k];
-    place->rle_bytes = columns[SHARD_RLE_BYTES][k];
+    for (; index->next < k; index->next++)
+        for (int c = 0; c < SHARD_COLUMNS; c++)
+            place->at[c] += columns[c][index->next];
+    for (int c = 0; c < SHARD_COLUMNS; c++)
+        place->rows[c] = columns[c][k];
     return *place;
 }
 
@@ -198,7 +196,7 @@ static mm_status check_index(mm_verify_share *share, index_check *index, const c
         if (*usable && first && mm_seal_check(path, &seal, &fault) != MM_OK)
             mm_verify_note(&findings, "%s", fault.text); /* the head is good: its offsets are not */
         if (*usable && first)
-            mm_verify_mappings(&findings, index->file, &index->list);
+            mm_verify_mappings(&findings, index->file, &index->list, &index->arrays.origin);
         if (*usable)
             mm_verify_open_offsets(&findings, index->file, &index->list, &index->arrays);
         mm_verify_share silent = {.report = &(mm_verify_report){0}};
@@ -221,7 +219,8 @@ static mm_status check_dataset(mm_verify_share *share, const subject *what, mm_e
     if (index) {
         index->folder = what->folder;
         index->file = H5I_INVALID_HID;
-        index->arrays = (mm_offset_arrays){H5I_INVALID_HID, H5I_INVALID_HID};
+        for (int t = 0; t < MASK_TABLES; t++)
+            index->arrays.mask_offset[t] = index->arrays.rle_offset[t] = H5I_INVALID_HID;
     }
     mm_status status = mm_comm_agree(share->comm, index ? MM_OK : mm_fail_memory(err, "verifying"), err);
     if (status == MM_OK)

@@ -18,21 +18,21 @@ void mm_verify_note(mm_findings *findings, const char *format, ...) MM_PRINTF(2,
 
 /* Where in dataset.h5 one shard's rows start, and how many it is listed with. */
 typedef struct mm_shard_place {
-    uint64_t image_at, mask_at, rle_at;
-    uint64_t images, masks, rle_bytes;
+    uint64_t at[SHARD_COLUMNS], rows[SHARD_COLUMNS]; /* by the list's columns that are lengths */
 } mm_shard_place;
 
 /* The virtual columns of dataset.h5 map each shard's rows to where they belong. */
-void mm_verify_mappings(mm_findings *findings, hid_t dataset, const mm_shard_list *list);
+void mm_verify_mappings(mm_findings *findings, hid_t dataset, const mm_shard_list *list, const mm_shard_origin *origin);
 
-/* The offset arrays of dataset.h5, open. */
+/* What is needed of dataset.h5 to look at a shard. */
 typedef struct mm_offset_arrays {
-    hid_t mask_offset, rle_offset; /* invalid where a fault was noted */
+    hid_t mask_offset[MASK_TABLES], rle_offset[MASK_TABLES]; /* invalid where there is none or a fault was noted */
+    mm_shard_origin origin;
 } mm_offset_arrays;
 
 void mm_verify_open_offsets(mm_findings *findings, hid_t dataset, const mm_shard_list *list, mm_offset_arrays *arrays);
 void mm_verify_close_offsets(mm_offset_arrays *arrays);
-/* The shard has the listed lengths, and the arrays hold its offsets, moved by what comes before it. Only want of memory
+/* The shard is of the dataset's origin and has the listed lengths, and the arrays hold its offsets, moved by what comes before it. Only want of memory
  * is an error. */
 MM_RESULT_USED mm_status mm_verify_offsets(mm_findings *findings, const mm_offset_arrays *arrays, const char *path,
                                            const mm_shard_file *shard, mm_shard_place place, mm_error *err);

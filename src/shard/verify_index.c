@@ -30,11 +30,6 @@ static bool mapping_is_right(hid_t properties, size_t which, uint64_t shard, con
     return right;
 }
 
-static uint64_t list_total(const mm_shard_list *list, int lengths)
-{
-    return lengths == SHARD_IMAGES ? list->images : lengths == SHARD_MASKS ? list->masks : list->rle_bytes;
-}
-
 static void check_mappings(mm_findings *findings, hid_t dataset, const char *name, const mm_shard_list *list,
                            int lengths, uint32_t width)
 {
@@ -57,7 +52,7 @@ static void check_mappings(mm_findings *findings, hid_t dataset, const char *nam
             which++;
             at += rows;
         }
-        if (at == list_total(list, lengths) && which < count)
+        if (at == list->sums[lengths] && which < count)
             mm_verify_note(findings, "dataset.h5: %s shows more than the shards", name);
     }
     if (properties >= 0)
@@ -67,12 +62,12 @@ static void check_mappings(mm_findings *findings, hid_t dataset, const char *nam
 static void check_column(mm_findings *findings, hid_t file, const char *group, const mm_h5_column *column,
                          const mm_shard_list *list, int lengths)
 {
-    const uint64_t total = list_total(list, lengths);
+    const uint64_t total = list->sums[lengths];
     char name[64];
     hid_t dataset;
     uint64_t rows;
     mm_error fault = {0};
-    (void)snprintf(name, sizeof name, "%s/%s", group, column->name);
+    (void)snprintf(name, sizeof name, "%s%s/%s", *group ? "/" : "", group, column->name);
     const mm_h5_column whole = {name, column->type, column->width};
     if (mm_h5_column_open(file, &whole, &dataset, &rows, &fault) != MM_OK) {
         mm_verify_note(findings, "dataset.h5: %s", fault.text);
@@ -86,19 +81,28 @@ static void check_column(mm_findings *findings, hid_t file, const char *group, c
     (void)H5Dclose(dataset); /* only read from */
 }
 
-void mm_verify_mappings(mm_findings *findings, hid_t dataset, const mm_shard_list *list)
+void mm_verify_mappings(mm_findings *findings, hid_t dataset, const mm_shard_list *list, const mm_shard_origin *origin)
 {
     for (int c = 0; c < IMAGE_COLUMNS; c++)
-        check_column(findings, dataset, "/images", &mm_image_columns[c], list, SHARD_IMAGES);
-    for (int c = 0; c < MM_MASK_COLUMNS; c++) {
-        const mm_h5_column column = mm_mask_h5_column(c);
-        check_column(findings, dataset, "/masks", &column, list, SHARD_MASKS);
+        check_column(findings, dataset, "images", &mm_image_columns[c], list, SHARD_IMAGES);
+    for (int t = 0; t < MASK_TABLES; t++) {
+        const uint32_t sets = mm_mask_table_sets(origin, t);
+        if (!list->there[t])
+            continue;
+        for (int c = 0; c < MM_MASK_COLUMNS; c++) {
+            const mm_h5_column column = mm_mask_h5_column(c);
+            if (mm_mask_column_in(&mm_mask_columns[c], sets))
+                check_column(findings, dataset, mm_mask_tables[t].group, &column, list, mm_shard_list_masks[t]);
+        }
+        check_column(findings, dataset, mm_mask_tables[t].rle_group, &mm_rle_column, list, mm_shard_list_rle_bytes[t]);
     }
-    check_column(findings, dataset, "", &mm_rle_column, list, SHARD_RLE_BYTES);
 }
 
-static hid_t open_offsets(mm_findings *findings, hid_t file, const char *name, uint64_t total)
+static hid_t open_offsets(mm_findings *findings, hid_t file, const char *group, const mm_h5_column *offsets,
+                          uint64_t total)
 {
+    char name[64];
+    (void)snprintf(name, sizeof name, "/%s/%s", group, offsets->name);
     const mm_h5_column column = {name, MM_H5_U64, 0};
     hid_t dataset;
     uint64_t rows;
@@ -117,16 +121,25 @@ static hid_t open_offsets(mm_findings *findings, hid_t file, const char *name, u
 void mm_verify_open_offsets(mm_findings *findings, hid_t dataset, const mm_shard_list *list,
                             mm_offset_arrays *arrays)
 {
-    arrays->mask_offset = open_offsets(findings, dataset, "/images/mask_offset", list->images);
-    arrays->rle_offset = open_offsets(findings, dataset, "/masks/rle_offset", list->masks);
+    for (int t = 0; t < MASK_TABLES; t++) {
+        if (!list->there[t])
+            continue;
+        arrays->mask_offset[t] = open_offsets(findings, dataset, mm_mask_tables[t].offset_group,
+                                              &mm_mask_offset_column, list->sums[SHARD_IMAGES]);
+        arrays->rle_offset[t] = open_offsets(findings, dataset, mm_mask_tables[t].group, &mm_rle_offset_column,
+                                             list->sums[mm_shard_list_masks[t]]);
+    }
 }
 
 void mm_verify_close_offsets(mm_offset_arrays *arrays)
 {
-    if (arrays->mask_offset >= 0)
-        (void)H5Dclose(arrays->mask_offset); /* only read from */
-    if (arrays->rle_offset >= 0)
-        (void)H5Dclose(arrays->rle_offset); /* only read from */
+    for (int t = 0; t < MASK_TABLES; t++) {
+        if (arrays->mask_offset[t] >= 0)
+            (void)H5Dclose(arrays->mask_offset[t]); /* only read from */
+        if (arrays->rle_offset[t] >= 0)
+            (void)H5Dclose(arrays->rle_offset[t]); /* only read from */
+    }
+    mm_shard_origin_free(&arrays->origin);
 }
 
 /* Rows 0 .. rows of a shard's offsets are rows at .. at + rows of the dataset's, less `base`. */
@@ -158,16 +171,29 @@ static mm_status compare(mm_findings *findings, hid_t whole, hid_t part, const m
 mm_status mm_verify_offsets(mm_findings *findings, const mm_offset_arrays *arrays, const char *path,
                             const mm_shard_file *shard, mm_shard_place place, mm_error *err)
 {
-    mm_status status = MM_OK;
-    if (shard->image_count != place.images || shard->mask_count != place.masks || shard->rle_bytes != place.rle_bytes) {
+    mm_error fault = {0};
+    if (mm_origin_check(shard->file, &arrays->origin, &fault) != MM_OK) {
+        mm_verify_note(findings, "%s: %s", path, fault.text);
+        return fault.status == MM_ERR_NOMEM ? mm_fail_memory(err, "verifying") : MM_OK;
+    }
+    bool listed = shard->image_count == place.rows[SHARD_IMAGES];
+    for (int t = 0; t < MASK_TABLES; t++)
+        listed = listed && shard->tables[t].mask_count == place.rows[mm_shard_list_masks[t]] &&
+                 shard->tables[t].rle_bytes == place.rows[mm_shard_list_rle_bytes[t]];
+    if (!listed) {
         mm_verify_note(findings, "dataset.h5 lists other lengths for %s than it has", path);
         return MM_OK;
     }
-    if (arrays->mask_offset >= 0)
-        status = compare(findings, arrays->mask_offset, shard->mask_offset, &mm_mask_offset_column, path,
-                         place.images, place.image_at, place.mask_at, err);
-    if (status == MM_OK && arrays->rle_offset >= 0)
-        status = compare(findings, arrays->rle_offset, shard->rle_offset, &mm_rle_offset_column, path, place.masks,
-                         place.mask_at, place.rle_at, err);
+    mm_status status = MM_OK;
+    for (int t = 0; status == MM_OK && t < MASK_TABLES; t++) {
+        const mm_shard_table *table = &shard->tables[t];
+        const uint64_t mask_at = place.at[mm_shard_list_masks[t]];
+        if (arrays->mask_offset[t] >= 0)
+            status = compare(findings, arrays->mask_offset[t], table->mask_offset, &mm_mask_offset_column, path,
+                             shard->image_count, place.at[SHARD_IMAGES], mask_at, err);
+        if (status == MM_OK && arrays->rle_offset[t] >= 0)
+            status = compare(findings, arrays->rle_offset[t], table->rle_offset, &mm_rle_offset_column, path,
+                             table->mask_count, mask_at, place.at[mm_shard_list_rle_bytes[t]], err);
+    }
     return status;
 }

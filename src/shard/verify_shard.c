@@ -19,21 +19,21 @@ static bool box_is_right(const mm_record *record, uint64_t i, const mm_rle *rle)
            xywh[3] == (float)(box[3] - box[1]);
 }
 
-/* False if a mask is wrong. */
-static bool check_masks(mm_findings *findings, const char *path, const mm_record *record)
+/* False if a mask is wrong. `kind` is "", or says which masks these are. */
+static bool check_masks(mm_findings *findings, const char *path, const char *kind, const mm_record *record)
 {
     bool good = true;
     for (uint64_t i = 0; i < record->mask_count; i++) {
         mm_rle rle;
         mm_error err = {0};
         if (mm_record_check_mask(record, i, &rle, &err) != MM_OK) {
-            mm_verify_note(findings, "%s: %s", path, err.text);
+            mm_verify_note(findings, "%s: %s%s", path, kind, err.text);
             good = false;
             continue;
         }
         if (!box_is_right(record, i, &rle)) {
-            mm_verify_note(findings, "%s: image %" PRIu64 ", mask %" PRIu64 ": its bbox is not that of its pixels", path,
-                           record->image_id, i);
+            mm_verify_note(findings, "%s: %simage %" PRIu64 ", mask %" PRIu64 ": its bbox is not that of its pixels",
+                           path, kind, record->image_id, i);
             good = false;
         }
         mm_rle_free(&rle);
@@ -56,7 +56,12 @@ static mm_status check_images(mm_findings *findings, const char *path, const mm_
             good = false;
             continue;
         }
-        if (!check_masks(findings, path, &record))
+        bool right = check_masks(findings, path, "", &record);
+        if (record.confident)
+            right = check_masks(findings, path, "confident: ", record.confident) && right;
+        if (record.hints)
+            right = check_masks(findings, path, "hints: ", record.hints) && right;
+        if (!right)
             good = false;
         else
             status = mm_stats_add(again, &record, err);
@@ -100,21 +105,23 @@ static mm_status digest_column(mm_findings *findings, const char *path, hid_t da
     return status;
 }
 
-static mm_status check_digest(mm_findings *findings, const char *path, const mm_shard_file *shard, mm_error *err)
+static mm_status check_digest(mm_findings *findings, const char *path, const mm_shard_table *table, const char *name,
+                              mm_error *err)
 {
     XXH3_state_t *digest = NULL;
     mm_status status = mm_digest_begin(&digest, err);
     for (int c = 0; status == MM_OK && c < MM_MASK_COLUMNS; c++) {
         const mm_h5_column column = mm_mask_h5_column(c);
-        status = digest_column(findings, path, shard->masks[c], &column, shard->mask_count, digest, err);
+        if (mm_mask_column_in(&mm_mask_columns[c], table->sets))
+            status = digest_column(findings, path, table->columns[c], &column, table->mask_count, digest, err);
     }
     if (status == MM_OK)
         status =
-            digest_column(findings, path, shard->rle_offset, &mm_rle_offset_column, shard->mask_count + 1, digest, err);
+            digest_column(findings, path, table->rle_offset, &mm_rle_offset_column, table->mask_count + 1, digest, err);
     if (status == MM_OK)
-        status = digest_column(findings, path, shard->rle, &mm_rle_column, shard->rle_bytes, digest, err);
-    if (status == MM_OK && XXH3_64bits_digest(digest) != shard->masks_digest)
-        mm_verify_note(findings, "%s: its masks_digest is not that of its masks", path);
+        status = digest_column(findings, path, table->rle, &mm_rle_column, table->rle_bytes, digest, err);
+    if (status == MM_OK && XXH3_64bits_digest(digest) != table->digest)
+        mm_verify_note(findings, "%s: its %s is not that of its masks", path, name);
     (void)XXH3_freeState(digest);
     return status;
 }
@@ -131,12 +138,13 @@ mm_status mm_verify_shard(mm_findings *findings, const char *path, const mm_offs
         return fault.status == MM_ERR_NOMEM ? mm_fail_memory(err, "verifying") : MM_OK;
     }
     mm_status status = check_images(findings, path, &shard, total, err);
-    if (status == MM_OK)
-        status = check_digest(findings, path, &shard, err);
+    for (int t = 0; status == MM_OK && t < MASK_TABLES; t++)
+        if (shard.tables[t].there)
+            status = check_digest(findings, path, &shard.tables[t], mm_mask_tables[t].digest, err);
     if (status == MM_OK && arrays)
         status = mm_verify_offsets(findings, arrays, path, &shard, place, err);
     *images = shard.image_count;
-    *masks = shard.mask_count;
+    *masks = shard.tables[TABLE_MASKS].mask_count;
     mm_shard_file_close(&shard);
     return status;
 }

@@ -56,6 +56,28 @@ static void print_funnel(const mm_stats *stats, FILE *out)
     }
 }
 
+static bool has_sources(const mm_stats *stats)
+{
+    return stats->masks_by_source[1] || stats->masks_by_source[2];
+}
+
+static bool has_further(const mm_stats *stats)
+{
+    return stats->confident_masks || stats->hint_masks;
+}
+
+/* Lines that only a dataset of the later stages has, and a blank one. */
+static void print_sources(const mm_stats *stats, FILE *out)
+{
+    if (has_sources(stats))
+        (void)fprintf(out, "        %" PRIu64 " automatic, %" PRIu64 " confident, %" PRIu64 " human\n",
+                      stats->masks_by_source[0], stats->masks_by_source[1], stats->masks_by_source[2]);
+    if (has_further(stats))
+        (void)fprintf(out, "beside  %" PRIu64 " confident masks, %" PRIu64 " hints\n", stats->confident_masks,
+                      stats->hint_masks);
+    (void)fputc('\n', out);
+}
+
 static mm_status finish(FILE *out, mm_error *err)
 {
     if (fflush(out) == 0 && !ferror(out))
@@ -71,9 +93,10 @@ mm_status mm_stats_print_text(const mm_stats *stats, FILE *out, mm_error *err)
     const double masks = stats->masks ? (double)stats->masks : 1;
     (void)fprintf(out, "images  %" PRIu64 " done, %" PRIu64 " set aside\n", stats->images_done,
                   stats->images_set_aside);
-    (void)fprintf(out, "masks   %" PRIu64 ", %.1f an image, %.0f pixels and %.0f bytes each\n\n", stats->masks,
+    (void)fprintf(out, "masks   %" PRIu64 ", %.1f an image, %.0f pixels and %.0f bytes each\n", stats->masks,
                   (double)stats->masks / images, (double)stats->pixels_masked / masks,
                   (double)stats->rle_bytes / masks);
+    print_sources(stats, out);
     (void)fprintf(out, "  %-22s%9s%9s%9s%9s%9s\n", "", "5 %", "25 %", "median", "75 %", "95 %");
     for (size_t i = 0; i < MM_DISTRIBUTIONS; i++)
         print_distribution(&all[i], out);
@@ -98,6 +121,13 @@ mm_status mm_stats_print_json(const mm_stats *stats, FILE *out, mm_error *err)
                   "{\"images_done\": %" PRIu64 ", \"images_set_aside\": %" PRIu64 ", \"masks\": %" PRIu64
                   ", \"pixels_masked\": %" PRIu64 ", \"rle_bytes\": %" PRIu64,
                   stats->images_done, stats->images_set_aside, stats->masks, stats->pixels_masked, stats->rle_bytes);
+    if (has_sources(stats))
+        (void)fprintf(out, ",\n \"masks_by_source\": {\"automatic\": %" PRIu64 ", \"confident\": %" PRIu64
+                      ", \"human\": %" PRIu64 "}", stats->masks_by_source[0], stats->masks_by_source[1],
+                      stats->masks_by_source[2]);
+    if (has_further(stats))
+        (void)fprintf(out, ",\n \"confident_masks\": %" PRIu64 ", \"hint_masks\": %" PRIu64, stats->confident_masks,
+                      stats->hint_masks);
     (void)fputs(",\n \"funnel\": {", out);
     for (int i = 0; i < 8; i++)
         (void)fprintf(out, "%s\"%s\": %" PRIu64, i ? ", " : "", funnel_names[i], stats->funnel[i]);

@@ -64,6 +64,7 @@ static void add_mask(mm_stats *stats, const mm_record *record, uint64_t i, const
     double x, y;
     mm_rle_centre(rle, &x, &y);
     stats->masks++;
+    stats->masks_by_source[record->source[i] < MM_STATS_SOURCES ? record->source[i] : 0]++;
     stats->pixels_masked += mm_rle_area(rle);
     stats->rle_bytes += record->rle_offset[i + 1] - record->rle_offset[i];
     add_unit(stats->relative_size, 100 * sqrt(area / frame));
@@ -101,6 +102,8 @@ mm_status mm_stats_add(mm_stats *stats, const mm_record *record, mm_error *err)
         one->masks_per_image[mask_bin(record->mask_count)]++;
         one->image_long_side[side / 128 < last ? side / 128 : last]++;
         memcpy(one->funnel, &record->funnel, sizeof one->funnel);
+        one->confident_masks = record->confident ? record->confident->mask_count : 0;
+        one->hint_masks = record->hints ? record->hints->mask_count : 0;
         mm_stats_merge(stats, one);
     }
     free(one);

@@ -16,7 +16,8 @@ static mm_manifest *manifest;
 
 static mm_shard_origin our_origin(void)
 {
-    return (mm_shard_origin){config_yaml, origin.model_name, origin.model_sha256};
+    return (mm_shard_origin){.config_yaml = config_yaml, .model_name = origin.model_name,
+                             .model_sha256 = origin.model_sha256};
 }
 
 static void setup(void)
