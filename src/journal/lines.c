@@ -20,6 +20,7 @@ struct mm_lines {
     int fd;
     uint64_t size; /* of whole lines; where the next one goes */
     bool broken;   /* the end could not be put right after a failure */
+    bool reads;    /* only */
     char *path;
 };
 
@@ -131,7 +132,7 @@ static mm_status write_all(int fd, const char *bytes, size_t size, uint64_t at)
 
 mm_status mm_lines_append(mm_lines *lines, const char *text, size_t size, uint64_t *offset, mm_error *err)
 {
-    if (lines->broken)
+    if (lines->broken || lines->reads)
         return mm_fail(err, MM_ERR_IO, "%s: an earlier write failed, and could not be taken back; start again", lines->path);
     if (size > MM_LINE_MOST - PREFIX - 1 || memchr(text, '\n', size))
         return mm_fail(err, MM_ERR_INTERNAL, "%s: a line of %zu bytes that is none", lines->path, size);
@@ -212,6 +213,12 @@ static mm_status look_through(mm_lines *lines, const char *head, const mm_lines_
                      : mm_fail(err, MM_ERR_FORMAT, "%s: is no journal of answers", lines->path);
     if (status == MM_OK && r.head && strcmp(r.head, head) != 0)
         status = mm_fail(err, MM_ERR_USAGE, "%s: holds answers about other images: %.150s", lines->path, r.head);
+    if (status == MM_OK && lines->reads) {
+        if (!r.head)
+            status = mm_fail(err, MM_ERR_FORMAT, "%s: does not begin with a whole line", lines->path);
+        free(r.head);
+        return status;
+    }
     if (status == MM_OK && *cut > 0 && ftruncate(lines->fd, (off_t)lines->size) != 0)
         status = mm_fail_errno(err, "%s", lines->path);
     if (status == MM_OK && !r.head) {
@@ -223,10 +230,9 @@ static mm_status look_through(mm_lines *lines, const char *head, const mm_lines_
     return status;
 }
 
-mm_status mm_lines_open(const char *path, const char *head, const mm_lines_visitor *visitor, mm_lines **lines,
-                        uint64_t *cut, mm_error *err)
+static mm_status open_as(const char *path, const char *head, const mm_lines_visitor *visitor, bool reads, mm_lines **lines,
+                         uint64_t *cut, mm_error *err)
 {
-    uint64_t behind = 0;
     mm_lines *made = calloc(1, sizeof *made);
     *lines = NULL;
     if (!made || !(made->path = strdup(path))) {
@@ -234,23 +240,39 @@ mm_status mm_lines_open(const char *path, const char *head, const mm_lines_visit
         return mm_fail_memory(err, path);
     }
     mm_status status = MM_OK;
-    made->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    made->reads = reads;
+    made->fd = reads ? open(path, O_RDONLY | O_CLOEXEC) : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (made->fd < 0)
         status = mm_fail_errno(err, "%s", path);
-    else if (flock(made->fd, LOCK_EX | LOCK_NB) != 0)
+    else if (!reads && flock(made->fd, LOCK_EX | LOCK_NB) != 0)
         status = errno == EWOULDBLOCK
                      ? mm_fail(err, MM_ERR_USAGE, "%s: another maskmill annotate writes to it; give another --answers", path)
                      : mm_fail_errno(err, "%s: locking", path);
     if (status == MM_OK)
-        status = look_through(made, head, visitor, &behind, err);
+        status = look_through(made, head, visitor, cut, err);
     if (status != MM_OK) {
         mm_lines_close(made);
         return status;
     }
-    if (cut)
-        *cut = behind;
     *lines = made;
     return MM_OK;
+}
+
+mm_status mm_lines_open(const char *path, const char *head, const mm_lines_visitor *visitor, mm_lines **lines,
+                        uint64_t *cut, mm_error *err)
+{
+    uint64_t behind = 0;
+    const mm_status status = open_as(path, head, visitor, false, lines, &behind, err);
+    if (cut)
+        *cut = behind;
+    return status;
+}
+
+mm_status mm_lines_open_read(const char *path, const char *head, const mm_lines_visitor *visitor, mm_lines **lines,
+                             mm_error *err)
+{
+    uint64_t behind;
+    return open_as(path, head, visitor, true, lines, &behind, err);
 }
 
 void mm_lines_close(mm_lines *lines)

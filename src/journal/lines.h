@@ -35,6 +35,9 @@ MM_RESULT_USED mm_status mm_lines_read(const char *path, const mm_lines_visitor 
  * file that is there has another head. *cut: bytes torn off the end. Not thread-safe. */
 MM_RESULT_USED mm_status mm_lines_open(const char *path, const char *head, const mm_lines_visitor *visitor,
                                        mm_lines **lines, uint64_t *cut, mm_error *err);
+/* The same only for reading, also while another process appends: lines that come later are not seen. */
+MM_RESULT_USED mm_status mm_lines_open_read(const char *path, const char *head, const mm_lines_visitor *visitor,
+                                            mm_lines **lines, mm_error *err);
 void mm_lines_close(mm_lines *lines);
 
 /* Write a line of text without newlines, and see it to the disk. *offset (may be NULL): where it begins. After a failure
