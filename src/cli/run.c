@@ -9,14 +9,14 @@
 #include "cli.h"
 #include "maskmill/engine.h"
 
-enum { KEY_OVERWRITE = 1, KEY_RESUME, KEY_SHARDS };
+enum { KEY_OVERWRITE = 1, KEY_RESUME, KEY_SHARDS, KEY_AFTER };
 
 typedef struct run_arguments {
     mm_cli_input base;
     mm_cli_model_options model;
     const char **sources;
     size_t source_count;
-    const char *out;
+    const char *out, *after;
     const char *shards; /* as typed; NULL for all */
     uint64_t first_shard, last_shard;
     char part[PATH_MAX]; /* `out` if there is a range */
@@ -29,6 +29,7 @@ static const struct argp_option rows[] = {
      0},
     {"resume", KEY_RESUME, NULL, 0, "go on with the run that is there; begin, if there is none", 0},
     {"overwrite", KEY_OVERWRITE, NULL, 0, "remove the dataset that is there already", 0},
+    {"after", KEY_AFTER, "DATASET", 0, "in engine.json, count this run among the rounds that DATASET has been through", 0},
     {0},
 };
 
@@ -82,6 +83,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
         return 0;
     case 'o':
         return mm_cli_keep_once(state, &arguments->out, word);
+    case KEY_AFTER:
+        return mm_cli_keep_once(state, &arguments->after, word);
     case KEY_SHARDS:
         return parse_shards(state, arguments, word);
     case KEY_OVERWRITE:
@@ -147,6 +150,7 @@ static mm_status run(mm_comm *comm, const run_arguments *arguments, int argc, ch
         .only_shards = arguments->shards,
         .first_shard = arguments->first_shard,
         .last_shard = arguments->last_shard,
+        .after = arguments->after,
         .overwrite = arguments->overwrite,
         .resume = arguments->resume,
         .program = "/proc/self/exe",

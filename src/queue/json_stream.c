@@ -95,7 +95,7 @@ static mm_status take_text(mm_json_stream *stream, char *text, size_t size, mm_e
         if (c == '\\')
             c = take(stream);
         if (c < 0)
-            return fail_at(stream, "", err);
+            return fail_at(stream, "this is no JSON", err);
     }
     if (text)
         text[length] = '\0';
@@ -168,7 +168,7 @@ mm_status mm_json_stream_value(mm_json_stream *stream, json_t **value, mm_error 
     if (json_error_code(&why) == json_error_out_of_memory)
         return mm_fail_memory(err, stream->path);
     if (look(stream) < 0)
-        return fail_at(stream, "", err);
+        return fail_at(stream, "this is no JSON", err);
     return mm_fail(err, MM_ERR_FORMAT, "%s: in the value at byte %" PRIu64 ": %.100s", stream->path, start, why.text);
 }
 
@@ -179,7 +179,7 @@ mm_status mm_json_stream_skip(mm_json_stream *stream, mm_error *err)
     for (;;) {
         const int c = mm_json_stream_peek(stream);
         if (c == 0)
-            return fail_at(stream, "", err);
+            return fail_at(stream, "this is no JSON", err);
         if (depth == 0 && (c == ',' || c == ']' || c == '}')) /* behind a number or word, or behind nothing */
             return any ? MM_OK : fail_at(stream, "a value is missing", err);
         stream->used++;
