@@ -40,7 +40,9 @@ void mm_embeddings_close(mm_embeddings *embeddings);
 size_t mm_embeddings_count(const mm_embeddings *embeddings);
 /* Whether it is there, on the disk; *index finds it until the next refresh or flush. */
 bool mm_embeddings_find(const mm_embeddings *embeddings, const mm_embedding_key *key, size_t *index);
-/* The size of the image that was encoded, and its embedding to cells[S][S][D]. */
+/* The size of the image that was encoded, in pixels. */
+void mm_embeddings_size(const mm_embeddings *embeddings, size_t index, uint32_t *width, uint32_t *height);
+/* That, and its embedding to cells[S][S][D]. */
 MM_RESULT_USED mm_status mm_embeddings_read(mm_embeddings *embeddings, size_t index, uint32_t *width, uint32_t *height,
                                             float *cells, mm_error *err);
 

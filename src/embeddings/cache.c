@@ -170,6 +170,12 @@ bool mm_embeddings_find(const mm_embeddings *embeddings, const mm_embedding_key 
     return false;
 }
 
+void mm_embeddings_size(const mm_embeddings *embeddings, size_t index, uint32_t *width, uint32_t *height)
+{
+    *width = embeddings->places[index].size[0];
+    *height = embeddings->places[index].size[1];
+}
+
 /* The file was found whole at the last refresh. */
 static mm_status open_part(mm_embeddings *embeddings, mm_embedding_part *part, mm_error *err)
 {
