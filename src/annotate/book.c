@@ -335,6 +335,15 @@ bool mm_book_has(const mm_book *book, const char *id)
     return find_entry(book, numbers) != NONE;
 }
 
+bool mm_book_answered(const mm_book *book, uint64_t image)
+{
+    const uint32_t found = find_image(book, image);
+    for (uint32_t i = found == NONE ? NONE : book->images[found].first; i != NONE; i = book->entries[i].next)
+        if (book->entries[i].kind != MM_ANSWER_SKIP)
+            return true;
+    return false;
+}
+
 mm_answer_kind mm_book_verdict(const mm_book *book, uint64_t image)
 {
     const uint32_t found = find_image(book, image);

@@ -36,6 +36,9 @@ MM_RESULT_USED mm_status mm_book_masks(const mm_book *book, uint64_t image, mm_b
 bool mm_book_gone(const mm_book *book, uint64_t image, const char *mask);
 bool mm_book_has(const mm_book *book, const char *id);
 
+/* Whether there is more than that it was skipped. */
+bool mm_book_answered(const mm_book *book, uint64_t image);
+
 /* The last word about an image: MM_ANSWER_DONE or MM_ANSWER_SKIP; MM_ANSWER_KINDS if there is none. */
 mm_answer_kind mm_book_verdict(const mm_book *book, uint64_t image);
 

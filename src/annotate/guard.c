@@ -146,7 +146,7 @@ bool mm_bucket_take(mm_bucket *bucket, double rate, double burst, double now)
     return true;
 }
 
-double mm_seconds_now(void)
+double mm_web_now(void)
 {
     struct timespec now;
     return clock_gettime(CLOCK_MONOTONIC, &now) == 0 ? (double)now.tv_sec + (double)now.tv_nsec * 1e-9 : 0;

@@ -11,6 +11,8 @@
 
 #include <xxhash.h>
 
+#include "queue/queue.h"
+#include "queue/shown.h"
 #include "report/photograph.h"
 
 typedef struct ordered {
@@ -20,7 +22,10 @@ typedef struct ordered {
 struct mm_source {
     const char *kind;
     mm_manifest *manifest;
-    mm_dataset *dataset; /* NULL for a corpus */
+    mm_queue *queue;           /* NULL for others */
+    const mm_dataset *dataset; /* NULL for a corpus */
+    mm_dataset *own;           /* the same, if it was opened here */
+    mm_prefill_mode prefill;
     mm_config config;
     ordered *order;
     size_t count;
@@ -72,27 +77,31 @@ static mm_status open_corpus(mm_source *source, const char *path, mm_error *err)
     return status;
 }
 
+static mm_status open_photographs(mm_source *source, const char *moved, mm_error *err)
+{
+    mm_photographs photographs = {0};
+    const mm_status status = mm_photographs_open(source->dataset, moved, &photographs, err);
+    source->manifest = photographs.manifest;
+    source->config = photographs.config;
+    return status;
+}
+
 /* Its rows are those of the manifest, from the first of a part on. Which of them are done shows when they are loaded. */
 static mm_status open_dataset(mm_source *source, const char *path, const char *moved, mm_error *err)
 {
-    mm_photographs photographs = {0};
     mm_record first = {0};
     char *name = NULL;
-    mm_status status = mm_dataset_open(path, &source->dataset, err);
-    if (status == MM_OK)
-        status = mm_photographs_open(source->dataset, moved, &photographs, err);
+    mm_status status = mm_dataset_open(path, &source->own, err);
     if (status != MM_OK)
         return status;
-    source->manifest = photographs.manifest;
-    source->config = photographs.config;
+    source->dataset = source->own;
+    source->prefill = mm_dataset_origin(source->dataset)->confident ? MM_PREFILL_CONFIDENT : MM_PREFILL_MASKS;
+    status = open_photographs(source, moved, err);
     const uint64_t images = mm_dataset_images(source->dataset);
-    status = reserve(source, images, err);
+    if (status == MM_OK)
+        status = reserve(source, images, err);
     if (status == MM_OK && images > 0)
         status = mm_dataset_read(source->dataset, 0, &first, &name, err);
-    if (status == MM_OK && images > 0 &&
-        (first.image_id >= mm_manifest_count(source->manifest) ||
-         images > mm_manifest_count(source->manifest) - first.image_id))
-        status = mm_fail(err, MM_ERR_FORMAT, "%s: manifest.h5 has fewer images than the dataset", path);
     for (uint64_t row = 0; status == MM_OK && row < images; row++)
         source->order[source->count++] = (ordered){first.image_id + row, row};
     mm_record_free(&first);
@@ -100,15 +109,44 @@ static mm_status open_dataset(mm_source *source, const char *path, const char *m
     return status;
 }
 
-static bool is_dataset(const char *path)
+static mm_status open_queue(mm_source *source, const char *path, const char *moved, mm_error *err)
+{
+    mm_status status = mm_queue_open(path, NULL, &source->queue, err);
+    if (status != MM_OK)
+        return status;
+    source->dataset = mm_queue_dataset(source->queue);
+    source->prefill = source->queue->origin.prefill;
+    status = open_photographs(source, moved, err);
+    if (status == MM_OK)
+        status = reserve(source, mm_queue_images(source->queue), err);
+    for (uint64_t i = 0; status == MM_OK && i < mm_queue_images(source->queue); i++) {
+        const mm_queue_image image = mm_queue_at(source->queue, i);
+        source->order[source->count++] = (ordered){image.image_id, image.row};
+    }
+    return status;
+}
+
+static bool has_file(const char *folder, const char *name)
 {
     char inner[PATH_MAX];
     struct stat info;
-    const char *name = strrchr(path, '/');
-    if (strcmp(name ? name + 1 : path, "dataset.h5") == 0)
-        return true;
-    const int length = snprintf(inner, sizeof inner, "%s/dataset.h5", path);
+    const int length = snprintf(inner, sizeof inner, "%s/%s", folder, name);
     return length > 0 && length < PATH_MAX && stat(inner, &info) == 0;
+}
+
+static mm_status open_any(mm_source *source, const char *path, const char *moved, mm_error *err)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    if (has_file(path, "queue.h5")) {
+        source->kind = "queue";
+        return open_queue(source, path, moved, err);
+    }
+    if (strcmp(name, "dataset.h5") == 0 || has_file(path, "dataset.h5")) {
+        source->kind = "dataset";
+        return open_dataset(source, path, moved, err);
+    }
+    source->kind = "corpus";
+    return open_corpus(source, path, err);
 }
 
 static int by_image_id(const void *a, const void *b, void *user)
@@ -127,16 +165,18 @@ mm_status mm_source_open(const char *path, const char *moved, const mm_config *c
         return mm_fail_memory(err, path);
     }
     made->config = *config;
-    made->kind = is_dataset(path) ? "dataset" : "corpus";
-    mm_status status = is_dataset(path) ? open_dataset(made, path, moved, err) : open_corpus(made, path, err);
+    mm_status status = open_any(made, path, moved, err);
     if (status == MM_OK && made->count == 0)
         status = mm_fail(err, MM_ERR_FORMAT, "%s: has no image to annotate", path);
+    for (uint32_t i = 0; status == MM_OK && i < made->count; i++) {
+        made->by_id[i] = i;
+        if ( made->order[i].image_id >= mm_manifest_count(made->manifest))
+            status = mm_fail(err, MM_ERR_FORMAT, "%s: manifest.h5 has no image %" PRIu64, path, made->order[i].image_id);
+    }
     if (status != MM_OK) {
         mm_source_close(made);
         return status;
     }
-    for (uint32_t i = 0; i < made->count; i++)
-        made->by_id[i] = i;
     qsort_r(made->by_id, made->count, sizeof *made->by_id, by_image_id, made->order);
     made->digest = digest_of(made->manifest);
     *source = made;
@@ -147,7 +187,8 @@ void mm_source_close(mm_source *source)
 {
     if (!source)
         return;
-    mm_dataset_close(source->dataset);
+    mm_queue_close(source->queue);
+    mm_dataset_close(source->own);
     mm_manifest_free(source->manifest);
     free(source->order);
     free(source->by_id);
@@ -199,36 +240,26 @@ bool mm_source_find(const mm_source *source, uint64_t image_id, uint64_t *index)
 
 /* --- one image --- */
 
-static mm_status add_item(mm_sourced *sourced, const mm_record *masks, uint64_t i, uint64_t image_id, char letter,
-                          mm_error *err)
+/* What people find in an image: filled in, and hints. */
+static mm_status take_masks(const mm_source *source, const mm_record *record, mm_sourced *sourced, mm_error *err)
 {
-    mm_shown_item *item = &sourced->items[sourced->count];
-    item->size = (size_t)(masks->rle_offset[i + 1] - masks->rle_offset[i]);
-    item->counts = malloc(item->size + 1);
-    if (!item->counts)
-        return mm_fail_memory(err, "masks");
-    memcpy(item->counts, masks->rle + masks->rle_offset[i], item->size);
-    (void)snprintf(item->name, sizeof item->name, "mm-%" PRIu64 "-%c%" PRIu64, image_id, letter, i);
-    item->hint = letter == 'h';
-    sourced->count++;
-    return MM_OK;
-}
-
-/* What people find in an image: what people made or kept before and the confident masks; where there are no confident ones,
- * all masks. Hints are shown as such. */
-static mm_status take_masks(const mm_record *record, mm_sourced *sourced, mm_error *err)
-{
-    const mm_record *confident = record->confident, *hints = record->hints;
-    const uint64_t most = record->mask_count + (confident ? confident->mask_count : 0) + (hints ? hints->mask_count : 0);
-    sourced->items = calloc((size_t)most + 1, sizeof *sourced->items);
-    mm_status status = sourced->items ? MM_OK : mm_fail_memory(err, "masks");
-    for (uint64_t i = 0; status == MM_OK && i < record->mask_count; i++)
-        if (!confident || record->source[i] != 0)
-            status = add_item(sourced, record, i, record->image_id, 'm', err);
-    for (uint64_t i = 0; status == MM_OK && confident && i < confident->mask_count; i++)
-        status = add_item(sourced, confident, i, record->image_id, 'c', err);
-    for (uint64_t i = 0; status == MM_OK && hints && i < hints->mask_count; i++)
-        status = add_item(sourced, hints, i, record->image_id, 'h', err);
+    mm_shown shown;
+    mm_status status = mm_shown_load(record, source->prefill, &shown, err);
+    if (status != MM_OK)
+        return status;
+    const size_t count = shown.prefilled + shown.hints;
+    sourced->items = calloc(count + 1, sizeof *sourced->items);
+    if (!sourced->items)
+        status = mm_fail_memory(err, "masks");
+    for (size_t i = 0; status == MM_OK && i < count; i++) {
+        mm_shown_item *item = &sourced->items[sourced->count++];
+        char name[MM_SHOWN_TEXT];
+        mm_shown_text(&shown.masks[i].name, name);
+        (void)snprintf(item->name, sizeof item->name, "%s", name);
+        item->hint = i >= shown.prefilled;
+        status = mm_rle_to_counts(&shown.masks[i].rle, &item->counts, &item->size, err);
+    }
+    mm_shown_free(&shown);
     return status;
 }
 
@@ -282,7 +313,7 @@ mm_status mm_source_load(mm_source *source, uint64_t index, mm_sourced *sourced,
             status = mm_fail(err, MM_ERR_UNSUPPORTED, "the dataset has no masks of it: it was set aside, or skipped as a "
                              "near-duplicate");
         if (status == MM_OK)
-            status = take_masks(&record, sourced, err);
+            status = take_masks(source, &record, sourced, err);
         width = record.width; /* as they were when the masks were made */
         height = record.height;
         mm_record_free(&record);

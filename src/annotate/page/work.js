@@ -1,0 +1,456 @@
+"use strict";
+// The work: which image, which masks, keys and buttons, the timer, and what is said to whom.
+
+const $ = (id) => document.getElementById(id);
+const view = new View($("canvas"));
+const ADVICE = "Most prominent objects first", LATE = "30 s: accept what you have, or move on", LATE_SECONDS = 30;
+let image = null;    // as the server describes it
+let masks = [];      // of it: {name, kind, runs, bits, window, colour, state}
+let drawing = null;
+let person = localStorage.getItem("person") || "";
+let tool = "click";
+let busy = false;    // between two images
+
+// --- messages and the timer ---
+
+function say(text, bad) {
+  $("message").textContent = text || "";
+  $("message").classList.toggle("bad", Boolean(bad));
+}
+
+function trouble(error) {
+  if (!error) {
+    if ($("message").classList.contains("bad")) say("");
+  } else if (error instanceof Refused && error.status === 401) {
+    say("The server does not know this page any more: use the URL that it prints now.", true);
+  } else if (error instanceof Refused && error.status === 409 && drawing) {
+    say(error.message + " The next one comes.", true);
+    nextImage();
+  } else if (error instanceof Refused) {
+    say(error.message, true);
+  } else {
+    say("The connection is lost; nothing that was accepted is. Trying again …", true);
+  }
+}
+
+// Seconds that people looked at the page, since the last mask was accepted or discarded.
+const clock = {
+  spent: 0, since: performance.now(),
+  restart() { this.spent = 0; this.since = performance.now(); },
+  get seconds() { return this.spent + (document.hidden ? 0 : (performance.now() - this.since) / 1000); },
+};
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) clock.spent += (performance.now() - clock.since) / 1000;
+  clock.since = performance.now();
+});
+setInterval(() => {
+  const seconds = Math.floor(clock.seconds), late = image && seconds >= LATE_SECONDS;
+  $("timer").textContent = seconds + " s";
+  if ($("advice").classList.contains("late") === Boolean(late)) return;
+  $("advice").textContent = late ? LATE : ADVICE;
+  $("advice").classList.toggle("late", Boolean(late));
+}, 500);
+
+function showProgress(p) {
+  if (!p) return;
+  const finished = p.done + p.skipped + p.unusable;
+  $("progress").textContent = `${finished} of ${p.images} images · ${p.masks} masks` +
+    (p.people > 1 ? ` · ${p.people} people` : "");
+}
+
+// --- masks that are there ---
+
+function showMasks() {
+  const list = $("list");
+  list.replaceChildren(...masks.map((mask, i) => {
+    const item = document.createElement("li"), colour = document.createElement("span"), what = document.createElement("span");
+    const kind = {shown: "filled in", hint: "hint", human: mask.annotator || "drawn"}[mask.kind];
+    colour.className = "colour";
+    colour.style.background = `rgb(${mask.colour.join(" ")})`;
+    what.className = "what";
+    what.textContent = `${i + 1} · ${kind}${mask.saving ? " · being saved" : ""}`;
+    item.dataset.name = mask.name;
+    item.dataset.saving = mask.saving ? "yes" : "no";
+    const edit = document.createElement("button"), remove = document.createElement("button");
+    edit.textContent = "Edit";
+    edit.setAttribute("aria-label", `Edit mask ${i + 1}`);
+    edit.addEventListener("click", () => editMask(mask));
+    remove.textContent = "Delete";
+    remove.setAttribute("aria-label", `Delete mask ${i + 1}`);
+    remove.addEventListener("click", () => deleteMask(mask));
+    edit.disabled = remove.disabled = Boolean(mask.saving);
+    item.append(colour, what, edit, remove);
+    return item;
+  }));
+  $("count").textContent = masks.length ? `(${masks.length})` : "";
+  view.setOthers(masks.filter((m) => !drawing || m.name !== drawing.replaces));
+}
+
+function makeMask(name, kind, runs, more) {
+  return {name, kind, runs, bits: bitsFromRuns(runs, image.width, image.height), window: windowOfRuns(runs, image.height),
+    colour: colourOf(nextColour++), ...more};
+}
+let nextColour = 0;
+
+function answerOf(what, more) {
+  return {do: what, id: randomHex(), image: image.image, annotator: person, ...more};
+}
+
+function accept() {
+  const state = drawing && drawing.state;
+  if (!state || !state.runs || !areaOfRuns(state.runs)) {
+    say("There is no mask to accept yet.", true);
+    return;
+  }
+  const answer = answerOf("accept", {size: [image.height, image.width], counts: countsFromRuns(state.runs),
+    seconds: Math.round(clock.seconds * 100) / 100, clicks: Math.min(state.clicks, 65535)});
+  if (drawing.replaces) answer.mask = drawing.replaces;
+  const replaced = masks.findIndex((m) => m.name === drawing.replaces);
+  const mask = makeMask(answer.id, "human", state.runs, {annotator: person, saving: true});
+  const before = replaced >= 0 ? masks.splice(replaced, 1, mask)[0] : (masks.push(mask), null);
+  const of = masks;
+  drawing.clear();
+  clock.restart();
+  showMasks();
+  say("Being saved …");
+  sendAnswer(answer, trouble).then((reply) => {
+    mask.saving = false;
+    showProgress(reply.progress);
+    say("Saved.");
+    if (of === masks) showMasks();
+  }, (error) => { // refused: it goes back to where it can be seen and tried again
+    const at = of.indexOf(mask);
+    if (before) of.splice(at, 1, before); else of.splice(at, 1);
+    if (of === masks) {
+      showMasks();
+      if (drawing.isEmpty) drawing.edit(state.runs, before ? before.name : null);
+    }
+    trouble(error);
+  });
+}
+
+function editMask(mask) {
+  if (!drawing.isEmpty) {
+    say("Accept or discard the mask at hand first.", true);
+    return;
+  }
+  drawing.edit(mask.runs, mask.name);
+  clock.restart();
+  showMasks();
+  $("canvas").focus();
+}
+
+function deleteMask(mask) {
+  const at = masks.indexOf(mask), of = masks;
+  masks.splice(at, 1);
+  if (drawing.replaces === mask.name) drawing.clear();
+  showMasks();
+  sendAnswer(answerOf("delete", {mask: mask.name}), trouble).then((reply) => {
+    showProgress(reply.progress);
+    say("Deleted.");
+  }, (error) => {
+    of.splice(at, 0, mask);
+    if (of === masks) showMasks();
+    trouble(error);
+  });
+}
+
+function discard() {
+  if (!drawing) return;
+  drawing.clear();
+  clock.restart();
+  showMasks();
+  say("");
+}
+
+// --- images ---
+
+async function showImage(described) {
+  image = described;
+  if (described.image === null) {
+    endOfWork(described.progress);
+    return;
+  }
+  const blob = await (await insist(() => ask("/api/photo/" + described.image), trouble)).blob();
+  const photo = await createImageBitmap(blob);
+  view.setPhoto(photo, described.width, described.height);
+  nextColour = 0;
+  masks = described.masks.map((m) => makeMask(m.name, m.kind, runsFromCounts(m.counts), {annotator: m.annotator}));
+  drawing = new Drawing(view, described, changed, trouble);
+  $("name").textContent = described.name;
+  $("name").title = described.name;
+  document.title = described.name + " · maskmill annotate";
+  document.body.dataset.image = described.image;
+  showProgress(described.progress);
+  showMasks();
+  clock.restart();
+  say(described.ready ? "" : "The model is still looking at this image; clicks are answered in a moment.");
+}
+
+function endOfWork(progress) {
+  drawing = null;
+  masks = [];
+  view.setPhoto(new OffscreenCanvas(1, 1).transferToImageBitmap(), 1, 1);
+  $("name").textContent = "Nothing left to do";
+  document.body.dataset.image = "none";
+  showProgress(progress);
+  showMasks();
+  changed();
+  say("All images are done, skipped, or with somebody else. “Next” looks again.");
+}
+
+async function move(ask) {
+  if (busy) return;
+  busy = true;
+  try {
+    await ask();
+  } catch (error) {
+    trouble(error);
+  }
+  busy = false;
+  changed();
+}
+
+const nextImage = () => move(async () => {
+  const after = image && image.image;
+  await showImage(await insist(() => askJson("/api/next", after === null ? {} : {after}), trouble));
+});
+
+const finish = (what) => move(async () => {
+  const after = image && image.image;
+  if (drawing) {
+    if (!drawing.isEmpty && what === "done") {
+      say("Accept or discard the mask at hand first.", true);
+      return;
+    }
+    await answersArrived();
+    await sendAnswer(answerOf(what, {seconds: Math.round(clock.seconds * 100) / 100}), trouble);
+  }
+  await showImage(await insist(() => askJson("/api/next", after === null ? {} : {after}), trouble));
+});
+
+setInterval(async () => { // so that the image stays with us
+  if (!image || image.image === null || busy) return;
+  try {
+    const reply = await askJson("/api/beat", {image: image.image});
+    showProgress(reply.progress);
+    trouble(null);
+    if (reply.ready && $("message").textContent.startsWith("The model is still")) say("");
+  } catch (error) {
+    trouble(error);
+  }
+}, 10000);
+
+addEventListener("pagehide", () => {
+  if (image && image.image !== null)
+    ask("/api/leave", {image: image.image}, {keepalive: true}).catch(() => {});
+});
+addEventListener("pageshow", (event) => {
+  if (event.persisted && image && image.image !== null) askJson("/api/beat", {image: image.image}).catch(trouble);
+});
+
+// --- buttons ---
+
+function changed() {
+  const state = drawing && drawing.state;
+  document.querySelectorAll("#choices button").forEach((button, i) => {
+    const mask = state && state.result && state.result.masks[i];
+    button.disabled = !mask;
+    button.textContent = mask ? `${i + 1} · ${Math.round(100 * Math.max(0, Math.min(1, mask.iou)))} %` : `${i + 1}`;
+    button.setAttribute("aria-label", mask ? `Mask ${i + 1}, predicted IoU ${mask.iou.toFixed(2)}` : `Mask ${i + 1}`);
+    button.setAttribute("aria-pressed", String(Boolean(mask) && state.choice === i));
+  });
+  $("undo").disabled = !drawing || drawing.at === 0;
+  $("redo").disabled = !drawing || drawing.at === drawing.steps.length - 1;
+  $("accept").disabled = !state || !state.runs;
+  $("discard").disabled = !drawing || drawing.isEmpty;
+  $("skip").disabled = !drawing;
+  document.body.dataset.area = state && state.runs ? areaOfRuns(state.runs) : 0;
+}
+
+function setTool(name) {
+  tool = name;
+  document.querySelector(`input[name=tool][value=${name}]`).checked = true;
+  if (tool === "click") view.brush = null;
+  view.draw();
+}
+
+function setSize(size) {
+  $("size").value = Math.min(200, Math.max(1, size));
+  $("size-text").textContent = $("size").value + " px";
+  if (view.brush) view.brush.size = brushSize();
+  view.draw();
+}
+const brushSize = () => Number($("size").value);
+
+function nextChoice() {
+  const state = drawing && drawing.state;
+  if (state && state.result) drawing.choose((state.choice + 1) % state.result.masks.length);
+}
+
+function showOutlines(on) {
+  view.showOthers = $("outlines").checked = on;
+  view.draw();
+}
+
+document.querySelectorAll("input[name=tool]").forEach((i) => i.addEventListener("change", () => setTool(i.value)));
+document.querySelectorAll("#choices button").forEach((b) =>
+  b.addEventListener("click", () => drawing && drawing.choose(Number(b.dataset.choice))));
+$("size").addEventListener("input", () => setSize(brushSize()));
+$("outlines").addEventListener("change", () => showOutlines($("outlines").checked));
+$("undo").addEventListener("click", () => drawing && drawing.step(-1));
+$("redo").addEventListener("click", () => drawing && drawing.step(1));
+$("accept").addEventListener("click", accept);
+$("discard").addEventListener("click", discard);
+$("next").addEventListener("click", () => finish("done"));
+$("skip").addEventListener("click", () => finish("skip"));
+$("help-button").addEventListener("click", () => $("help").showModal());
+
+// --- pointer ---
+
+const canvas = $("canvas");
+let grip = null; // what the pressed button does: {kind, ...}
+let space = false;
+
+function place(event) {
+  const r = canvas.getBoundingClientRect();
+  return {x: event.clientX - r.left, y: event.clientY - r.top};
+}
+
+canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+canvas.addEventListener("pointerdown", (event) => {
+  if (!drawing || grip) return;
+  const s = place(event), p = view.toImage(s.x, s.y);
+  canvas.setPointerCapture(event.pointerId);
+  view.cross = null;
+  if (event.button === 1 || (space && event.button === 0)) grip = {kind: "pan", last: s};
+  else if (tool !== "click" && event.button === 0) {
+    grip = {kind: "stroke"};
+    drawing.beginStroke(p, brushSize(), tool === "brush");
+  } else if (event.button === 0 || event.button === 2) grip = {kind: "click", start: s, from: p, button: event.button};
+  event.preventDefault();
+  canvas.focus();
+});
+canvas.addEventListener("pointermove", (event) => {
+  const s = place(event), p = view.toImage(s.x, s.y);
+  if (grip && grip.kind === "pan") {
+    view.pan(s.x - grip.last.x, s.y - grip.last.y);
+    grip.last = s;
+  } else if (grip && grip.kind === "stroke") {
+    for (const e of event.getCoalescedEvents ? event.getCoalescedEvents() : [event]) {
+      const at = place(e);
+      drawing.moveStroke(view.toImage(at.x, at.y));
+    }
+  } else if (grip && grip.button === 0 && Math.hypot(s.x - grip.start.x, s.y - grip.start.y) > 5) {
+    const a = view.clamp(grip.from), b = view.clamp(p);
+    view.drag = [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
+    view.draw();
+  }
+  view.brush = tool === "click" ? null : {...p, size: brushSize()};
+  if (view.brush) view.draw();
+});
+canvas.addEventListener("pointerup", () => {
+  const held = grip;
+  grip = null;
+  if (!held || !drawing) return;
+  if (held.kind === "stroke") drawing.endStroke();
+  if (held.kind !== "click") return;
+  const box = view.drag;
+  view.drag = null;
+  if (box && box[2] - box[0] >= 1 && box[3] - box[1] >= 1) drawing.drawBox({x: box[0], y: box[1]}, {x: box[2], y: box[3]});
+  else if (view.contains(held.from)) drawing.click(held.from, held.button === 0 ? 1 : 0);
+  view.draw();
+});
+canvas.addEventListener("pointercancel", () => {
+  if (grip && grip.kind === "stroke") drawing.endStroke();
+  grip = view.drag = null;
+  view.draw();
+});
+canvas.addEventListener("pointerleave", () => {
+  view.brush = null;
+  view.draw();
+});
+canvas.addEventListener("wheel", (event) => {
+  if (!drawing) return;
+  const s = place(event);
+  view.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), s.x, s.y);
+  event.preventDefault();
+}, {passive: false});
+
+// --- keyboard ---
+
+function moveCross(dx, dy, fine) {
+  const step = (fine ? 1 : 12) / view.scale;
+  const from = view.cross || view.toImage(canvas.clientWidth / 2, canvas.clientHeight / 2);
+  view.cross = view.clamp({x: from.x + dx * step, y: from.y + dy * step});
+  const s = view.toScreen(view.cross.x, view.cross.y), margin = 20; // the image follows
+  view.pan(Math.max(0, margin - s.x) - Math.max(0, s.x - canvas.clientWidth + margin),
+           Math.max(0, margin - s.y) - Math.max(0, s.y - canvas.clientHeight + margin));
+}
+
+function clickCross(label) {
+  if (view.cross) drawing.click(view.cross, label);
+  else say("The arrow keys move a cross to click with.");
+}
+
+const middleZoom = (factor) => view.zoom(factor, canvas.clientWidth / 2, canvas.clientHeight / 2);
+const keys = {
+  "c": () => setTool("click"), "b": () => setTool("brush"), "e": () => setTool("eraser"),
+  "[": () => setSize(Math.min(brushSize() - 1, Math.floor(brushSize() / 1.25))),
+  "]": () => setSize(Math.max(brushSize() + 1, Math.ceil(brushSize() * 1.25))),
+  "x": nextChoice, "1": () => drawing && drawing.choose(0), "2": () => drawing && drawing.choose(1),
+  "3": () => drawing && drawing.choose(2),
+  "z": () => drawing && drawing.step(-1), "y": () => drawing && drawing.step(1),
+  "Enter": accept, "Escape": discard, "n": () => finish("done"), "s": () => finish("skip"),
+  "h": () => showOutlines(!view.showOthers), "?": () => $("help").showModal(),
+  "+": () => middleZoom(1.25), "=": () => middleZoom(1.25), "-": () => middleZoom(0.8), "0": () => view.fit(),
+  "f": () => drawing && clickCross(1), "g": () => drawing && clickCross(0),
+};
+const arrows = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
+
+addEventListener("keydown", (event) => {
+  const on = event.target, typing = on.matches("input:not([type=radio]):not([type=checkbox]):not([type=range]), textarea");
+  if (document.querySelector("dialog[open]") || typing || event.altKey) return;
+  const onControl = on.matches("button, input");
+  if ((event.key === "Enter" || event.key === " ") && onControl) return; // it is meant for the button
+  if (event.key === " ") {
+    space = true;
+    event.preventDefault();
+    return;
+  }
+  if (arrows[event.key] && drawing && !onControl) {
+    moveCross(...arrows[event.key], event.shiftKey);
+    event.preventDefault();
+    return;
+  }
+  let key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.ctrlKey || event.metaKey) {
+    if (key !== "z" && key !== "y") return;
+    if (key === "z" && event.shiftKey) key = "y";
+  } else if (key === "z" && event.shiftKey) key = "y";
+  if (event.repeat && !"[]zy+-=".includes(key)) return;
+  if (!keys[key]) return;
+  keys[key]();
+  event.preventDefault();
+});
+addEventListener("keyup", (event) => {
+  if (event.key === " ") space = false;
+});
+
+// --- beginning ---
+
+$("who").addEventListener("close", () => {
+  person = $("person").value.trim();
+  if (!person) {
+    $("who").showModal();
+    return;
+  }
+  localStorage.setItem("person", person);
+  nextImage();
+});
+$("who").addEventListener("cancel", (event) => event.preventDefault());
+
+setSize(20);
+changed();
+if (person) nextImage();
+else $("who").showModal();
