@@ -36,6 +36,16 @@ static bool is_good(const char *line, size_t length)
     return memcmp(digits, line, PREFIX) == 0;
 }
 
+/* A line that lost its newline stands before another one, which is good: that is no torn end. */
+static bool has_good_end(const char *line, size_t length)
+{
+    for (size_t at = 1; at + PREFIX <= length; at++)
+        if (line[at + PREFIX - 1] == ' ' && strspn(line + at, "0123456789abcdef") == PREFIX - 1 &&
+            is_good(line + at, length - at))
+            return true;
+    return false;
+}
+
 typedef struct reading {
     const char *path;
     const mm_lines_visitor *visitor;
@@ -48,11 +58,10 @@ static mm_status take_line(reading *r, char *line, size_t length, uint64_t numbe
 {
     const bool whole = length > 0 && line[length - 1] == '\n';
     const bool good = whole && is_good(line, length - 1);
-    if (!good) {
-        if (!r->bad)
-            r->bad = number;
+    if (!good && !r->bad)
+        r->bad = number;
+    if (!good && !(whole && has_good_end(line, length - 1)))
         return MM_OK;
-    }
     if (r->bad)
         return mm_fail(err, MM_ERR_FORMAT, "%s: line %" PRIu64 " is damaged, with good lines behind it; nothing was cut: put "
                        "a copy back, or take that line out by hand", r->path, r->bad);

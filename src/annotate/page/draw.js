@@ -137,14 +137,7 @@ class Drawing {
       const x0 = Math.max(0, Math.ceil(p.x - half - 0.5)), x1 = Math.min(width - 1, Math.floor(p.x + half - 0.5));
       if (half > 0 && x1 >= x0) bits.fill(adds ? 1 : 0, y * width + x0, y * width + x1 + 1);
     }
-    const c = this.view.current.getContext("2d"); // what is seen until the stroke ends
-    c.globalCompositeOperation = adds ? "source-over" : "destination-out";
-    c.fillStyle = adds ? "rgb(255 230 0)" : "#000";
-    c.beginPath();
-    c.arc(p.x, p.y, r, 0, 2 * Math.PI);
-    c.fill();
-    c.globalCompositeOperation = "source-over";
-    this.view.draw();
+    this.view.setCurrent(bits, {x: 0, y: 0, width, height});
   }
 
   moveStroke(p) {

@@ -1,6 +1,9 @@
 "use strict";
 // The canvas: the photograph, the masks that are there, the one at hand, prompts; zoom and pan. Coordinates are pixels of the
 // image unless they are called screen's, which are CSS pixels of the canvas.
+//
+// Two things are kept from frame to frame, so that a click's mask is on the screen soon: the backdrop (photograph and other
+// masks as they lie on the screen), and the overlay (the mask at hand, made at the screen's resolution).
 
 class View {
   constructor(canvas) {
@@ -9,7 +12,8 @@ class View {
     this.scale = 1;
     this.left = this.top = 0; // where the image's corner is on the screen
     this.photo = null;
-    this.showOthers = true;
+    this.othersAreShown = true;
+    this.backdrop = new OffscreenCanvas(1, 1);
     this.points = [];
     this.box = null;
     this.drag = null;   // the box while it is drawn
@@ -26,7 +30,7 @@ class View {
     this.height = height;
     this.thick = Math.max(1, Math.round(Math.max(width, height) / 900));
     this.others = new OffscreenCanvas(width, height);
-    this.current = new OffscreenCanvas(width, height);
+    this.mask = null; // at hand: {bits, window}
     this.cross = this.drag = this.box = null;
     this.points = [];
     this.fit();
@@ -36,7 +40,14 @@ class View {
     const ratio = devicePixelRatio || 1;
     this.canvas.width = Math.max(1, Math.round(this.canvas.clientWidth * ratio));
     this.canvas.height = Math.max(1, Math.round(this.canvas.clientHeight * ratio));
+    this.backdrop = new OffscreenCanvas(this.canvas.width, this.canvas.height);
     if (this.photo && !this.zoomed) this.fit();
+    this.moved();
+  }
+
+  // Everything lies elsewhere now.
+  moved() {
+    this.backdropIsOld = this.overlayIsOld = true;
     this.draw();
   }
 
@@ -46,7 +57,7 @@ class View {
     this.left = (w - this.width * this.scale) / 2;
     this.top = (h - this.height * this.scale) / 2;
     this.zoomed = false;
-    this.draw();
+    this.moved();
   }
 
   zoom(factor, x, y) { // around a place of the screen
@@ -55,14 +66,14 @@ class View {
     this.top = y - (y - this.top) * scale / this.scale;
     this.scale = scale;
     this.zoomed = true;
-    this.draw();
+    this.moved();
   }
 
   pan(dx, dy) {
     this.left += dx;
     this.top += dy;
     this.zoomed = true;
-    this.draw();
+    this.moved();
   }
 
   toImage(x, y) {
@@ -85,14 +96,67 @@ class View {
     const context = this.others.getContext("2d");
     context.clearRect(0, 0, this.width, this.height);
     for (const m of masks) paintMask(context, m.bits, this.width, this.height, m.window, m.colour, 40, this.thick);
+    this.backdropIsOld = true;
     this.draw();
   }
 
-  setCurrent(bits, window) {
-    const context = this.current.getContext("2d");
-    context.clearRect(0, 0, this.width, this.height);
-    if (bits) paintMask(context, bits, this.width, this.height, window, [255, 230, 0], 110, this.thick);
+  set showOthers(on) {
+    this.othersAreShown = on;
+    this.backdropIsOld = true;
     this.draw();
+  }
+
+  get showOthers() {
+    return this.othersAreShown;
+  }
+
+  setCurrent(bits, window) { // the bits may be changed later; then call it again
+    this.mask = bits && window ? {bits, window} : null;
+    this.overlayIsOld = true;
+    this.draw();
+  }
+
+  // The mask at hand as it lies on the screen: every pixel of the screen that is in it, and its border.
+  makeOverlay() {
+    const ratio = devicePixelRatio || 1, s = this.scale * ratio, {bits, window} = this.mask, border = Math.round(1.5 * ratio);
+    const x0 = Math.max(0, Math.floor(window.x * s + this.left * ratio) - 1);
+    const y0 = Math.max(0, Math.floor(window.y * s + this.top * ratio) - 1);
+    const x1 = Math.min(this.canvas.width, Math.ceil((window.x + window.width) * s + this.left * ratio) + 1);
+    const y1 = Math.min(this.canvas.height, Math.ceil((window.y + window.height) * s + this.top * ratio) + 1);
+    this.overlay = null;
+    if (x1 <= x0 || y1 <= y0) return;
+    const w = x1 - x0, h = y1 - y0, inside = new Uint8Array(w * h), columns = new Int32Array(w);
+    for (let x = 0; x < w; x++) {
+      const column = Math.floor((x + x0 + 0.5 - this.left * ratio) / s);
+      columns[x] = column < 0 || column >= this.width ? -1 : column;
+    }
+    for (let y = 0, o = 0; y < h; y++, o += w) {
+      const row = Math.floor((y + y0 + 0.5 - this.top * ratio) / s);
+      if (row < 0 || row >= this.height) continue;
+      const at = row * this.width;
+      for (let x = 0; x < w; x++) if (columns[x] >= 0) inside[o + x] = bits[at + columns[x]];
+    }
+    const data = new ImageData(w, h), pixels = new Uint32Array(data.data.buffer);
+    const down = border * w;
+    for (let y = 0, o = 0; y < h; y++)
+      for (let x = 0; x < w; x++, o++) {
+        if (!inside[o]) continue;
+        const edge = x < border || x >= w - border || y < border || y >= h - border || !inside[o - border] ||
+          !inside[o + border] || !inside[o - down] || !inside[o + down];
+        pixels[o] = edge ? 0xff00e6ff : 0x6e00e6ff; // yellow; bytes are alpha, blue, green, red
+      }
+    this.overlay = {canvas: new OffscreenCanvas(w, h), x: x0, y: y0};
+    this.overlay.canvas.getContext("2d").putImageData(data, 0, 0);
+  }
+
+  makeBackdrop() {
+    const c = this.backdrop.getContext("2d"), ratio = devicePixelRatio || 1;
+    c.setTransform(1, 0, 0, 1, 0, 0);
+    c.clearRect(0, 0, this.backdrop.width, this.backdrop.height);
+    c.setTransform(ratio * this.scale, 0, 0, ratio * this.scale, ratio * this.left, ratio * this.top);
+    c.imageSmoothingEnabled = this.scale < 3;
+    c.drawImage(this.photo, 0, 0, this.width, this.height);
+    if (this.showOthers) c.drawImage(this.others, 0, 0);
   }
 
   // Once a frame, however often it is asked for. `then` runs when it is on its way to the screen.
@@ -114,11 +178,11 @@ class View {
     c.setTransform(1, 0, 0, 1, 0, 0);
     c.clearRect(0, 0, this.canvas.width, this.canvas.height);
     if (!this.photo) return;
-    c.setTransform(ratio * this.scale, 0, 0, ratio * this.scale, ratio * this.left, ratio * this.top);
-    c.imageSmoothingEnabled = this.scale < 3;
-    c.drawImage(this.photo, 0, 0, this.width, this.height);
-    if (this.showOthers) c.drawImage(this.others, 0, 0);
-    c.drawImage(this.current, 0, 0);
+    if (this.backdropIsOld) this.makeBackdrop();
+    if (this.overlayIsOld && this.mask) this.makeOverlay();
+    this.backdropIsOld = this.overlayIsOld = false;
+    c.drawImage(this.backdrop, 0, 0);
+    if (this.mask && this.overlay) c.drawImage(this.overlay.canvas, this.overlay.x, this.overlay.y);
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
     if (this.box) this.drawBox(c, this.box);
     if (this.drag) this.drawBox(c, this.drag);

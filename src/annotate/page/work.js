@@ -4,6 +4,7 @@
 const $ = (id) => document.getElementById(id);
 const view = new View($("canvas"));
 const ADVICE = "Most prominent objects first", LATE = "30 s: accept what you have, or move on", LATE_SECONDS = 30;
+const LOOKING = "The model is still looking at this image; clicks are answered in a moment.";
 let image = null;    // as the server describes it
 let masks = [];      // of it: {name, kind, runs, bits, window, colour, state}
 let drawing = null;
@@ -20,7 +21,7 @@ function say(text, bad) {
 
 function trouble(error) {
   if (!error) {
-    if ($("message").classList.contains("bad")) say("");
+    if ($("message").classList.contains("bad") || $("message").textContent === LOOKING) say("");
   } else if (error instanceof Refused && error.status === 401) {
     say("The server does not know this page any more: use the URL that it prints now.", true);
   } else if (error instanceof Refused && error.status === 409 && drawing) {
@@ -184,7 +185,7 @@ async function showImage(described) {
   showProgress(described.progress);
   showMasks();
   clock.restart();
-  say(described.ready ? "" : "The model is still looking at this image; clicks are answered in a moment.");
+  say(described.ready ? "" : LOOKING);
 }
 
 function endOfWork(progress) {
@@ -234,8 +235,7 @@ setInterval(async () => { // so that the image stays with us
   try {
     const reply = await askJson("/api/beat", {image: image.image});
     showProgress(reply.progress);
-    trouble(null);
-    if (reply.ready && $("message").textContent.startsWith("The model is still")) say("");
+    if (reply.ready || $("message").textContent !== LOOKING) trouble(null);
   } catch (error) {
     trouble(error);
   }
@@ -290,7 +290,6 @@ function nextChoice() {
 
 function showOutlines(on) {
   view.showOthers = $("outlines").checked = on;
-  view.draw();
 }
 
 document.querySelectorAll("input[name=tool]").forEach((i) => i.addEventListener("change", () => setTool(i.value)));
