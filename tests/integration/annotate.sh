@@ -53,8 +53,10 @@ fi
 
 echo "-- a server that is killed"
 seed=${MASKMILL_SEED:-$RANDOM}
-python3 "$lib/kill.py" "$maskmill" small "$scratch" "$seed" || fail "killed server: MASKMILL_SEED=$seed repeats this"
-"$maskmill" annotate small --answers killed.mma --coco killed.json -q
+mkdir many
+for i in $(seq 10 49); do cp "$source/tests/data/image/ycc420.jpg" "many/i$i.jpg"; done
+python3 "$lib/kill.py" "$maskmill" many "$scratch" "$seed" || fail "killed server: MASKMILL_SEED=$seed repeats this"
+"$maskmill" annotate many --answers killed.mma --coco killed.json -q
 python3 - killed.mma killed.json <<'END' || fail "the export is not what the journal says"
 import json, sys
 accepted = sum('"do":"accept"' in line for line in open(sys.argv[1]))
@@ -62,7 +64,7 @@ coco = json.load(open(sys.argv[2]))
 assert len(coco["annotations"]) == accepted, (len(coco["annotations"]), accepted)
 assert {a["image_id"] for a in coco["annotations"]} <= {i["id"] for i in coco["images"]}
 END
-expect 2 "holds answers about other images" "$maskmill" annotate embeddings/.. --answers killed.mma --port 0
+expect 2 "holds answers about other images" "$maskmill" annotate small --answers killed.mma --port 0
 
 chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 chromedriver=$(command -v chromedriver || true)

@@ -18,26 +18,33 @@ def work(person, stop, sent, confirmed, faults):
     try:
         image = person.insist("/api/next", {})
         while not stop.is_set() and image["image"] is not None:
-            height, width = image["height"], image["width"]
-            for _ in range(person.rng.randrange(1, 12)):
-                start, length = person.rng.randrange(height * (width - 1)), person.rng.randrange(1, height)
-                answer = person.answer("accept", image["image"], size=[height, width], clicks=2,
-                                       counts=counts_of([start, length, height * width - start - length]))
-                sent[answer["id"]] = answer
-                person.insist("/api/answer", answer)
-                confirmed.append(answer["id"])
-            if person.rng.random() < 0.3:
-                done = person.answer("done", image["image"])
-                sent[done["id"]] = done
-                person.insist("/api/answer", done)
-                confirmed.append(done["id"])
-                image = person.insist("/api/next", {"after": image["image"]})
-    except Refused as refused:
-        # After a restart somebody else may have come first: that mask was never confirmed, and the page would say so.
-        if refused.status != 409:
-            faults.append(refused)
+            image = work_on(person, image, sent, confirmed)
     except Exception as fault:  # pylint: disable=broad-except
         faults.append(fault)
+
+
+def work_on(person, image, sent, confirmed):
+    """Some masks, and perhaps the end of it. The image to go on with."""
+    height, width = image["height"], image["width"]
+    answers = []
+    for _ in range(person.rng.randrange(1, 12)):
+        start, length = person.rng.randrange(height * (width - 1)), person.rng.randrange(1, height)
+        answers.append(person.answer("accept", image["image"], size=[height, width], clicks=2,
+                                     counts=counts_of([start, length, height * width - start - length])))
+    is_done = person.rng.random() < 0.1
+    if is_done:
+        answers.append(person.answer("done", image["image"]))
+    for answer in answers:
+        sent[answer["id"]] = answer
+        try:
+            person.insist("/api/answer", answer)
+        except Refused as refused:
+            if refused.status != 409:
+                raise
+            # After a restart somebody else came first: this mask was never confirmed, and the page says so.
+            return person.insist("/api/next", {})
+        confirmed.append(answer["id"])
+    return person.insist("/api/next", {"after": image["image"]}) if is_done else image
 
 
 def main():
