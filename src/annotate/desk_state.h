@@ -1,5 +1,5 @@
-/* What the desk is made of, for its two files: desk.c has the images and the workers, desk_click.c what a worker does with
- * a click. */
+/* What the desk is made of, for its three files: desk.c has the images, desk_work.c the workers, desk_click.c what a worker
+ * does with a click. */
 #ifndef MM_ANNOTATE_DESK_STATE_H
 #define MM_ANNOTATE_DESK_STATE_H
 
@@ -78,6 +78,10 @@ struct mm_desk {
     pthread_t *threads; /* [started] */
     uint32_t started;
 };
+
+void mm_desk_lock(mm_desk *desk);
+void mm_desk_unlock(mm_desk *desk);
+void *mm_desk_work(void *desk); /* a worker's thread */
 
 /* By a worker, without the mutex: answer the job with `hot`, which is the worker's; `prepared`: it holds the image. */
 MM_RESULT_USED mm_status mm_desk_answer(mm_desk *desk, mm_click_job *job, mm_hot *hot, bool prepared, mm_error *err);

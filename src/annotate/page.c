@@ -30,7 +30,8 @@ static mm_status put_element(FILE *out, FILE *policy, const char *tag, const cha
 static mm_status put_together(FILE *out, FILE *policy, mm_error *err)
 {
     static const char style_mark[] = "<!-- style -->\n", scripts_mark[] = "<!-- scripts -->\n";
-    const char *const scripts[] = {mm_web_masks, mm_web_talk, mm_web_view, mm_web_draw, mm_web_work};
+    const char *const scripts[] = {mm_web_masks, mm_web_talk, mm_web_view, mm_web_draw, mm_web_work,
+                                   mm_web_hands};
     const char *style_at = strstr(mm_web_index, style_mark);
     const char *scripts_at = style_at ? strstr(style_at, scripts_mark) : NULL;
     if (!scripts_at)

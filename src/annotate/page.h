@@ -18,6 +18,6 @@ void mm_page_free(mm_page *page);
 
 /* The files, each with a zero behind it (page_bytes.c). */
 extern const char mm_web_index[], mm_web_style[], mm_web_masks[], mm_web_talk[], mm_web_view[], mm_web_draw[],
-    mm_web_work[];
+    mm_web_work[], mm_web_hands[];
 
 #endif

@@ -18,3 +18,4 @@ EMBED(mm_web_talk, "talk.js");
 EMBED(mm_web_view, "view.js");
 EMBED(mm_web_draw, "draw.js");
 EMBED(mm_web_work, "work.js");
+EMBED(mm_web_hands, "hands.js");
