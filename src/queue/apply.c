@@ -40,7 +40,7 @@ static void list_answered(const mm_shown *shown, const mm_answer *answer, const 
     }
     for (size_t a = 0; a < answer->count; a++) {
         const size_t s = verdict->of_answer[a];
-        if (answer->masks[a].is_hint || (s != MM_NO_PARTNER && s < shown->prefilled))
+        if (!mm_answer_mask_counts(&answer->masks[a]) || (s != MM_NO_PARTNER && s < shown->prefilled))
             continue;
         if (s != MM_NO_PARTNER && verdict->same[a])
             list->items[list->count++] = (new_mask){shown->masks[s].record, shown->masks[s].name.index, &shown->masks[s].rle,

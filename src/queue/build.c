@@ -72,7 +72,7 @@ static mm_status weigh_shard(build *b, uint64_t k, mm_error *err)
     mm_status status = part_path(b, span.number, path, err);
     if (status != MM_OK)
         return status;
-    if (mm_queue_file_read(path, "queue-part", &there, &rows, NULL) == MM_OK) {
+    if (mm_queue_file_read(path, "queuepart", &there, &rows, NULL) == MM_OK) {
         free(rows.items);
         if (same_origin(&origin, &there))
             return MM_OK; /* an earlier attempt made it */
@@ -81,7 +81,7 @@ static mm_status weigh_shard(build *b, uint64_t k, mm_error *err)
     for (uint64_t i = 0; status == MM_OK && i < span.images; i++)
         status = weigh_row(b, span.first_row + i, &rows, err);
     if (status == MM_OK)
-        status = mm_queue_file_write(path, "queue-part", &origin, &rows, err);
+        status = mm_queue_file_write(path, "queuepart", &origin, &rows, err);
     free(rows.items);
     return status;
 }
@@ -105,7 +105,7 @@ static mm_status gather_shards(build *b, mm_error *err)
         mm_queue_rows rows = {0};
         status = part_path(b, mm_dataset_span(b->dataset, k).number, path, err);
         if (status == MM_OK)
-            status = mm_queue_file_read(path, "queue-part", &origin, &rows, err);
+            status = mm_queue_file_read(path, "queuepart", &origin, &rows, err);
         for (size_t i = 0; status == MM_OK && i < rows.count; i++)
             status = mm_queue_rows_add(&b->rows, &rows.items[i], err);
         free(rows.items);

@@ -31,7 +31,10 @@ mm_status mm_queue_reference_write(const char *folder, const char *dataset, mm_e
     if (status == MM_OK) {
         json_t *object = json_pack("{s:i, s:o}", "format", 1, "dataset", text);
         char *dump = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
-        status = dump ? mm_file_commit(path, dump, strlen(dump), err) : mm_fail_memory(err, path);
+        const size_t size = dump ? strlen(dump) : 0;
+        if (dump)
+            dump[size] = '\n'; /* in place of the terminator: what is written has a size of its own */
+        status = dump ? mm_file_commit(path, dump, size + 1, err) : mm_fail_memory(err, path);
         free(dump);
         json_decref(object);
     }

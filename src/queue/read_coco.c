@@ -218,7 +218,7 @@ static mm_status read_annotation(coco_file *coco, const json_t *item, mm_error *
         return mm_fail_memory(err, "an answer");
     if (status != MM_OK) {
         mm_answer_refuse(coco->reader, "image %s, %s: %s", photograph, name, why.text);
-        return MM_OK;
+        return mm_answer_add(answer, &mask, NULL, err);
     }
     if (repairs) {
         mm_repair_text(repairs, repaired, sizeof repaired);

@@ -212,19 +212,19 @@ static mm_status read_region(task_reader *t, const json_t *result, size_t i, mm_
         return MM_OK;
     }
     mm_answer_mask mask = {.exact = kind == REGION_BRUSH, .annotator = t->answer->annotator};
+    mask.named = mm_shown_from_text(id, &mask.name);
+    mask.is_hint = is_hint(json_object_get(region, "value"), kind);
     mm_status status = read_mask(t, region, kind, &rle, &repairs, &why);
     if (status == MM_ERR_NOMEM)
         return mm_fail_memory(err, "an answer");
     if (status != MM_OK) {
         mm_answer_refuse(t->reader, "image %s, region %.40s: %s", t->photograph, id, why.text);
-        return MM_OK;
+        return mm_answer_add(t->answer, &mask, NULL, err);
     }
     if (repairs) {
         mm_repair_text(repairs, repaired, sizeof repaired);
         mm_answer_repair(t->reader, "image %s, region %.40s: %s", t->photograph, id, repaired);
     }
-    mask.named = mm_shown_from_text(id, &mask.name);
-    mask.is_hint = is_hint(json_object_get(region, "value"), kind);
     status = mm_answer_add(t->answer, &mask, &rle, err);
     mm_rle_free(&rle);
     return status;
