@@ -136,7 +136,7 @@ static mm_status write_queue(build *b, mm_queue_totals *totals, mm_error *err)
     status = mm_queue_path(b->part, "queue.h5", path, err);
     if (status == MM_OK)
         status = mm_queue_file_write(path, "queue", &b->origin, &b->rows, err);
-    return status == MM_OK ? mm_queue_reference_write(b->part, b->options->dataset, err) : status;
+    return status == MM_OK ? mm_queue_reference_write(b->part, mm_dataset_folder(b->dataset), err) : status;
 }
 
 /* The shards' files go, and the folder gets its name. */
@@ -181,8 +181,8 @@ static mm_status begin(build *b, mm_error *err)
     b->origin.prefill = b->options->prefill;
     b->origin.skip_human = b->options->skip_human;
     b->origin.batch_size = b->options->batch_size ? b->options->batch_size : 200;
-    mm_status status = mm_dataset_mark_read(b->options->dataset, &b->origin.dataset, err);
-    return status == MM_OK ? mm_dataset_open(b->options->dataset, &b->dataset, err) : status;
+    const mm_status status = mm_dataset_open(b->options->dataset, &b->dataset, err);
+    return status == MM_OK ? mm_dataset_mark_read(mm_dataset_folder(b->dataset), &b->origin.dataset, err) : status;
 }
 
 mm_status mm_queue_build(mm_comm *comm, const mm_queue_build_options *options, mm_queue_totals *totals, mm_error *err)

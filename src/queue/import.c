@@ -89,8 +89,8 @@ static mm_status open_all(import *in, mm_error *err)
         return mm_fail(err, MM_ERR_LIMIT, "the path %.100s... is too long", out);
     mm_status status = mm_queue_open(in->options->queue, in->options->dataset, &in->queue, err);
     if (status == MM_OK) {
-        in->base_path = in->options->onto ? in->options->onto : in->queue->dataset_path;
-        status = mm_dataset_open(in->base_path, &in->base, err);
+        status = mm_dataset_open(in->options->onto ? in->options->onto : in->queue->dataset_path, &in->base, err);
+        in->base_path = status == MM_OK ? mm_dataset_folder(in->base) : NULL;
     }
     if (status == MM_OK && in->options->onto)
         status = check_base(in, err);
