@@ -31,7 +31,8 @@ static int by_image(const void *a, const void *b)
 /* Earlier answers of the same queue stay in the list, unless they were given anew. */
 static mm_status list_answered(const import *in, const mm_answered_list *before, mm_answered_list *list, mm_error *err)
 {
-    const bool same_queue = before->queue.bytes == in->queue->mark.bytes && before->queue.digest == in->queue->mark.digest;
+    const bool same_queue =
+        before->queue.bytes == in->queue->mark.bytes && before->queue.digest == in->queue->mark.digest;
     list->queue = in->queue->mark;
     list->items = calloc(in->answers.count + before->count + 1, sizeof *list->items);
     if (!list->items)
@@ -43,7 +44,8 @@ static mm_status list_answered(const import *in, const mm_answered_list *before,
                                          (double)one->microseconds / 1e6};
         const uint32_t annotator = answer->annotator ? in->numbers[answer->annotator - 1] : 0;
         if (one->taken)
-            list->items[list->count++] = mm_answered_of(mm_queue_at(in->queue, answer->index).image_id, &counts, annotator);
+            list->items[list->count++] =
+                mm_answered_of(mm_queue_at(in->queue, answer->index).image_id, &counts, annotator);
     }
     qsort(list->items, list->count, sizeof *list->items, by_image);
     const size_t fresh = list->count;

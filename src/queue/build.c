@@ -162,8 +162,10 @@ static mm_status prepare(build *b, mm_error *err)
     if (lstat(b->options->out, &about) == 0)
         return mm_fail(err, MM_ERR_USAGE, "%s is there already; choose another name for the queue", b->options->out);
     if (b->options->prefill == MM_PREFILL_CONFIDENT && !origin->confident && !origin->human)
-        return mm_fail(err, MM_ERR_USAGE, "%s has no confident masks; `maskmill detect` makes them, and --prefill masks "
-                       "shows annotators the masks of the grid instead", b->options->dataset);
+        return mm_fail(err, MM_ERR_USAGE,
+                       "%s has no confident masks; `maskmill detect` makes them, and --prefill masks "
+                       "shows annotators the masks of the grid instead",
+                       b->options->dataset);
     if (mkdir(b->part, 0777) != 0 && errno != EEXIST)
         return mm_fail_errno(err, "cannot make the folder %s", b->part);
     return MM_OK;

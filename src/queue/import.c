@@ -32,15 +32,18 @@ static mm_status check_base(const import *in, mm_error *err)
     for (size_t i = 0; same && i < of_a->annotator_count; i++)
         same = strcmp(of_a->annotators[i], of_b->annotators[i]) == 0;
     return same ? MM_OK
-                : mm_fail(err, MM_ERR_USAGE, "%s is no later version of the queue's dataset %s; --onto takes what an import "
-                          "from this queue has made", in->options->onto, in->queue->dataset_path);
+                : mm_fail(err, MM_ERR_USAGE,
+                          "%s is no later version of the queue's dataset %s; --onto takes what an import "
+                          "from this queue has made",
+                          in->options->onto, in->queue->dataset_path);
 }
 
 static mm_status read_answers(import *in, mm_error *err)
 {
     mm_status status = mm_answers_new(in->queue, &in->answers, err);
     for (size_t i = 0; status == MM_OK && i < in->options->answer_count; i++)
-        status = mm_answers_read(in->queue, in->options->answers[i], in->options->annotator, &in->answers, in->faults, err);
+        status =
+            mm_answers_read(in->queue, in->options->answers[i], in->options->annotator, &in->answers, in->faults, err);
     if (status == MM_OK && in->options->strict && in->faults->refused > 0)
         status = mm_fail(err, MM_ERR_FORMAT, "%" PRIu64 " answers are not as they should be, and --strict takes all or "
                          "none; the first: %.300s", in->faults->refused, in->faults->first);
@@ -114,15 +117,16 @@ static mm_status answer_row(import *in, uint64_t row, mm_answer *answer, mm_reco
         shown_record = &old;
     }
     if (status == MM_OK && (shown_record->status != MM_IMAGE_DONE || shown_record->image_id != record->image_id))
-        status = mm_fail(err, MM_ERR_FORMAT, "row %" PRIu64 " of the dataset is not the image that the queue has for it", row);
+        status = mm_fail(err, MM_ERR_FORMAT,
+                         "row %" PRIu64 " of the dataset is not the image that the queue has for it", row);
     if (status == MM_OK)
         status = mm_shown_load(shown_record, in->queue->origin.prefill, &shown, err);
     if (status == MM_OK)
         status = mm_verdict_of(&shown, answer, &verdict, err);
     const size_t number = (size_t)(answer - in->answers.items);
     if (status == MM_OK && (mm_verdict_changes(&verdict) || !in->options->skip_unchanged)) {
-        status = mm_verdict_apply(shown_record, &shown, answer, &verdict, in->numbers, in->options->keep_automatic, &made,
-                                  err);
+        status = mm_verdict_apply(shown_record, &shown, answer, &verdict, in->numbers, in->options->keep_automatic,
+                                  &made, err);
         if (status == MM_OK) {
             mm_record_free(record);
             *record = made;
@@ -226,7 +230,8 @@ static mm_status make_version(mm_comm *comm, import *in, mm_error *err)
         status = make_shard(in, k, err);
     status = mm_comm_agree(comm, status, err);
     if (status == MM_OK) /* each answer was counted by one rank and is zero on the others */
-        status = mm_comm_sum(comm, (uint64_t *)in->counts, in->answers.count * sizeof *in->counts / sizeof(uint64_t), err);
+        status =
+            mm_comm_sum(comm, (uint64_t *)in->counts, in->answers.count * sizeof *in->counts / sizeof(uint64_t), err);
     if (status == MM_OK)
         status = mm_dataset_index(in->part, first.number, mm_dataset_shards(in->base), &in->origin, comm, err);
     if (status == MM_OK && rank == 0)

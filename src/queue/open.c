@@ -109,8 +109,10 @@ static mm_status open_dataset(mm_queue *queue, mm_error *err)
     if (status == MM_OK)
         status = mm_dataset_mark_read(mm_dataset_folder(queue->dataset), &mark, err);
     if (status == MM_OK && (mark.bytes != queue->origin.dataset.bytes || mark.digest != queue->origin.dataset.digest))
-        status = mm_fail(err, MM_ERR_FORMAT, "%s is not the dataset that the queue %s was made of, or was changed since; "
-                         "--dataset says where that is", queue->dataset_path, queue->folder);
+        status = mm_fail(err, MM_ERR_FORMAT,
+                         "%s is not the dataset that the queue %s was made of, or was changed since; "
+                         "--dataset says where that is",
+                         queue->dataset_path, queue->folder);
     else if (status != MM_OK && err)
         (void)mm_error_prefix(err, "the dataset of the queue (--dataset FOLDER if it was moved)"); /* same status */
     return status;

@@ -57,7 +57,8 @@ static void pair_by_name(const mm_shown *shown, const mm_answer *answer, mm_verd
             continue;
         for (size_t s = 0; s < shown->prefilled + shown->hints; s++) {
             const mm_shown_name *name = &shown->masks[s].name;
-            if (name->image_id != mask->name.image_id || name->kind != mask->name.kind || name->index != mask->name.index)
+            if (name->image_id != mask->name.image_id || name->kind != mask->name.kind ||
+                name->index != mask->name.index)
                 continue;
             if (mask->broken) {
                 if (verdict->of_shown[s] == MM_NO_PARTNER && s < shown->prefilled)

@@ -7,8 +7,14 @@
 
 static mm_round a_round(const char *stage, const char *detector)
 {
-    return (mm_round){.stage = (char *)stage, .model = (char *)"tiny", .model_sha256 = (char *)"ab12",
-                      .detector_sha256 = (char *)detector, .images = 5, .masks = {10, 2, 3}, .confident = 7, .hints = 9};
+    return (mm_round){.stage = (char *)stage,
+                      .model = (char *)"tiny",
+                      .model_sha256 = (char *)"ab12",
+                      .detector_sha256 = (char *)detector,
+                      .images = 5,
+                      .masks = {10, 2, 3},
+                      .confident = 7,
+                      .hints = 9};
 }
 
 START_TEST(rounds_are_numbered_by_stage)
@@ -23,7 +29,8 @@ START_TEST(rounds_are_numbered_by_stage)
         ck_assert_int_eq(mm_rounds_add(&rounds, &semi, &err), MM_OK);
     ck_assert_int_eq(mkdir(at("data"), 0777), 0);
     ck_assert_int_eq(mkdir(at("before"), 0777), 0);
-    ck_assert_int_eq(mm_rounds_set_parent(&rounds, at("data"), at("before"), UINT64_C(0xf00000000000001a), &err), MM_OK);
+    ck_assert_int_eq(mm_rounds_set_parent(&rounds, at("data"), at("before"), UINT64_C(0xf00000000000001a), &err),
+                     MM_OK);
     ck_assert_msg(mm_rounds_write(at("data"), &rounds, &err) == MM_OK, "%s", err.text);
     ck_assert_msg(mm_rounds_read(at("data"), &there, &back, &err) == MM_OK, "%s", err.text);
     ck_assert(there);
@@ -80,7 +87,8 @@ END_TEST
 
 START_TEST(what_is_no_engine_json_is_refused)
 {
-    static const char round[] = "{\"stage\": \"a\", \"round\": 1, \"model\": {\"name\": \"m\", \"sha256\": \"s\"}, \"detector\": null, "
+    static const char round[] = "{\"stage\": \"a\", \"round\": 1, \"model\": {\"name\": \"m\", \"sha256\": \"s\"}, "
+                                "\"detector\": null, "
                                 "\"images\": 1, \"masks\": {\"automatic\": 1, \"confident\": 0, \"human\": 0}, "
                                 "\"confident_masks\": 0, \"hint_masks\": 0}";
     static const struct {
@@ -99,7 +107,8 @@ START_TEST(what_is_no_engine_json_is_refused)
         {"{\"format\": 1, \"rounds\": [", "\"human\"", "\"humane\"", "]}", MM_ERR_FORMAT},
         {"{\"format\": 1, \"rounds\": [", "\"images\": 1", "\"images\": 1.5", "]}", MM_ERR_FORMAT},
         {"{\"format\": 1, \"rounds\": [", "null", "{}", "]}", MM_ERR_FORMAT},
-        {"{\"format\": 1, \"parent\": {\"dataset\": \"x\", \"xxh3\": \"12\"}, \"rounds\": [", "", "", "]}", MM_ERR_FORMAT},
+        {"{\"format\": 1, \"parent\": {\"dataset\": \"x\", \"xxh3\": \"12\"}, \"rounds\": [", "", "", "]}",
+         MM_ERR_FORMAT},
         {"{\"format\": 1, \"parent\": 3, \"rounds\": [", "", "", "]}", MM_ERR_FORMAT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -109,8 +118,8 @@ START_TEST(what_is_no_engine_json_is_refused)
         bool there;
         const char *found = strstr(round, cases[i].find);
         ck_assert_ptr_nonnull(found);
-        (void)snprintf(text, sizeof text, "%s%.*s%s%s%s", cases[i].before, (int)(found - round), round, cases[i].replace,
-                       found + strlen(cases[i].find), cases[i].after);
+        (void)snprintf(text, sizeof text, "%s%.*s%s%s%s", cases[i].before, (int)(found - round), round,
+                       cases[i].replace, found + strlen(cases[i].find), cases[i].after);
         ck_assert_int_eq(mm_file_commit(at("engine.json"), text, strlen(text), &err), MM_OK);
         const mm_status status = mm_rounds_read(scratch, &there, &rounds, &err);
         ck_assert_msg(status == cases[i].status, "case %zu: %d, %s", i, status, err.text);

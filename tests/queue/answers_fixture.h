@@ -76,8 +76,9 @@ static inline mm_rle mask_of(const mm_answer *answer, size_t i)
     const mm_queue_image image = mm_queue_at(&fixture_queue, answer->index);
     mm_rle rle;
     mm_error err = {0};
-    ck_assert_msg(mm_rle_from_counts(answer->masks[i].counts, answer->masks[i].size, image.height, image.width, &rle, &err) ==
-                      MM_OK, "%s", err.text);
+    ck_assert_msg(mm_rle_from_counts(answer->masks[i].counts, answer->masks[i].size, image.height, image.width, &rle,
+                                     &err) == MM_OK,
+                  "%s", err.text);
     return rle;
 }
 

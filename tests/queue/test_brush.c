@@ -21,7 +21,8 @@ START_TEST(masks_go_there_and_back)
         for (size_t i = 0; i < size; i++)
             ck_assert_int_eq(fscanf(file, "%hhu", &theirs[i]), 1);
         /* What the tool wrote is read. */
-        ck_assert_msg(mm_brush_decode(theirs, size, height, width, &back, &err) == MM_OK, "case %d: %s", cases, err.text);
+        ck_assert_msg(mm_brush_decode(theirs, size, height, width, &back, &err) == MM_OK, "case %d: %s", cases,
+                      err.text);
         ck_assert_msg(mm_rle_equal(&mask, &back), "case %d is read as another mask", cases);
         mm_rle_free(&back);
         /* What we write says the same; the tool may choose other lengths. */

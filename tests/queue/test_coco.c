@@ -29,11 +29,15 @@ static void expect_refused(const char *annotation, const char *why)
 START_TEST(the_three_kinds_of_masks)
 {
     read_text(&r, "{\"info\": {\"a\": [1, \"]}\\\"\"]}, \"annotations\": ["
-                  "{\"id\": 1, \"image_id\": 5, " SQUARE ", \"attributes\": {\"seconds\": \"12.5\", \"clicks\": 3, \"annotator\": "
+                  "{\"id\": 1, \"image_id\": 5, " SQUARE ", \"attributes\": {\"seconds\": \"12.5\", \"clicks\": 3, "
+                                                         "\"annotator\": "
                   "\"Eve\"}}, "
-                  "{\"id\": 2, \"image_id\": 5, \"segmentation\": {\"size\": [10, 20], \"counts\": [3, 4, 0, 2, 191]}}, "
-                  "{\"id\": 3, \"image_id\": 5, \"segmentation\": {\"size\": [10, 20], \"counts\": \"34Q6\"}, \"category_id\": 8}, "
-                  "{\"id\": 18874373, \"image_id\": 7, \"segmentation\": [[0, 0, 3, 0, 3, 3], [5, 5, 9, 5, 9, 9, 5, 9]]}"
+                  "{\"id\": 2, \"image_id\": 5, \"segmentation\": {\"size\": [10, 20], \"counts\": [3, 4, 0, 2, "
+                  "191]}}, "
+                  "{\"id\": 3, \"image_id\": 5, \"segmentation\": {\"size\": [10, 20], \"counts\": \"34Q6\"}, "
+                  "\"category_id\": 8}, "
+                  "{\"id\": 18874373, \"image_id\": 7, \"segmentation\": [[0, 0, 3, 0, 3, 3], [5, 5, 9, 5, 9, 9, 5, "
+                  "9]]}"
                   "], \"categories\": [{\"id\": 8, \"name\": \"hint\"}, {\"id\": 1, \"name\": \"car\"}], \"images\": ["
                   "{\"id\": 5, \"file_name\": \"data/images/sa_17.jpg\", \"width\": 20, \"height\": 10}, "
                   "{\"id\": 7, \"file_name\": \"/x/4f3-sa_4.JPEG\"}], \"more\": 1e5, \"none\": null}");
@@ -81,19 +85,23 @@ START_TEST(bad_masks_are_refused_one_by_one)
     expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": [[1, 1, 5, 5]]}", "polygon of 2 points");
     expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": [[1, 1, 5, 5, 3]]}", "odd number");
     expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": [[1, 1, 5, \"5\", 3, 3]]}", "is no number");
-    expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": [[21, 3, 28, 3, 28, 8]]}", "no pixel inside the image");
+    expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": [[21, 3, 28, 3, 28, 8]]}", "no pixel inside the "
+                                                                                              "image");
     expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": [[1, 1, 500, 3, 3, 8]]}", "far outside");
     expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": [[3, 3, 4, 3, 5, 3]]}", "no pixel inside the image");
     expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": {\"size\": [20, 10], \"counts\": [200]}}",
                    "of 10 x 20 pixels, the image has 20 x 10");
     expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": {\"size\": [10, 20], \"counts\": [200]}}",
                    "no pixel inside the image");
-    expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": {\"size\": [10, 20], \"counts\": [3, 4]}}", "sum to 7");
+    expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": {\"size\": [10, 20], \"counts\": [3, 4]}}", "sum to "
+                                                                                                               "7");
     expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": {\"size\": [10, 20], \"counts\": [3, -4, 201]}}",
                    "run 1 is no length");
     expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": {\"size\": [10, 20], \"counts\": [1e2, 100]}}",
                    "run 0 is no length");
-    expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": {\"size\": [10, 20], \"counts\": \"zz~\"}}", "mask counts");
+    expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": {\"size\": [10, 20], \"counts\": \"zz~\"}}", "mask "
+                                                                                                                "count"
+                                                                                                                "s");
     expect_refused("{\"id\": 1, \"image_id\": 1, \"segmentation\": {\"counts\": \"0\"}}", "no \"size\"");
     expect_refused("{\"id\": 1, \"image_id\": 2, " SQUARE "}", "not among the images");
     expect_refused("{\"id\": 1, " SQUARE "}", "has no image_id");
@@ -102,7 +110,8 @@ END_TEST
 
 START_TEST(a_refused_mask_that_has_a_name_is_remembered)
 {
-    read_text(&r, ONE("{\"id\": 1, \"image_id\": 1, \"segmentation\": [], \"attributes\": {\"maskmill\": \"mm-17-c1\"}}"));
+    read_text(&r, ONE("{\"id\": 1, \"image_id\": 1, \"segmentation\": [], \"attributes\": {\"maskmill\": "
+                      "\"mm-17-c1\"}}"));
     ck_assert_uint_eq(r.faults.refused, 1);
     ck_assert_uint_eq(r.answers.items[0].count, 1);
     ck_assert(r.answers.items[0].masks[0].broken);
@@ -114,7 +123,8 @@ START_TEST(what_can_be_repaired_is_repaired_and_told)
 {
     read_text(&r, ONE("{\"id\": 1, \"image_id\": 1, \"segmentation\": [[-5, 2, 7, 2, 7, 7, -5, 7]]}, "
                       "{\"id\": 2, \"image_id\": 1, \"segmentation\": [[1, 1, 8, 8, 8, 1, 1, 8]]}, "
-                      "{\"id\": 3, \"image_id\": 1, \"segmentation\": [[1, 1, 9, 1, 9, 9, 1, 9], [3, 3, 6, 3, 6, 6, 3, 6]]}, "
+                      "{\"id\": 3, \"image_id\": 1, \"segmentation\": [[1, 1, 9, 1, 9, 9, 1, 9], [3, 3, 6, 3, 6, 6, 3, "
+                      "6]]}, "
                       "{\"id\": 4, \"image_id\": 1, \"segmentation\": [[-0.5, 2, 7, 2, 7, 7, -0.5, 7]]}"));
     ck_assert_uint_eq(r.faults.refused, 0);
     ck_assert_uint_eq(r.faults.repaired, 3);
@@ -133,7 +143,9 @@ START_TEST(bad_images_are_refused_with_what_belongs_to_them)
                   "{\"id\": 2, \"file_name\": \"sa_99.jpg\"}, {\"id\": 3, \"file_name\": \"other\\n.jpg\"}, "
                   "{\"id\": 4, \"file_name\": \"sa_4.jpg\"}, {\"id\": 5, \"file_name\": \"sa_4.jpg\"}, "
                   "{\"id\": 4, \"file_name\": \"sa_9.jpg\"}, {\"file_name\": \"sa_9.jpg\"}], "
-                  "\"annotations\": [{\"id\": 1, \"image_id\": 1, " SQUARE "}, {\"id\": 2, \"image_id\": 4, " SQUARE "}, "
+                  "\"annotations\": [{\"id\": 1, \"image_id\": 1, " SQUARE "}, {\"id\": 2, \"image_id\": 4, " SQUARE "}"
+                                                                                                                     ","
+                                                                                                                     " "
                   "{\"id\": 2, \"image_id\": 4, " SQUARE "}]}");
     ck_assert_msg(r.status == MM_OK, "%s", r.err.text);
     ck_assert_uint_eq(r.faults.refused, 7);

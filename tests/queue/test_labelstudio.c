@@ -4,10 +4,12 @@
 #include "answers_fixture.h"
 
 /* image 17 is 20 x 10 pixels */
-#define TASK(annotations) "[{\"id\": 1, \"data\": {\"image\": \"/data/upload/2/0c-sa_17.jpg\"}, \"annotations\": [" annotations "]}]"
+#define TASK(annotations)                                                                                              \
+    "[{\"id\": 1, \"data\": {\"image\": \"/data/upload/2/0c-sa_17.jpg\"}, \"annotations\": [" annotations "]}]"
 #define FRAME "\"original_width\": 20, \"original_height\": 10, \"image_rotation\": 0"
 #define SQUARE                                                                                                         \
-    "{\"id\": \"a\", \"type\": \"polygonlabels\", " FRAME ", \"value\": {\"points\": [[10, 20], [35, 20], [35, 70], [10, 70]], " \
+    "{\"id\": \"a\", \"type\": \"polygonlabels\", " FRAME ", \"value\": {\"points\": [[10, 20], [35, 20], [35, 70], "  \
+                                                          "[10, 70]], "                                                \
     "\"polygonlabels\": [\"object\"]}}"
 
 static reading r;
@@ -28,12 +30,16 @@ static void expect_refused(const char *region, const char *why)
 
 START_TEST(tasks_with_annotations_are_answers)
 {
-    read_text(&r,
-              "[{\"data\": {\"image\": \"sa_4.jpg\"}, \"annotations\": []}, {\"data\": {\"image\": \"sa_9.jpg\"}}, "
-              "{\"data\": {\"photo\": \"x/sa_17.jpg\"}, \"annotations\": [{\"completed_by\": {\"id\": 1, \"email\": \"a@b.c\"}, "
-              "\"lead_time\": 12.5, \"was_cancelled\": false, \"result\": [" SQUARE
-              ", {\"id\": \"mm-17-c3#x\", \"type\": \"polygonlabels\", \"value\": {\"points\": [[0, 0], [100, 0], [100, 100], [0, 100]], "
-              "\"polygonlabels\": [\"hint\"]}}, {\"type\": \"choices\", \"value\": {\"choices\": [\"good\"]}}]}]}]");
+    read_text(&r, "[{\"data\": {\"image\": \"sa_4.jpg\"}, \"annotations\": []}, {\"data\": {\"image\": \"sa_9.jpg\"}}, "
+                  "{\"data\": {\"photo\": \"x/sa_17.jpg\"}, \"annotations\": [{\"completed_by\": {\"id\": 1, "
+                  "\"email\": \"a@b.c\"}, "
+                  "\"lead_time\": 12.5, \"was_cancelled\": false, \"result\": [" SQUARE ", {\"id\": \"mm-17-c3#x\", "
+                                                                                        "\"type\": \"polygonlabels\", "
+                                                                                        "\"value\": {\"points\": [[0, "
+                                                                                        "0], [100, 0], [100, 100], [0, "
+                                                                                        "100]], "
+                  "\"polygonlabels\": [\"hint\"]}}, {\"type\": \"choices\", \"value\": {\"choices\": "
+                  "[\"good\"]}}]}]}]");
     ck_assert_msg(r.status == MM_OK && r.faults.refused == 0, "%s%s", r.err.text, r.lines);
     ck_assert_uint_eq(r.answers.count, 1);
     const mm_answer *one = &r.answers.items[0];
@@ -65,24 +71,35 @@ END_TEST
 
 START_TEST(bad_regions_are_refused_one_by_one)
 {
-    expect_refused("{\"id\": \"a\", \"type\": \"rectanglelabels\", " FRAME ", \"value\": {}}", "rectanglelabels is no mask");
+    expect_refused("{\"id\": \"a\", \"type\": \"rectanglelabels\", " FRAME ", \"value\": {}}", "rectanglelabels is no "
+                                                                                               "mask");
     expect_refused("{\"id\": \"a\", \"type\": \"brushlabels\", " FRAME ", \"value\": {}}", "has no \"rle\"");
-    expect_refused("{\"id\": \"a\", \"type\": \"brushlabels\", " FRAME ", \"value\": {\"rle\": [1, 256]}}", "number 1 of its \"rle\"");
-    expect_refused("{\"id\": \"a\", \"type\": \"brushlabels\", " FRAME ", \"value\": {\"rle\": [0, 0, 1, 2]}}", "no run lengths");
-    expect_refused("{\"id\": \"a\", \"type\": \"brushlabels\", " FRAME ", \"value\": {\"rle\": [0, 0, 0, 4, 57, 27, 255, 0]}}",
+    expect_refused("{\"id\": \"a\", \"type\": \"brushlabels\", " FRAME ", \"value\": {\"rle\": [1, 256]}}", "number 1 "
+                                                                                                            "of its "
+                                                                                                            "\"rle\"");
+    expect_refused("{\"id\": \"a\", \"type\": \"brushlabels\", " FRAME ", \"value\": {\"rle\": [0, 0, 1, 2]}}", "no "
+                                                                                                                "run "
+                                                                                                                "length"
+                                                                                                                "s");
+    expect_refused("{\"id\": \"a\", \"type\": \"brushlabels\", " FRAME ", \"value\": {\"rle\": [0, 0, 0, 4, 57, 27, "
+                                                                       "255, 0]}}",
                    "of 4 values, not of the 800");
-    expect_refused("{\"id\": \"a\", \"type\": \"brushlabels\", " FRAME ", \"value\": {\"rle\": [0, 0, 3, 32, 57, 27, 255]}}",
+    expect_refused("{\"id\": \"a\", \"type\": \"brushlabels\", " FRAME ", \"value\": {\"rle\": [0, 0, 3, 32, 57, 27, "
+                                                                       "255]}}",
                    "cut short");
     expect_refused("{\"id\": \"a\", \"type\": \"polygonlabels\", " FRAME ", \"value\": {\"points\": [[1, 1], [2, 2]]}}",
                    "polygon of 2 points");
-    expect_refused("{\"id\": \"a\", \"type\": \"polygonlabels\", " FRAME ", \"value\": {\"points\": [[1, 1], [2, 2], [3]]}}",
+    expect_refused("{\"id\": \"a\", \"type\": \"polygonlabels\", " FRAME ", \"value\": {\"points\": [[1, 1], [2, 2], "
+                                                                         "[3]]}}",
                    "point 2 of its polygon");
     expect_refused("{\"id\": \"a\", \"type\": \"polygonlabels\", " FRAME ", \"value\": {}}", "polygon of 0 points");
     expect_refused("{\"id\": \"a\", \"type\": \"polygonlabels\", " FRAME
                    ", \"value\": {\"points\": [[101, 10], [150, 10], [150, 90]]}}", "no pixel inside the image");
-    expect_refused("{\"id\": \"a\", \"type\": \"polygonlabels\", \"original_width\": 40, \"original_height\": 10, \"value\": {}}",
+    expect_refused("{\"id\": \"a\", \"type\": \"polygonlabels\", \"original_width\": 40, \"original_height\": 10, "
+                   "\"value\": {}}",
                    "of an image of 40 x 10 pixels, not 20 x 10");
-    expect_refused("{\"id\": \"a\", \"type\": \"polygonlabels\", \"image_rotation\": 90, \"value\": {}}", "turned by 90 degrees");
+    expect_refused("{\"id\": \"a\", \"type\": \"polygonlabels\", \"image_rotation\": 90, \"value\": {}}", "turned by "
+                                                                                                          "90 degrees");
 }
 END_TEST
 

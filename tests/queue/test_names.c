@@ -36,8 +36,19 @@ END_TEST
 
 START_TEST(what_is_no_name_is_none)
 {
-    static const char *const texts[] = {"", "mm-", "mm-1", "mm-1-", "mm-1-c", "mm-1-x3", "mm-1-c3x", "mm--1-c3", "mm-1-c-3",
-                                        "xm-1-c3", "mm-99999999999999999999-c1", "mm-1-c262144", "mm-1-c 3"};
+    static const char *const texts[] = {"",
+                                        "mm-",
+                                        "mm-1",
+                                        "mm-1-",
+                                        "mm-1-c",
+                                        "mm-1-x3",
+                                        "mm-1-c3x",
+                                        "mm--1-c3",
+                                        "mm-1-c-3",
+                                        "xm-1-c3",
+                                        "mm-99999999999999999999-c1",
+                                        "mm-1-c262144",
+                                        "mm-1-c 3"};
     mm_shown_name name;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         ck_assert_msg(!mm_shown_from_text(texts[i], &name), "%s", texts[i]);

@@ -38,7 +38,8 @@ static void give(outcome *o, const drawn *list, size_t count, bool keep)
     }
     ck_assert_msg(mm_shown_load(&o->record, MM_PREFILL_CONFIDENT, &o->shown, &err) == MM_OK, "%s", err.text);
     ck_assert_msg(mm_verdict_of(&o->shown, &o->answer, &o->verdict, &err) == MM_OK, "%s", err.text);
-    ck_assert_msg(mm_verdict_apply(&o->record, &o->shown, &o->answer, &o->verdict, numbers, keep, &o->made, &err) == MM_OK,
+    ck_assert_msg(mm_verdict_apply(&o->record, &o->shown, &o->answer, &o->verdict, numbers, keep, &o->made, &err) ==
+                      MM_OK,
                   "%s", err.text);
 }
 
@@ -123,7 +124,8 @@ END_TEST
 
 START_TEST(a_small_change_by_hand_counts_and_one_by_polygon_does_not)
 {
-    const drawn by_brush[] = {{{0, 0, 10, 10}, "mm-17-c0", true, false, false}, {{15, 0, 25, 10}, "mm-17-c1", true, false, false},
+    const drawn by_brush[] = {{{0, 0, 10, 10}, "mm-17-c0", true, false, false},
+                              {{15, 0, 25, 10}, "mm-17-c1", true, false, false},
                               {{28, 0, 38, 10}, "mm-17-c2", true, false, false}};
     drawn changed[3];
     outcome o;

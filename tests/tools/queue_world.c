@@ -1,7 +1,7 @@
-/* A made-up dataset with confident masks and hints, a person who answers from the truth, and a check of what came of it.
- *   maskmill-queue-world make FOLDER              FOLDER/corpus and FOLDER/data
- *   maskmill-queue-world answer EXPORT ANSWERS    EXPORT is one batch in either format; prints what is to be expected
- *   maskmill-queue-world check DATASET keep|drop  every mask, source and annotator ("keep": with --keep-automatic) */
+/* A made-up dataset with confident masks and hints, a person who answers from the truth, and a check of what came of
+ * it. maskmill-queue-world make FOLDER              FOLDER/corpus and FOLDER/data maskmill-queue-world answer EXPORT
+ * ANSWERS    EXPORT is one batch in either format; prints what is to be expected maskmill-queue-world check DATASET
+ * keep|drop  every mask, source and annotator ("keep": with --keep-automatic) */
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -207,12 +207,13 @@ static json_t *answer_coco(const json_t *export, expected *sum)
         sum->added += 2;
         json_array_append(images, item);
         mm_rle drawn = world_mask(image, world_object(image, 5));
-        json_array_append_new(annotations, json_pack("{s:I, s:I, s:i, s:o, s:{s:i, s:s}}", "id", next++, "image_id",
-                                                     (json_int_t)image, "category_id", 1, "segmentation",
-                                                     ring_of(world_object(image, 4)), "attributes", "seconds", 30, "clicks",
-                                                     "7"));
-        json_array_append_new(annotations, json_pack("{s:I, s:I, s:i, s:o}", "id", next++, "image_id", (json_int_t)image,
-                                                     "category_id", 1, "segmentation", counts_of(&drawn, image % 2)));
+        json_array_append_new(annotations,
+                              json_pack("{s:I, s:I, s:i, s:o, s:{s:i, s:s}}", "id", next++, "image_id",
+                                        (json_int_t)image, "category_id", 1, "segmentation",
+                                        ring_of(world_object(image, 4)), "attributes", "seconds", 30, "clicks", "7"));
+        json_array_append_new(annotations,
+                              json_pack("{s:I, s:I, s:i, s:o}", "id", next++, "image_id", (json_int_t)image,
+                                        "category_id", 1, "segmentation", counts_of(&drawn, image % 2)));
         mm_rle_free(&drawn);
     }
     json_array_foreach(json_object_get(export, "annotations"), i, item) {
@@ -262,10 +263,10 @@ static void draw_regions(json_t *result, uint64_t image)
     const double x0 = 100.0 * box.x0 / width, x1 = 100.0 * box.x1 / width, y0 = 100.0 * box.y0 / height,
                  y1 = 100.0 * box.y1 / height;
     mm_rle drawn = world_mask(image, world_object(image, 5));
-    json_array_append_new(result, json_pack("{s:s, s:s, s:i, s:i, s:i, s:{s:[[f,f],[f,f],[f,f],[f,f]], s:[s]}}", "id", "aB3xY",
-                                            "type", "polygonlabels", "original_width", width, "original_height", height,
-                                            "image_rotation", 0, "value", "points", x0, y0, x1, y0, x1, y1, x0, y1,
-                                            "polygonlabels", "object"));
+    json_array_append_new(result, json_pack("{s:s, s:s, s:i, s:i, s:i, s:{s:[[f,f],[f,f],[f,f],[f,f]], s:[s]}}", "id",
+                                            "aB3xY", "type", "polygonlabels", "original_width", width,
+                                            "original_height", height, "image_rotation", 0, "value", "points", x0, y0,
+                                            x1, y0, x1, y1, x0, y1, "polygonlabels", "object"));
     json_array_append_new(result, json_pack("{s:s, s:s, s:i, s:i, s:i, s:{s:s, s:o, s:[s]}}", "id", "q9", "type",
                                             "brushlabels", "original_width", width, "original_height", height,
                                             "image_rotation", 0, "value", "format", "rle", "rle", brush_of(&drawn),
@@ -301,11 +302,11 @@ static json_t *answer_labelstudio(const json_t *export, expected *sum)
             sum->added += 2;
             draw_regions(result, of);
             json_array_append_new(annotations, json_pack("{s:i, s:{s:i, s:s}, s:f, s:O, s:b}", "id", (int)i + 100,
-                                                         "completed_by", "id", 3, "email", "ann@example.org", "lead_time",
-                                                         90.0, "result", result, "was_cancelled", 0));
+                                                         "completed_by", "id", 3, "email", "ann@example.org",
+                                                         "lead_time", 90.0, "result", result, "was_cancelled", 0));
         }
-        json_array_append_new(answers, json_pack("{s:i, s:O, s:o}", "id", (int)i + 1, "data", json_object_get(task, "data"),
-                                                 "annotations", annotations));
+        json_array_append_new(answers, json_pack("{s:i, s:O, s:o}", "id", (int)i + 1, "data",
+                                                 json_object_get(task, "data"), "annotations", annotations));
         json_decref(result);
     }
     return answers;
@@ -323,8 +324,8 @@ static void answer(const char *from, const char *to)
         die("cannot write the answers");
     json_decref(answers);
     json_decref(export);
-    printf("%d images answered: %d masks left as they were, %d corrected, %d deleted, %d added (%d of them hints)\n", sum.images,
-           sum.kept, sum.corrected, sum.deleted, sum.added, sum.accepted);
+    printf("%d images answered: %d masks left as they were, %d corrected, %d deleted, %d added (%d of them hints)\n",
+           sum.images, sum.kept, sum.corrected, sum.deleted, sum.added, sum.accepted);
 }
 
 /* --- check --- */
@@ -393,8 +394,8 @@ static void check_image(const mm_dataset *dataset, uint64_t image, bool keep)
             die(text);
         used[k] = true;
     }
-    if (record.status == MM_IMAGE_DONE &&
-        record.confident->mask_count + record.hints->mask_count != (is_answered(image) ? 0 : WORLD_CONFIDENT + WORLD_HINTS))
+    if (record.status == MM_IMAGE_DONE && record.confident->mask_count + record.hints->mask_count !=
+                                              (is_answered(image) ? 0 : WORLD_CONFIDENT + WORLD_HINTS))
         die("further masks of answered images stayed, or others went");
     mm_record_free(&record);
 }

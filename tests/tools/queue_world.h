@@ -1,8 +1,8 @@
-/* A small world for tests of queues: what is in each image is known, what the detector and the grid found of it is made up,
- * and so is what a person who knows the truth answers.
+/* A small world for tests of queues: what is in each image is known, what the detector and the grid found of it is made
+ * up, and so is what a person who knows the truth answers.
  *
- * Six objects an image. The detector is right about 0 and 1, off about 2, and sees one thing that is not there; a hint is
- * right about 3, another is wrong; nobody found 4 and 5. The grid found 0, most of 4, and a part of 1. */
+ * Six objects an image. The detector is right about 0 and 1, off about 2, and sees one thing that is not there; a hint
+ * is right about 3, another is wrong; nobody found 4 and 5. The grid found 0, most of 4, and a part of 1. */
 #ifndef MM_TESTS_QUEUE_WORLD_H
 #define MM_TESTS_QUEUE_WORLD_H
 
@@ -77,12 +77,13 @@ static inline mm_rle world_mask(uint64_t image, world_box box)
 
 static inline mm_annotation world_annotation(uint64_t image, world_box box, float iou, float stability)
 {
-    mm_annotation item = {.rle = world_mask(image, box),
-                          .bbox = {(float)box.x0, (float)box.y0, (float)(box.x1 - box.x0 - 1), (float)(box.y1 - box.y0 - 1)},
-                          .predicted_iou = iou,
-                          .stability_score = stability,
-                          .point_coords = {(float)box.x0 + 0.5f, (float)box.y0 + 0.5f},
-                          .crop_box = {0, 0, (float)world_width(image), (float)world_height(image)}};
+    mm_annotation item = {
+        .rle = world_mask(image, box),
+        .bbox = {(float)box.x0, (float)box.y0, (float)(box.x1 - box.x0 - 1), (float)(box.y1 - box.y0 - 1)},
+        .predicted_iou = iou,
+        .stability_score = stability,
+        .point_coords = {(float)box.x0 + 0.5f, (float)box.y0 + 0.5f},
+        .crop_box = {0, 0, (float)world_width(image), (float)world_height(image)}};
     item.area = (uint32_t)mm_rle_area(&item.rle);
     return item;
 }
