@@ -49,8 +49,8 @@ typedef struct mm_queue_image {
     uint32_t batch, width, height, prefilled, hints;
 } mm_queue_image;
 
-/* `dataset`: where the dataset is now, or NULL to take what queue.json says. MM_ERR_FORMAT if it is not the one that the
- * queue was made of, down to its digest. */
+/* `dataset`: where the dataset is now, or NULL to take what queue.json says. MM_ERR_FORMAT if it is not the one that
+ * the queue was made of, down to its digest. */
 MM_RESULT_USED mm_status mm_queue_open(const char *path, const char *dataset, mm_queue **queue, mm_error *err);
 void mm_queue_close(mm_queue *queue);
 uint64_t mm_queue_images(const mm_queue *queue);
@@ -87,7 +87,7 @@ typedef struct mm_answer_faults {
 typedef struct mm_import_options {
     const char *queue;   /* QUEUE */
     const char *dataset; /* where the queue's dataset is now, or NULL */
-    const char *onto;    /* a later version of that dataset, which earlier answers went into; NULL: the dataset itself */
+    const char *onto; /* a later version of that dataset, which earlier answers went into; NULL: the dataset itself */
     const char *const *answers;
     size_t answer_count;
     const char *out;       /* NEW: not there yet */
@@ -106,9 +106,10 @@ typedef struct mm_answer_counts {
     double seconds;    /* as far as they are told */
 } mm_answer_counts;
 
-/* Collective if `comm` is not NULL: ranks share the shards. The files of NEW but run.json do not depend on the number of
- * ranks. NEW appears whole or not at all; the dataset and its earlier versions are not touched. A file that is no
- * answer is MM_ERR_FORMAT and ends the import; a bad answer is told and left out, unless `strict`. Results on rank 0. */
+/* Collective if `comm` is not NULL: ranks share the shards. The files of NEW but run.json do not depend on the number
+ * of ranks. NEW appears whole or not at all; the dataset and its earlier versions are not touched. A file that is no
+ * answer is MM_ERR_FORMAT and ends the import; a bad answer is told and left out, unless `strict`. Results on rank 0.
+ */
 MM_RESULT_USED mm_status mm_queue_import(mm_comm *comm, const mm_import_options *options, mm_answer_faults *faults,
                                          mm_answer_counts *counts, mm_error *err);
 

@@ -1,8 +1,8 @@
 /* OUT/engine.json: which rounds of the data engine a dataset has been through.
  *
- * [SAM] section 4 has three stages, in each of which models were trained anew on what there was by then, "6 times" in the
- * first. A round is one pass of that: a run over the corpus, a detection, an import of people's answers. A dataset's
- * file has its own round last, and before it those that it came from. docs/formats.md has the file. */
+ * [SAM] section 4 has three stages, in each of which models were trained anew on what there was by then, "6 times" in
+ * the first. A round is one pass of that: a run over the corpus, a detection, an import of people's answers. A
+ * dataset's file has its own round last, and before it those that it came from. docs/formats.md has the file. */
 #ifndef MASKMILL_ROUNDS_H
 #define MASKMILL_ROUNDS_H
 

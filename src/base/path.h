@@ -4,8 +4,8 @@
 
 #include "maskmill/status.h"
 
-/* `folder` as seen from inside of `from` (both must be there): "../OUT"; the absolute path if they have nothing in common
- * but the root. The caller frees *path. */
+/* `folder` as seen from inside of `from` (both must be there): "../OUT"; the absolute path if they have nothing in
+ * common but the root. The caller frees *path. */
 MM_RESULT_USED mm_status mm_path_relative(const char *from, const char *folder, char **path, mm_error *err);
 
 /* The other way: `path` as it is if absolute, else below `from`. Nothing has to be there. The caller frees *joined. */

@@ -16,14 +16,15 @@ static const struct {
     {"status", mm_cli_queue_status},
 };
 
-error_t mm_cli_queue_number(struct argp_state *state, const char *option, const char *word, uint64_t least, uint64_t most,
-                            uint64_t *number)
+error_t mm_cli_queue_number(struct argp_state *state, const char *option, const char *word, uint64_t least,
+                            uint64_t most, uint64_t *number)
 {
     char *end = NULL;
     errno = 0;
     *number = *word >= '0' && *word <= '9' ? strtoull(word, &end, 10) : 0;
     if (!end || *end || errno || *number < least || *number > most)
-        return mm_cli_refuse(state, "%s %.40s: give a whole number from %" PRIu64 " to %" PRIu64, option, word, least, most);
+        return mm_cli_refuse(state, "%s %.40s: give a whole number from %" PRIu64 " to %" PRIu64, option, word, least,
+                             most);
     return 0;
 }
 

@@ -11,7 +11,7 @@ mm_cli_command mm_cli_queue_import;
 mm_cli_command mm_cli_queue_status;
 
 /* A whole number from `least` to `most`; otherwise what mm_cli_refuse returns. */
-error_t mm_cli_queue_number(struct argp_state *state, const char *option, const char *word, uint64_t least, uint64_t most,
-                            uint64_t *number);
+error_t mm_cli_queue_number(struct argp_state *state, const char *option, const char *word, uint64_t least,
+                            uint64_t most, uint64_t *number);
 
 #endif

@@ -20,8 +20,10 @@ static const struct argp_option rows[] = {
     {"output", 'o', "QUEUE", 0, "the queue's folder", 0},
     {"batch", KEY_BATCH, "N", 0, "images a batch (200)", 0},
     {"limit", KEY_LIMIT, "N", 0, "only the N images of highest priority", 0},
-    {"prefill", KEY_PREFILL, "WHICH", 0, "what annotators find filled in: confident (the detector's masks) or masks (those of "
-     "the grid as well)", 0},
+    {"prefill", KEY_PREFILL, "WHICH", 0,
+     "what annotators find filled in: confident (the detector's masks) or masks (those of "
+     "the grid as well)",
+     0},
     {"skip-human", KEY_SKIP_HUMAN, NULL, 0, "leave out images that have masks by people", 0},
     {0},
 };
@@ -62,7 +64,8 @@ mm_status mm_cli_queue_build(int argc, char **argv, int *exit_status, mm_error *
         .parser = parse,
         .args_doc = "DATASET -o QUEUE",
         .doc = "Put a dataset's images in an order for annotators, those with most to gain first, and split them into "
-               "batches.\vUnder mpirun or srun the ranks share the work; the queue does not depend on how many there are. "
+               "batches.\vUnder mpirun or srun the ranks share the work; the queue does not depend on how many there "
+               "are. "
                "A build that was killed goes on when it is started again. docs/queue.md says what the priority is.",
     };
     build_arguments arguments = {0};
@@ -82,7 +85,8 @@ mm_status mm_cli_queue_build(int argc, char **argv, int *exit_status, mm_error *
     if (status == MM_OK)
         status = mm_queue_build(comm, &options, &totals, err);
     if (status == MM_OK && mm_cli_speaks(comm))
-        printf("%" PRIu64 " image%s in %" PRIu64 " batch%s, with %" PRIu64 " masks filled in and %" PRIu64 " hints; %s\n",
+        printf("%" PRIu64 " image%s in %" PRIu64 " batch%s, with %" PRIu64 " masks filled in and %" PRIu64 " hints; "
+                                                                                                           "%s\n",
                totals.images, totals.images == 1 ? "" : "s", totals.batches, totals.batches == 1 ? "" : "es",
                totals.prefilled, totals.hints, arguments.out);
     return mm_cli_leave_ranks(comm, status);

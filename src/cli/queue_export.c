@@ -120,7 +120,8 @@ mm_status mm_cli_queue_export(int argc, char **argv, int *exit_status, mm_error 
         .options = rows,
         .parser = parse,
         .args_doc = "QUEUE --format FORMAT -o FOLDER",
-        .doc = "Write a queue's batches for annotators: images with masks filled in.\vOne file a batch. coco opens in CVAT "
+        .doc = "Write a queue's batches for annotators: images with masks filled in.\vOne file a batch. coco opens in "
+               "CVAT "
                "and others, labelstudio in Label Studio, with config.xml as its labelling interface.",
     };
     export_arguments arguments = {0};

@@ -64,9 +64,10 @@ static error_t parse(int key, char *word, struct argp_state *state)
 
 static void print_counts(const mm_answer_counts *counts, const mm_answer_faults *faults, const char *out)
 {
-    printf("%" PRIu64 " image%s answered: %" PRIu64 " masks left as they were, %" PRIu64 " corrected, %" PRIu64 " deleted, %"
-           PRIu64 " added (%" PRIu64 " of them hints); %s\n", counts->images, counts->images == 1 ? "" : "s", counts->kept,
-           counts->corrected, counts->deleted, counts->added, counts->accepted, out);
+    printf("%" PRIu64 " image%s answered: %" PRIu64 " masks left as they were, %" PRIu64 " corrected, %" PRIu64
+           " deleted, %" PRIu64 " added (%" PRIu64 " of them hints); %s\n",
+           counts->images, counts->images == 1 ? "" : "s", counts->kept, counts->corrected, counts->deleted,
+           counts->added, counts->accepted, out);
     if (faults->repaired > 0)
         printf("%" PRIu64 " answers were repaired; the lines above say how\n", faults->repaired);
     if (faults->refused > 0)
@@ -79,8 +80,10 @@ mm_status mm_cli_queue_import(int argc, char **argv, int *exit_status, mm_error 
         .options = rows,
         .parser = parse,
         .args_doc = "QUEUE ANSWERS... -o NEW",
-        .doc = "Put people's answers into a new version of the dataset.\vANSWERS are JSON files, COCO or Label Studio, which "
-               "is told by their content. The dataset stays as it is. Exit status 1: done, but some answers were refused. "
+        .doc = "Put people's answers into a new version of the dataset.\vANSWERS are JSON files, COCO or Label Studio, "
+               "which "
+               "is told by their content. The dataset stays as it is. Exit status 1: done, but some answers were "
+               "refused. "
                "Under mpirun or srun the ranks share the shards.",
     };
     import_arguments arguments = {0};

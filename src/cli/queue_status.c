@@ -44,7 +44,8 @@ mm_status mm_cli_queue_status(int argc, char **argv, int *exit_status, mm_error 
         .options = rows,
         .parser = parse,
         .args_doc = "QUEUE [ANSWERS or NEW...]",
-        .doc = "How far annotators are: images done and open by batch, masks added, corrected and deleted, time.\vANSWERS "
+        .doc = "How far annotators are: images done and open by batch, masks added, corrected and deleted, "
+               "time.\vANSWERS "
                "are their files, NEW are versions of the dataset that answers were imported into.",
     };
     status_arguments arguments = {0};

@@ -196,12 +196,12 @@ mm_status mm_rounds_read(const char *folder, bool *there, mm_rounds *rounds, mm_
 static json_t *round_object(const mm_round *round)
 {
     json_t *detector = round->detector_sha256 ? json_pack("{s:s}", "sha256", round->detector_sha256) : json_null();
-    return json_pack("{s:o, s:I, s:{s:o, s:s}, s:o, s:I, s:{s:I, s:I, s:I}, s:I, s:I}", "stage", mm_json_text(round->stage),
-                     "round", (json_int_t)round->number, "model", "name", mm_json_text(round->model), "sha256",
-                     round->model_sha256, "detector", detector, "images", (json_int_t)round->images, "masks",
-                     source_names[0], (json_int_t)round->masks[0], source_names[1], (json_int_t)round->masks[1],
-                     source_names[2], (json_int_t)round->masks[2], "confident_masks", (json_int_t)round->confident,
-                     "hint_masks", (json_int_t)round->hints);
+    return json_pack("{s:o, s:I, s:{s:o, s:s}, s:o, s:I, s:{s:I, s:I, s:I}, s:I, s:I}", "stage",
+                     mm_json_text(round->stage), "round", (json_int_t)round->number, "model", "name",
+                     mm_json_text(round->model), "sha256", round->model_sha256, "detector", detector, "images",
+                     (json_int_t)round->images, "masks", source_names[0], (json_int_t)round->masks[0], source_names[1],
+                     (json_int_t)round->masks[1], source_names[2], (json_int_t)round->masks[2], "confident_masks",
+                     (json_int_t)round->confident, "hint_masks", (json_int_t)round->hints);
 }
 
 static json_t *round_list(const mm_rounds *rounds)
@@ -284,7 +284,8 @@ void mm_rounds_print_text(const mm_rounds *rounds, FILE *out)
                       "confident", "human");
     for (size_t i = 0; i < rounds->count; i++) {
         const mm_round *round = &rounds->items[i];
-        (void)fprintf(out, "        %-16.40s%6" PRIu64 "%12" PRIu64 "%14" PRIu64 "%14" PRIu64 "%14" PRIu64 "  %.40s %.12s",
+        (void)fprintf(out,
+                      "        %-16.40s%6" PRIu64 "%12" PRIu64 "%14" PRIu64 "%14" PRIu64 "%14" PRIu64 "  %.40s %.12s",
                       round->stage, round->number, round->images, round->masks[0], round->masks[1], round->masks[2],
                       round->model, round->model_sha256);
         if (round->detector_sha256)

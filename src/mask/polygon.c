@@ -1,6 +1,6 @@
-/* Polygons to masks as pycocotools fills them (cocoapi's rleFrPoly): the outline is walked on a grid five times as fine,
- * where it crosses a pixel's column, the column changes between outside and inside. So a ring that crosses itself is
- * filled by the even-odd rule, and a pixel is inside if its centre is, up to the rounding of that walk. */
+/* Polygons to masks as pycocotools fills them (cocoapi's rleFrPoly): the outline is walked on a grid five times as
+ * fine, where it crosses a pixel's column, the column changes between outside and inside. So a ring that crosses itself
+ * is filled by the even-odd rule, and a pixel is inside if its centre is, up to the rounding of that walk. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -92,12 +92,15 @@ static mm_status check(const double (*points)[2], size_t count, uint32_t height,
     for (size_t i = 0; i < count; i++) {
         for (int axis = 0; axis < 2; axis++)
             if (!(points[i][axis] >= -sides[axis] && points[i][axis] <= 2 * sides[axis]))
-                return mm_fail(err, MM_ERR_FORMAT, "point %zu of the polygon, (%g, %g), is far outside the image of %u x "
-                               "%u pixels", i, points[i][0], points[i][1], width, height);
+                return mm_fail(err, MM_ERR_FORMAT,
+                               "point %zu of the polygon, (%g, %g), is far outside the image of %u x "
+                               "%u pixels",
+                               i, points[i][0], points[i][1], width, height);
         const double *next = points[i + 1 == count ? 0 : i + 1];
         const double across = fabs(next[0] - points[i][0]), down = fabs(next[1] - points[i][1]);
         const double longer = across > down ? across : down;
-        steps += longer <= 3 * (sides[0] + sides[1]) ? (uint64_t)(FINE * longer) + 2 : 0; /* else the next point fails */
+        steps +=
+            longer <= 3 * (sides[0] + sides[1]) ? (uint64_t)(FINE * longer) + 2 : 0; /* else the next point fails */
         if (steps > MOST_STEPS)
             return mm_fail(err, MM_ERR_LIMIT, "the polygon's outline is longer than %llu pixels",
                            (unsigned long long)(MOST_STEPS / FINE));
@@ -118,7 +121,8 @@ mm_status mm_rle_from_polygon(const double (*points)[2], size_t count, uint32_t 
         walk_edge(&w, fine(from[0]), fine(from[1]), fine(to[0]), fine(to[1]));
     }
     if (w.failed || w.count > MOST_CROSSINGS) {
-        status = w.failed ? mm_fail_memory(err, "a polygon") : mm_fail(err, MM_ERR_LIMIT, "the polygon is too intricate");
+        status =
+            w.failed ? mm_fail_memory(err, "a polygon") : mm_fail(err, MM_ERR_LIMIT, "the polygon is too intricate");
         free(w.crossings);
         return status;
     }

@@ -78,8 +78,7 @@ bool mm_answer_find_image(mm_answer_reader *reader, const char *path, uint64_t *
         return mm_queue_find(reader->queue, image_id, index);
     if (!reader->manifest_tried) {
         reader->manifest_tried = true;
-        const int length =
-            snprintf(manifest, sizeof manifest, "%s/manifest.h5", mm_dataset_folder(mm_queue_dataset(reader->queue)));
+        const int length = snprintf(manifest, sizeof manifest, "%s/manifest.h5", reader->queue->dataset_path);
         if (length < 0 || length >= PATH_MAX || mm_manifest_open(manifest, &reader->manifest, NULL) != MM_OK)
             reader->manifest = NULL; /* then its names are of no use, and the image is unknown */
     }
@@ -132,6 +131,8 @@ mm_status mm_answer_begin(mm_answer_reader *reader, uint64_t index, mm_answer **
 
 mm_status mm_answer_add(mm_answer *answer, const mm_answer_mask *mask, const mm_rle *rle, mm_error *err)
 {
+    if (!rle && (!mask->named || mask->is_hint))
+        return MM_OK;
     if (answer->count == answer->room) {
         const size_t room = answer->room ? 2 * answer->room : 16;
         mm_answer_mask *more = reallocarray(answer->masks, room, sizeof *more);
@@ -142,7 +143,8 @@ mm_status mm_answer_add(mm_answer *answer, const mm_answer_mask *mask, const mm_
     }
     mm_answer_mask *added = &answer->masks[answer->count];
     *added = *mask;
-    const mm_status status = mm_rle_to_counts(rle, &added->counts, &added->size, err);
+    added->broken = !rle;
+    const mm_status status = rle ? mm_rle_to_counts(rle, &added->counts, &added->size, err) : MM_OK;
     answer->count += status == MM_OK;
     return status;
 }

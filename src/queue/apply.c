@@ -40,11 +40,11 @@ static void list_answered(const mm_shown *shown, const mm_answer *answer, const 
     }
     for (size_t a = 0; a < answer->count; a++) {
         const size_t s = verdict->of_answer[a];
-        if (answer->masks[a].is_hint || (s != MM_NO_PARTNER && s < shown->prefilled))
+        if (!mm_answer_mask_counts(&answer->masks[a]) || (s != MM_NO_PARTNER && s < shown->prefilled))
             continue;
         if (s != MM_NO_PARTNER && verdict->same[a])
-            list->items[list->count++] = (new_mask){shown->masks[s].record, shown->masks[s].name.index, &shown->masks[s].rle,
-                                                    &answer->masks[a]};
+            list->items[list->count++] =
+                (new_mask){shown->masks[s].record, shown->masks[s].name.index, &shown->masks[s].rle, &answer->masks[a]};
         else
             list->items[list->count++] = (new_mask){NULL, 0, &verdict->rles[a], &answer->masks[a]};
     }
@@ -114,8 +114,8 @@ static void draw_row(const mm_rle *rle, mm_record *to, uint64_t i)
     to->predicted_iou[i] = to->stability_score[i] = (float)NAN;
 }
 
-static void sign_row(const new_mask *mask, const mm_answer *answer, const uint16_t *numbers, size_t human, mm_record *to,
-                     uint64_t i)
+static void sign_row(const new_mask *mask, const mm_answer *answer, const uint16_t *numbers, size_t human,
+                     mm_record *to, uint64_t i)
 {
     const mm_answer_mask *drawn = mask->drawn;
     const double share = human ? answer->seconds / (double)human : 0;

@@ -109,7 +109,8 @@ static uint32_t get_bits(bit_reader *from, unsigned count)
 /* Values first .. first + count - 1 are all `value`; set the alphas among them. */
 static void fill(uint8_t *bits, uint64_t first, uint64_t count, uint32_t value)
 {
-    const uint64_t from = (first + CHANNELS - 1 - ALPHA) / CHANNELS, to = (first + count + CHANNELS - 1 - ALPHA) / CHANNELS;
+    const uint64_t from = (first + CHANNELS - 1 - ALPHA) / CHANNELS,
+                   to = (first + count + CHANNELS - 1 - ALPHA) / CHANNELS;
     memset(bits + from, value >= PAINTED, (size_t)(to - from));
 }
 
@@ -126,8 +127,9 @@ mm_status mm_brush_decode(const uint8_t *bytes, size_t size, uint32_t height, ui
     if (from.cut || value_bits != VALUE_BITS)
         return mm_fail(err, MM_ERR_FORMAT, "these are no run lengths of Label Studio's brush");
     if (pixels * CHANNELS != values)
-        return mm_fail(err, MM_ERR_FORMAT, "the brush's run lengths are of %u values, not of the %llu of %u x %u pixels",
-                       values, (unsigned long long)(pixels * CHANNELS), width, height);
+        return mm_fail(err, MM_ERR_FORMAT,
+                       "the brush's run lengths are of %u values, not of the %llu of %u x %u pixels", values,
+                       (unsigned long long)(pixels * CHANNELS), width, height);
     uint8_t *bits = malloc((size_t)pixels + 1);
     if (!bits)
         return mm_fail_memory(err, "a mask");

@@ -110,14 +110,16 @@ static mm_status put_photographs(const mm_photographs *photographs, const mm_que
     }
     for (size_t i = 0; status == MM_OK && i < batch->count; i++) {
         mm_photograph_name(batch->images[i].row.image_id, name);
-        (void)snprintf(path, sizeof path, "%.4000s/images/batch_%06" PRIu64 "/%s", options->folder, batch->number, name);
+        (void)snprintf(path, sizeof path, "%.4000s/images/batch_%06" PRIu64 "/%s", options->folder, batch->number,
+                       name);
         (void)snprintf(thumbnail, sizeof thumbnail, "%.4000s/thumbnails/batch_%06" PRIu64 "/%s", options->folder,
                        batch->number, name); /* both fit, as was seen above */
         status = put_photograph(photographs, &batch->images[i], options->images ? path : NULL,
                                 options->thumbnail_side ? thumbnail : NULL, options->thumbnail_side, err);
         if (status != MM_OK && err && status != MM_ERR_NOMEM)
-            (void)mm_error_prefix(err, "the photographs must be there (--corpus FOLDER if they were moved): image %" PRIu64
-                                  ", %.100s", batch->images[i].row.image_id, batch->images[i].file_name);
+            (void)mm_error_prefix(
+                err, "the photographs must be there (--corpus FOLDER if they were moved): image %" PRIu64 ", %.100s",
+                batch->images[i].row.image_id, batch->images[i].file_name);
     }
     return status;
 }
@@ -146,8 +148,8 @@ static mm_status load_image(const mm_queue *queue, mm_batch_image *image, mm_err
     mm_status status = mm_dataset_read(queue->dataset, image->row.row, &image->record, &image->file_name, err);
     if (status == MM_OK && (image->record.image_id != image->row.image_id || image->record.status != MM_IMAGE_DONE ||
                             image->record.width != image->row.width || image->record.height != image->row.height))
-        status = mm_fail(err, MM_ERR_FORMAT, "row %" PRIu64 " of the dataset is not the image that the queue has for it",
-                         image->row.row);
+        status = mm_fail(err, MM_ERR_FORMAT,
+                         "row %" PRIu64 " of the dataset is not the image that the queue has for it", image->row.row);
     return status == MM_OK ? mm_shown_load(&image->record, queue->origin.prefill, &image->shown, err) : status;
 }
 

@@ -58,10 +58,12 @@ static void print_annotation(FILE *out, const mm_batch_image *image, const mm_sh
 
 static void print_batch(FILE *out, const mm_batch *batch)
 {
-    (void)fprintf(out, "{\"info\": {\"description\": \"maskmill " MM_VERSION " queue, batch %" PRIu64 "\"},\n\"licenses\": [],\n"
+    (void)fprintf(out,
+                  "{\"info\": {\"description\": \"maskmill " MM_VERSION " queue, batch %" PRIu64 "\"},\n\"licenses\": "
+                                                                                                 "[],\n"
                   "\"categories\": [{\"id\": %d, \"name\": \"object\", \"supercategory\": \"\"}, "
-                  "{\"id\": %d, \"name\": \"hint\", \"supercategory\": \"\"}],\n\"images\": [", batch->number,
-                  CATEGORY_OBJECT, CATEGORY_HINT);
+                  "{\"id\": %d, \"name\": \"hint\", \"supercategory\": \"\"}],\n\"images\": [",
+                  batch->number, CATEGORY_OBJECT, CATEGORY_HINT);
     for (size_t i = 0; i < batch->count; i++) {
         (void)fputs(i ? ",\n " : "\n ", out);
         print_image(out, &batch->images[i]);

@@ -1,4 +1,5 @@
-/* Label Studio: tasks with predictions, which annotators find filled in, as brush masks; and the labelling interface. */
+/* Label Studio: tasks with predictions, which annotators find filled in, as brush masks; and the labelling interface.
+ */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -47,7 +48,8 @@ static mm_status print_region(FILE *out, const mm_shown_mask *mask, mm_error *er
     return MM_OK;
 }
 
-static mm_status print_task(FILE *out, const char *url, const mm_batch *batch, const mm_batch_image *image, mm_error *err)
+static mm_status print_task(FILE *out, const char *url, const mm_batch *batch, const mm_batch_image *image,
+                            mm_error *err)
 {
     char name[MM_SHOWN_TEXT];
     mm_status status = MM_OK;

@@ -1,5 +1,5 @@
-/* Large JSON in bounded memory: the outermost object or list is gone through here, and its parts are handed to jansson one
- * by one. So a file may be of any size, but one image's answer, or one annotation, may not. */
+/* Large JSON in bounded memory: the outermost object or list is gone through here, and its parts are handed to jansson
+ * one by one. So a file may be of any size, but one image's answer, or one annotation, may not. */
 #ifndef MM_QUEUE_JSON_STREAM_H
 #define MM_QUEUE_JSON_STREAM_H
 
@@ -31,8 +31,8 @@ void mm_json_stream_close(mm_json_stream *stream);
 int mm_json_stream_peek(mm_json_stream *stream);
 /* '{' or '['. */
 MM_RESULT_USED mm_status mm_json_stream_enter(mm_json_stream *stream, char bracket, mm_error *err);
-/* Inside of what `bracket` opened: is there another value? `first` is true for the first call. In an object its key, cut to
- * fit, is in stream->key then. False: the closing bracket was read. */
+/* Inside of what `bracket` opened: is there another value? `first` is true for the first call. In an object its key,
+ * cut to fit, is in stream->key then. False: the closing bracket was read. */
 MM_RESULT_USED mm_status mm_json_stream_next(mm_json_stream *stream, char bracket, bool first, bool *more,
                                              mm_error *err);
 /* The value that comes, whole; the caller gives it back with json_decref. */

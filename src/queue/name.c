@@ -83,5 +83,6 @@ bool mm_photograph_number(const char *path, uint64_t *image_id)
     for (const char *at = path; (at = strstr(at, "sa_")); at++)
         if (at == path || at[-1] == '/' || at[-1] == '-' || at[-1] == '\\')
             found = at + 3;
-    return found && read_number(&found, image_id) && (strcasecmp(found, ".jpg") == 0 || strcasecmp(found, ".jpeg") == 0);
+    return found && read_number(&found, image_id) &&
+           (strcasecmp(found, ".jpg") == 0 || strcasecmp(found, ".jpeg") == 0);
 }

@@ -1,4 +1,5 @@
-/* Opening a queue: its rows, and the dataset that they are about. */
+/* queue: images for people to annotate, and the way of their answers back. This file opens one: its rows, and the dataset
+ * that they are about. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
@@ -31,7 +32,10 @@ mm_status mm_queue_reference_write(const char *folder, const char *dataset, mm_e
     if (status == MM_OK) {
         json_t *object = json_pack("{s:i, s:o}", "format", 1, "dataset", text);
         char *dump = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
-        status = dump ? mm_file_commit(path, dump, strlen(dump), err) : mm_fail_memory(err, path);
+        const size_t size = dump ? strlen(dump) : 0;
+        if (dump)
+            dump[size] = '\n'; /* in place of the terminator: what is written has a size of its own */
+        status = dump ? mm_file_commit(path, dump, size + 1, err) : mm_fail_memory(err, path);
         free(dump);
         json_decref(object);
     }
@@ -102,13 +106,17 @@ static mm_status sort_ids(mm_queue *queue, mm_error *err)
 static mm_status open_dataset(mm_queue *queue, mm_error *err)
 {
     mm_dataset_mark mark;
-    mm_status status = mm_dataset_mark_read(queue->dataset_path, &mark, err);
+    mm_status status = mm_dataset_open(queue->dataset_path, &queue->dataset, err);
+    if (status == MM_OK)
+        status = mm_dataset_mark_read(mm_dataset_folder(queue->dataset), &mark, err);
     if (status == MM_OK && (mark.bytes != queue->origin.dataset.bytes || mark.digest != queue->origin.dataset.digest))
-        status = mm_fail(err, MM_ERR_FORMAT, "%s is not the dataset that the queue %s was made of, or was changed since; "
-                         "--dataset says where that is", queue->dataset_path, queue->folder);
+        status = mm_fail(err, MM_ERR_FORMAT,
+                         "%s is not the dataset that the queue %s was made of, or was changed since; "
+                         "--dataset says where that is",
+                         queue->dataset_path, queue->folder);
     else if (status != MM_OK && err)
         (void)mm_error_prefix(err, "the dataset of the queue (--dataset FOLDER if it was moved)"); /* same status */
-    return status == MM_OK ? mm_dataset_open(queue->dataset_path, &queue->dataset, err) : status;
+    return status;
 }
 
 static mm_status open_all(mm_queue *queue, const char *path, const char *dataset, mm_error *err)

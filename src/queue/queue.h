@@ -26,7 +26,7 @@ typedef struct mm_queue_origin {
     uint64_t shard; /* of a part: which it is of; else 0 */
 } mm_queue_origin;
 
-/* `kind` is "queue", or "queue-part" for one shard's rows while a queue is built. */
+/* `kind` is "queue", or "queuepart" for one shard's rows while a queue is built. */
 MM_RESULT_USED mm_status mm_queue_file_write(const char *path, const char *kind, const mm_queue_origin *origin,
                                              const mm_queue_rows *rows, mm_error *err);
 /* The caller frees rows->items. */

@@ -1,6 +1,6 @@
-/* COCO's JSON: {"images": [...], "annotations": [...], "categories": [...]}. The file is gone through twice, because the
- * order of its parts is free: first images and categories, then annotations. Each image that is listed counts as answered,
- * also one without annotations: all of its masks were deleted. */
+/* COCO's JSON: {"images": [...], "annotations": [...], "categories": [...]}. The file is gone through twice, because
+ * the order of its parts is free: first images and categories, then annotations. Each image that is listed counts as
+ * answered, also one without annotations: all of its masks were deleted. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -178,7 +178,8 @@ static bool belongs(coco_file *coco, const json_t *item, char name[64], mm_answe
     const listed_image *found =
         coco->count ? bsearch(&key, coco->images, coco->count, sizeof key, by_id) : NULL;
     if (!found) {
-        mm_answer_refuse(coco->reader, "%s: its image_id %" JSON_INTEGER_FORMAT " is not among the images", name, key.id);
+        mm_answer_refuse(coco->reader, "%s: its image_id %" JSON_INTEGER_FORMAT " is not among the images", name,
+                         key.id);
         return false;
     }
     if (found->answer == NO_ANSWER)
@@ -218,7 +219,7 @@ static mm_status read_annotation(coco_file *coco, const json_t *item, mm_error *
         return mm_fail_memory(err, "an answer");
     if (status != MM_OK) {
         mm_answer_refuse(coco->reader, "image %s, %s: %s", photograph, name, why.text);
-        return MM_OK;
+        return mm_answer_add(answer, &mask, NULL, err);
     }
     if (repairs) {
         mm_repair_text(repairs, repaired, sizeof repaired);
@@ -284,8 +285,10 @@ mm_status mm_answers_read_coco(mm_answer_reader *reader, mm_error *err)
     coco_file coco = {.reader = reader};
     mm_status status = go_through(&coco, false, err);
     if (status == MM_OK && (!coco.has_images || !coco.has_annotations))
-        status = mm_fail(err, MM_ERR_FORMAT, "%s has no \"images\" or no \"annotations\": it is not COCO's JSON; from Label "
-                         "Studio, export as JSON", reader->path);
+        status = mm_fail(err, MM_ERR_FORMAT,
+                         "%s has no \"images\" or no \"annotations\": it is not COCO's JSON; from Label "
+                         "Studio, export as JSON",
+                         reader->path);
     if (status == MM_OK && coco.count > 0)
         qsort(coco.images, coco.count, sizeof *coco.images, by_id);
     if (status == MM_OK)

@@ -1,5 +1,5 @@
-/* Label Studio's JSON export: a list of tasks, each with its annotations. A task without one is not answered; where there
- * are several, the newest that was not cancelled counts. */
+/* Label Studio's JSON export: a list of tasks, each with its annotations. A task without one is not answered; where
+ * there are several, the newest that was not cancelled counts. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +116,8 @@ static mm_status read_polygon(const task_reader *t, const json_t *value, mm_rle 
         points[i][1] = json_number_value(y) * t->image.height / 100;
     }
     if (status == MM_OK)
-        status = mm_segmentation_ring((const double (*)[2])points, count, t->image.height, t->image.width, rle, repairs, err);
+        status = mm_segmentation_ring((const double (*)[2])points, count, t->image.height, t->image.width, rle, repairs,
+                                      err);
     free(points);
     return status;
 }
@@ -153,12 +154,14 @@ static bool is_hint(const json_t *value, region_kind kind)
 
 static mm_status check_frame(const task_reader *t, const json_t *region, mm_error *err)
 {
-    const json_t *width = json_object_get(region, "original_width"), *height = json_object_get(region, "original_height");
+    const json_t *width = json_object_get(region, "original_width"), *height = json_object_get(region, "original_"
+                                                                                                       "height");
     const json_t *rotation = json_object_get(region, "image_rotation");
     if (json_is_number(rotation) && json_number_value(rotation) != 0)
         return mm_fail(err, MM_ERR_FORMAT, "it was drawn on the image turned by %g degrees; turn it back",
                        json_number_value(rotation));
-    if ((width || height) && (json_number_value(width) != t->image.width || json_number_value(height) != t->image.height))
+    if ((width || height) &&
+        (json_number_value(width) != t->image.width || json_number_value(height) != t->image.height))
         return mm_fail(err, MM_ERR_FORMAT, "it is of an image of %g x %g pixels, not %" PRIu32 " x %" PRIu32,
                        json_number_value(width), json_number_value(height), t->image.width, t->image.height);
     return MM_OK;
@@ -203,7 +206,8 @@ static mm_status read_region(task_reader *t, const json_t *result, size_t i, mm_
     if (kind == REGION_OTHER)
         return MM_OK;
     if (kind == REGION_MASKLESS) {
-        mm_answer_refuse(t->reader, "image %s, region %.40s: a %.40s is no mask; draw it with the brush or as a polygon",
+        mm_answer_refuse(t->reader,
+                         "image %s, region %.40s: a %.40s is no mask; draw it with the brush or as a polygon",
                          t->photograph, id, type);
         return MM_OK;
     }
@@ -212,19 +216,19 @@ static mm_status read_region(task_reader *t, const json_t *result, size_t i, mm_
         return MM_OK;
     }
     mm_answer_mask mask = {.exact = kind == REGION_BRUSH, .annotator = t->answer->annotator};
+    mask.named = mm_shown_from_text(id, &mask.name);
+    mask.is_hint = is_hint(json_object_get(region, "value"), kind);
     mm_status status = read_mask(t, region, kind, &rle, &repairs, &why);
     if (status == MM_ERR_NOMEM)
         return mm_fail_memory(err, "an answer");
     if (status != MM_OK) {
         mm_answer_refuse(t->reader, "image %s, region %.40s: %s", t->photograph, id, why.text);
-        return MM_OK;
+        return mm_answer_add(t->answer, &mask, NULL, err);
     }
     if (repairs) {
         mm_repair_text(repairs, repaired, sizeof repaired);
         mm_answer_repair(t->reader, "image %s, region %.40s: %s", t->photograph, id, repaired);
     }
-    mask.named = mm_shown_from_text(id, &mask.name);
-    mask.is_hint = is_hint(json_object_get(region, "value"), kind);
     status = mm_answer_add(t->answer, &mask, &rle, err);
     mm_rle_free(&rle);
     return status;

@@ -12,7 +12,8 @@ void mm_repair_text(unsigned repairs, char *text, size_t size)
 {
     static const char *const words[] = {"reaches outside the image and was cut off at its edge",
                                         "crosses itself and was filled by the even-odd rule",
-                                        "has a ring that adds nothing to the others (polygons have no holes in COCO; run "
+                                        "has a ring that adds nothing to the others (polygons have no holes in COCO; "
+                                        "run "
                                         "lengths do)"};
     size_t used = 0;
     text[0] = '\0';
@@ -68,7 +69,8 @@ bool mm_ring_crosses_itself(const double (*points)[2], size_t count)
     qsort(sides, count, sizeof *sides, by_left_end);
     size_t pairs = 0;
     for (size_t i = 0; i < count && !crosses && pairs < MOST_PAIRS; i++)
-        for (size_t j = i + 1; j < count && sides[j].a[0] <= sides[i].b[0] && !crosses && pairs < MOST_PAIRS; j++, pairs++)
+        for (size_t j = i + 1; j < count && sides[j].a[0] <= sides[i].b[0] && !crosses && pairs < MOST_PAIRS;
+             j++, pairs++)
             crosses = cross(&sides[i], &sides[j]);
     free(sides);
     return crosses;
@@ -163,8 +165,8 @@ static mm_status read_runs(const json_t *list, uint32_t height, uint32_t width, 
         const json_int_t length = json_is_integer(value) ? json_integer_value(value) : -1;
         if (length < 0 || (uint64_t)length > pixels - sum) {
             free(runs);
-            return mm_fail(err, MM_ERR_FORMAT, "run %zu is no length that fits into %" PRIu32 " x %" PRIu32 " pixels", i,
-                           width, height);
+            return mm_fail(err, MM_ERR_FORMAT, "run %zu is no length that fits into %" PRIu32 " x %" PRIu32 " pixels",
+                           i, width, height);
         }
         sum += (uint64_t)length;
         if (length > 0 && (i & 1) == ((used - 1) & 1)) /* empty runs join their neighbours */
@@ -174,8 +176,9 @@ static mm_status read_runs(const json_t *list, uint32_t height, uint32_t width, 
     }
     if (sum != pixels) {
         free(runs);
-        return mm_fail(err, MM_ERR_FORMAT, "its runs sum to %" PRIu64 ", not to the %" PRIu64 " of %" PRIu32 " x %" PRIu32
-                       " pixels", sum, pixels, width, height);
+        return mm_fail(err, MM_ERR_FORMAT,
+                       "its runs sum to %" PRIu64 ", not to the %" PRIu64 " of %" PRIu32 " x %" PRIu32 " pixels", sum,
+                       pixels, width, height);
     }
     *rle = (mm_rle){height, width, used, runs};
     return MM_OK;
@@ -188,12 +191,13 @@ static mm_status read_counts(const json_t *object, uint32_t height, uint32_t wid
     if (json_array_size(size) != 2 || !json_is_integer(h) || !json_is_integer(w))
         return mm_fail(err, MM_ERR_FORMAT, "its run lengths have no \"size\": [height, width]");
     if (json_integer_value(h) != (json_int_t)height || json_integer_value(w) != (json_int_t)width)
-        return mm_fail(err, MM_ERR_FORMAT, "its run lengths are of %" JSON_INTEGER_FORMAT " x %" JSON_INTEGER_FORMAT
-                       " pixels, the image has %" PRIu32 " x %" PRIu32, json_integer_value(w), json_integer_value(h), width,
-                       height);
+        return mm_fail(err, MM_ERR_FORMAT,
+                       "its run lengths are of %" JSON_INTEGER_FORMAT " x %" JSON_INTEGER_FORMAT
+                       " pixels, the image has %" PRIu32 " x %" PRIu32,
+                       json_integer_value(w), json_integer_value(h), width, height);
     if (json_is_string(counts))
-        return mm_rle_from_counts((const uint8_t *)json_string_value(counts), json_string_length(counts), height, width, rle,
-                                  err);
+        return mm_rle_from_counts((const uint8_t *)json_string_value(counts), json_string_length(counts), height, width,
+                                  rle, err);
     if (json_is_array(counts))
         return read_runs(counts, height, width, rle, err);
     return mm_fail(err, MM_ERR_FORMAT, "its \"counts\" are neither text nor a list");

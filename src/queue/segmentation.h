@@ -26,7 +26,8 @@ MM_RESULT_USED mm_status mm_segmentation_read(const json_t *value, uint32_t heig
 MM_RESULT_USED mm_status mm_segmentation_ring(const double (*points)[2], size_t count, uint32_t height, uint32_t width,
                                               mm_rle *rle, unsigned *repairs, mm_error *err);
 
-/* Whether two sides of the ring cross (touching is no crossing). False as well where that would take too long to say. */
+/* Whether two sides of the ring cross (touching is no crossing). False as well where that would take too long to say.
+ */
 bool mm_ring_crosses_itself(const double (*points)[2], size_t count);
 
 #endif

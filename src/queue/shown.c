@@ -49,7 +49,8 @@ static mm_status add(mm_shown *shown, const mm_record *record, mm_shown_kind kin
 mm_status mm_shown_load(const mm_record *record, mm_prefill_mode mode, mm_shown *shown, mm_error *err)
 {
     const mm_record *confident = record->confident, *hints = record->hints;
-    const uint64_t most = record->mask_count + (confident ? confident->mask_count : 0) + (hints ? hints->mask_count : 0);
+    const uint64_t most =
+        record->mask_count + (confident ? confident->mask_count : 0) + (hints ? hints->mask_count : 0);
     *shown = (mm_shown){.masks = calloc((size_t)most + 1, sizeof *shown->masks), .height = record->height,
                         .width = record->width};
     if (!shown->masks)

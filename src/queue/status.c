@@ -45,7 +45,8 @@ static mm_status add_dataset(overview *view, const char *folder, mm_error *err)
         status = mm_fail(err, MM_ERR_USAGE, "%s has no answered.h5: no answers were imported into it", folder);
     if (status == MM_OK &&
         (list.queue.bytes != view->queue->mark.bytes || list.queue.digest != view->queue->mark.digest))
-        status = mm_fail(err, MM_ERR_USAGE, "the answers in %s are of another queue than %s", folder, view->queue->folder);
+        status =
+            mm_fail(err, MM_ERR_USAGE, "the answers in %s are of another queue than %s", folder, view->queue->folder);
     for (size_t i = 0; status == MM_OK && i < list.count; i++) {
         uint64_t index;
         if (mm_queue_find(view->queue, list.items[i].image_id, &index) && !view->done[index]) {
@@ -118,9 +119,11 @@ static void print_line(FILE *out, const char *name, uint64_t images, const tally
 {
     char time[MM_NUMBER_TEXT];
     const mm_answer_counts *counts = &sum->counts;
-    (void)fprintf(out, "%-8s%10" PRIu64 "%10" PRIu64 "%10" PRIu64 "%10" PRIu64 "%11" PRIu64 "%9" PRIu64 "%8" PRIu64 "%10" PRIu64
-                  "%14s\n", name, images, sum->images, images - sum->images, counts->kept, counts->corrected,
-                  counts->deleted, counts->added, counts->accepted,
+    (void)fprintf(out,
+                  "%-8s%10" PRIu64 "%10" PRIu64 "%10" PRIu64 "%10" PRIu64 "%11" PRIu64 "%9" PRIu64 "%8" PRIu64
+                  "%10" PRIu64 "%14s\n",
+                  name, images, sum->images, images - sum->images, counts->kept, counts->corrected, counts->deleted,
+                  counts->added, counts->accepted,
                   mm_format_duration(time, sizeof time, sum->timed ? counts->seconds / (double)sum->timed : -1));
 }
 
@@ -167,13 +170,14 @@ static void print(const overview *view, bool json, FILE *out)
         print_batches(view, true, out, &all);
         (void)fputs("],\n ", out);
         print_counts(out, images, &all);
-        (void)fprintf(out, ",\n \"added_per_image\": %.9g, \"corrected_per_image\": %.9g, \"deleted_per_image\": %.9g}\n",
+        (void)fprintf(out,
+                      ",\n \"added_per_image\": %.9g, \"corrected_per_image\": %.9g, \"deleted_per_image\": %.9g}\n",
                       per_image(all.counts.added, &all), per_image(all.counts.corrected, &all),
                       per_image(all.counts.deleted, &all));
         return;
     }
-    (void)fprintf(out, "%-8s%10s%10s%10s%10s%11s%9s%8s%10s%14s\n", "batch", "images", "done", "open", "kept", "corrected",
-                  "deleted", "added", "accepted", "time an image");
+    (void)fprintf(out, "%-8s%10s%10s%10s%10s%11s%9s%8s%10s%14s\n", "batch", "images", "done", "open", "kept",
+                  "corrected", "deleted", "added", "accepted", "time an image");
     print_batches(view, false, out, &all);
     print_line(out, "all", images, &all);
     (void)fprintf(out, "\n%" PRIu64 " of %" PRIu64 " images are done; in each, on average, %.2f masks were added, %.2f "
@@ -185,7 +189,8 @@ mm_status mm_queue_status(const mm_queue *queue, const char *const *what, size_t
                           mm_answer_faults *faults, mm_error *err)
 {
     const size_t images = (size_t)mm_queue_images(queue);
-    overview view = {.queue = queue, .of = calloc(images + 1, sizeof *view.of), .done = calloc(images + 1, sizeof *view.done)};
+    overview view = {
+        .queue = queue, .of = calloc(images + 1, sizeof *view.of), .done = calloc(images + 1, sizeof *view.done)};
     mm_status status = view.of && view.done ? look(&view, what, count, faults, err) : mm_fail_memory(err, "a queue");
     if (status == MM_OK)
         print(&view, json, out);

@@ -34,8 +34,9 @@ static mm_status begin(const mm_shown *shown, const mm_answer *answer, mm_verdic
     for (size_t i = 0; i < answer->count; i++)
         verdict->of_answer[i] = MM_NO_PARTNER;
     for (size_t i = 0; status == MM_OK && i < answer->count; i++)
+        if (!answer->masks[i].broken)
         status = mm_rle_from_counts(answer->masks[i].counts, answer->masks[i].size, shown->height, shown->width,
-                                    &verdict->rles[i], err);
+                                        &verdict->rles[i], err);
     return status;
 }
 
@@ -56,8 +57,14 @@ static void pair_by_name(const mm_shown *shown, const mm_answer *answer, mm_verd
             continue;
         for (size_t s = 0; s < shown->prefilled + shown->hints; s++) {
             const mm_shown_name *name = &shown->masks[s].name;
-            if (name->image_id != mask->name.image_id || name->kind != mask->name.kind || name->index != mask->name.index)
+            if (name->image_id != mask->name.image_id || name->kind != mask->name.kind ||
+                name->index != mask->name.index)
                 continue;
+            if (mask->broken) {
+                if (verdict->of_shown[s] == MM_NO_PARTNER && s < shown->prefilled)
+                    pair(verdict, s, a, true);
+                continue;
+            }
             const double iou = mm_rle_iou(&shown->masks[s].rle, &verdict->rles[a]);
             if (verdict->of_shown[s] == MM_NO_PARTNER && iou > 0)
                 pair(verdict, s, a, mask->exact ? mm_rle_equal(&shown->masks[s].rle, &verdict->rles[a])
@@ -89,7 +96,8 @@ static mm_status pair_by_likeness(const mm_shown *shown, const mm_answer *answer
     size_t count = 0, room = 0;
     for (size_t s = 0; s < shown->prefilled + shown->hints; s++)
         for (size_t a = 0; a < answer->count; a++) {
-            if (verdict->of_shown[s] != MM_NO_PARTNER || verdict->of_answer[a] != MM_NO_PARTNER || answer->masks[a].is_hint)
+            if (verdict->of_shown[s] != MM_NO_PARTNER || verdict->of_answer[a] != MM_NO_PARTNER ||
+                !mm_answer_mask_counts(&answer->masks[a]))
                 continue;
             const double iou = mm_rle_iou(&shown->masks[s].rle, &verdict->rles[a]);
             if (iou < (s < shown->prefilled ? MM_CORRECTED_IOU : MM_SAME_IOU))
@@ -128,7 +136,7 @@ static void count(const mm_shown *shown, const mm_answer *answer, mm_verdict *ve
     for (size_t a = 0; a < answer->count; a++) {
         const size_t s = verdict->of_answer[a];
         of_masks += (double)answer->masks[a].seconds;
-        if (answer->masks[a].is_hint || (s != MM_NO_PARTNER && s < shown->prefilled))
+        if (!mm_answer_mask_counts(&answer->masks[a]) || (s != MM_NO_PARTNER && s < shown->prefilled))
             continue;
         counts->added++;
         counts->accepted += s != MM_NO_PARTNER;

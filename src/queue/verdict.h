@@ -19,12 +19,13 @@ typedef struct mm_verdict {
 } mm_verdict;
 
 /* The answer is of the image that `shown` is of. The caller frees, in every case, with mm_verdict_free. */
-MM_RESULT_USED mm_status mm_verdict_of(const mm_shown *shown, const mm_answer *answer, mm_verdict *verdict, mm_error *err);
+MM_RESULT_USED mm_status mm_verdict_of(const mm_shown *shown, const mm_answer *answer, mm_verdict *verdict,
+                                       mm_error *err);
 void mm_verdict_free(mm_verdict *verdict);
 bool mm_verdict_changes(const mm_verdict *verdict);
 
-/* The image's record when the answer is taken: what is to be in the new version. `record` is the one the queue was made of,
- * `numbers` (1 .. ) that of each of the answers' annotators in the dataset; `keep_automatic` and the rest as in
+/* The image's record when the answer is taken: what is to be in the new version. `record` is the one the queue was made
+ * of, `numbers` (1 .. ) that of each of the answers' annotators in the dataset; `keep_automatic` and the rest as in
  * docs/queue.md. The caller frees *made. */
 MM_RESULT_USED mm_status mm_verdict_apply(const mm_record *record, const mm_shown *shown, const mm_answer *answer,
                                           const mm_verdict *verdict, const uint16_t *numbers, bool keep_automatic,

@@ -19,7 +19,8 @@ START_TEST(polygons_fill_as_pycocotools_fills_them)
         for (size_t i = 0; i < count; i++)
             ck_assert_int_eq(fscanf(file, "%la %la", &points[i][0], &points[i][1]), 2);
         ck_assert_int_eq(fscanf(file, "%65535s", counts), 1);
-        ck_assert_msg(mm_rle_from_polygon(points, count, height, width, &rle, &err) == MM_OK, "case %d: %s", cases, err.text);
+        ck_assert_msg(mm_rle_from_polygon(points, count, height, width, &rle, &err) == MM_OK, "case %d: %s", cases,
+                      err.text);
         const mm_rle expected = rle_of_text(counts, height, width);
         ck_assert_msg(mm_rle_equal(&rle, &expected), "case %d differs: %llu pixels, not %llu", cases,
                       (unsigned long long)mm_rle_area(&rle), (unsigned long long)mm_rle_area(&expected));

@@ -104,7 +104,7 @@ def draw(page):
     browser.keys("1")
     before = page.area
     browser.keys("b]]]]]]")
-    brushed = page.changes(lambda: browser.pointer(page.at(0.03, 0.04), page.at(0.3, 0.05), page.at(0.3, 0.3)), "a stroke")
+    brushed = page.changes(lambda: browser.pointer(page.at(0.03, 0.04), page.at(0.97, 0.05), page.at(0.9, 0.95)), "a stroke")
     assert brushed > before, (brushed, before)
     browser.keys("e")
     erased = page.changes(lambda: browser.pointer(page.at(0.04, 0.04), page.at(0.2, 0.05)), "erasing")
@@ -132,7 +132,7 @@ def first_image(page, answers):
     browser.click("#list li:nth-child(1) button:first-of-type")
     browser.until("drawing.replaces !== null", "editing")
     browser.keys("b")
-    page.changes(lambda: browser.pointer(page.at(0.9, 0.05), page.at(0.95, 0.3)), "a stroke")
+    page.changes(lambda: browser.pointer(page.at(0.02, 0.97), page.at(0.97, 0.03)), "a stroke")
     browser.keys("c")
     page.accept()
     assert read_journal(answers)[-1]["mask"] == shown[0]
