@@ -26,6 +26,7 @@ enum {
     KEY_DEPTH,
     KEY_SEED,
     KEY_FLIP,
+    KEY_SAVE,
     KEY_BACKEND,
     KEY_RESUME,
     KEY_OVERWRITE
@@ -57,6 +58,7 @@ static const struct argp_option rows[] = {
     {"depth", KEY_DEPTH, "N", 0, "3x3 convolutions of the head (default: 2)", 0},
     {"seed", KEY_SEED, "N", 0, "another seed, another training (default: 0)", 0},
     {"flip", KEY_FLIP, NULL, 0, "also train on mirrored images; doubles what is encoded and kept", 0},
+    {"save-seconds", KEY_SAVE, "X", 0, "seconds between two states that --resume goes on from (default: 60)", 0},
     {"backend", KEY_BACKEND, "B", 0, "dense kernels: dnnl, blas or auto (default: auto)", 0},
     {"resume", KEY_RESUME, NULL, 0, "go on with the training that is there; begin, if there is none", 0},
     {"overwrite", KEY_OVERWRITE, NULL, 0, "replace what is there", 0},
@@ -138,6 +140,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
     case KEY_FLIP:
         o->flip = true;
         return 0;
+    case KEY_SAVE:
+        return number(state, "save-seconds", word, 0, 1e9, &o->save_seconds);
     case KEY_BACKEND:
         return parse_backend(state, word, &o->kernels);
     case KEY_RESUME:
