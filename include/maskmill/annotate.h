@@ -1,7 +1,7 @@
-/* The assisted-manual stage ([SAM] section 4): people click on objects in a page of their browser, the model answers at once
- * from embeddings, brush and eraser make the rest exact. Every accepted mask is on the disk, in an answers journal, before
- * the page says so. docs/annotate.md has the page and the server's interface, docs/formats.md the journal; `queue import`
- * reads it.
+/* The assisted-manual stage ([SAM] section 4): people click on objects in a page of their browser, the model answers at
+ * once from embeddings, brush and eraser make the rest exact. Every accepted mask is on the disk, in an answers
+ * journal, before the page says so. docs/annotate.md has the page and the server's interface, docs/formats.md the
+ * journal; `queue import` reads it.
  *
  * SOURCE below is a corpus (a folder, a .tar, a list, a manifest), the folder of a dataset, or a queue. */
 #ifndef MASKMILL_ANNOTATE_H
@@ -44,10 +44,10 @@ typedef struct mm_annotate_counts {
     uint64_t images, masks;
 } mm_annotate_counts;
 
-/* The answers so far as COCO's JSON, also while a server writes to the journal: images that were answered with the masks
- * that stand; what was shown and left alone has its name in attributes.maskmill. */
-MM_RESULT_USED mm_status mm_annotate_export(const mm_annotate_source *source, const char *path, mm_annotate_counts *counts,
-                                            mm_error *err);
+/* The answers so far as COCO's JSON, also while a server writes to the journal: images that were answered with the
+ * masks that stand; what was shown and left alone has its name in attributes.maskmill. */
+MM_RESULT_USED mm_status mm_annotate_export(const mm_annotate_source *source, const char *path,
+                                            mm_annotate_counts *counts, mm_error *err);
 
 typedef struct mm_embed_options {
     mm_annotate_source source; /* `answers` is not used */
@@ -63,6 +63,7 @@ typedef struct mm_embed_counts {
 
 /* Put the embedding of every image that has none yet into the cache. Collective if `comm` is not NULL: ranks share the
  * images. What was made before a failure or a kill stays. Results on rank 0. */
-MM_RESULT_USED mm_status mm_embed(mm_comm *comm, const mm_embed_options *options, mm_embed_counts *counts, mm_error *err);
+MM_RESULT_USED mm_status mm_embed(mm_comm *comm, const mm_embed_options *options, mm_embed_counts *counts,
+                                  mm_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* annotate: a server and a page, on which people draw masks with the model's help. This file brings the parts together:
- * source (images), desk (images at hand, workers), book (answers), leases (who has what), api (requests), server (HTTP). */
+ * source (images), desk (images at hand, workers), book (answers), leases (who has what), api (requests), server
+ * (HTTP). */
 #include "maskmill/annotate.h"
 
 #include <errno.h>
@@ -31,7 +32,8 @@ static mm_status find_answers(const mm_annotate_source *what, char path[PATH_MAX
     return length > 0 && length < PATH_MAX - 8 ? MM_OK : mm_fail(err, MM_ERR_LIMIT, "the journal's path is too long");
 }
 
-mm_status mm_annotate_open(const mm_annotate_source *what, bool needs_model, mm_annotate_session *session, mm_error *err)
+mm_status mm_annotate_open(const mm_annotate_source *what, bool needs_model, mm_annotate_session *session,
+                           mm_error *err)
 {
     mm_config config = mm_config_defaults();
     *session = (mm_annotate_session){0};
@@ -40,7 +42,8 @@ mm_status mm_annotate_open(const mm_annotate_source *what, bool needs_model, mm_
         status = mm_checkpoint_locate(what->model ? what->model : "default", session->model_path,
                                       sizeof session->model_path, needs_model ? err : NULL);
         if (status == MM_OK)
-            status = mm_config_load_for(session->model_path, what->config, what->sets, what->set_count, &config, NULL, err);
+            status = mm_config_load_for(session->model_path, what->config, what->sets, what->set_count, &config, NULL,
+                                        err);
         else if (!needs_model)
             status = mm_config_load(what->config, what->sets, what->set_count, &config, err);
     }
@@ -103,7 +106,8 @@ static mm_status open_book(serving *s, const mm_annotate_options *options, mm_er
     if (status != MM_OK)
         return status;
     take_verdicts(api);
-    (void)snprintf(token_path, sizeof token_path, "%.4088s.token", s->session.answers_path); /* fits: see find_answers */
+    (void)snprintf(token_path, sizeof token_path, "%.4088s.token",
+                   s->session.answers_path); /* fits: see find_answers */
     return mm_token_keep(token_path, api->token, err);
 }
 
@@ -178,7 +182,8 @@ static mm_status tell(const serving *s, const mm_annotate_options *options, FILE
     const char *address = options->address ? options->address : "127.0.0.1";
     const bool is_six = strchr(address, ':') != NULL;
     if (!is_loopback(options->address) && !options->quiet)
-        (void)fprintf(stderr, "maskmill: note: anyone on the way can read what goes to %s; docs/annotate.md shows a proxy "
+        (void)fprintf(stderr,
+                      "maskmill: note: anyone on the way can read what goes to %s; docs/annotate.md shows a proxy "
                       "with TLS\n", address);
     if (!options->quiet)
         (void)fprintf(stderr, "maskmill: %" PRIu64 " images; answers go to %s\n", mm_source_count(s->session.source),

@@ -113,7 +113,8 @@ static bool refuse(mm_web_reply *reply, unsigned status, const char *why)
     return false;
 }
 
-/* A name that is not ours, a page that is not ours, a token that is not ours, in this order; and nothing else is told. */
+/* A name that is not ours, a page that is not ours, a token that is not ours, in this order; and nothing else is
+ * told. */
 static bool is_known(mm_api *api, const mm_web_request *request, double now, mm_web_reply *reply)
 {
     const char *why = NULL;
@@ -143,8 +144,9 @@ static bool has_good_body(const mm_web_request *request, size_t most, mm_web_rep
     if (request->transfer_encoding)
         return refuse(reply, 411, "give a Content-Length; other codings are refused");
     if (request->content_length && !read_number(request->content_length, &length))
-        return refuse(reply, strspn(request->content_length, "0123456789") == strlen(request->content_length) ? 413 : 400,
-                      "the Content-Length is not one");
+        return strspn(request->content_length, "0123456789") == strlen(request->content_length)
+                   ? refuse(reply, 413, "the body is longer than any that is sent here")
+                   : refuse(reply, 400, "the Content-Length is not one");
     if (most > 0 && !request->content_length)
         return refuse(reply, 411, "give a Content-Length");
     if (length > most)
@@ -254,7 +256,8 @@ json_t *mm_progress_json(mm_api *api, double now)
     (void)pthread_mutex_lock(&api->book_mutex);
     const uint64_t masks = mm_book_accepted(api->book);
     (void)pthread_mutex_unlock(&api->book_mutex);
-    return json_pack("{s:I, s:I, s:I, s:I, s:i, s:I}", "images", (json_int_t)counts.all, "done", (json_int_t)counts.done,
+    return json_pack("{s:I, s:I, s:I, s:I, s:i, s:I}", "images", (json_int_t)counts.all, "done",
+                     (json_int_t)counts.done,
                      "skipped", (json_int_t)counts.skipped, "unusable", (json_int_t)counts.unusable, "people",
                      (int)counts.people, "masks", (json_int_t)masks);
 }

@@ -1,5 +1,5 @@
-/* What the server answers, apart from how bytes travel: requests as values, replies as values. docs/annotate.md lists the
- * routes. No part of a request is ever taken for a path of a file; images are named by their numbers. */
+/* What the server answers, apart from how bytes travel: requests as values, replies as values. docs/annotate.md lists
+ * the routes. No part of a request is ever taken for a path of a file; images are named by their numbers. */
 #ifndef MM_ANNOTATE_API_H
 #define MM_ANNOTATE_API_H
 
@@ -44,8 +44,8 @@ typedef struct mm_api {
     bool quiet;
 } mm_api;
 
-/* Before the body is read: false, with the refusal in *reply, unless the request is one of ours, well-formed so far, and in
- * time. *most is how long its body may be. Takes one token of the page's bucket. */
+/* Before the body is read: false, with the refusal in *reply, unless the request is one of ours, well-formed so far,
+ * and in time. *most is how long its body may be. Takes one token of the page's bucket. */
 bool mm_api_admit(mm_api *api, const mm_web_request *request, double now, size_t *most, mm_web_reply *reply);
 /* With its body. Whatever comes, there is a reply. */
 void mm_api_answer(mm_api *api, const mm_web_request *request, double now, mm_web_reply *reply);

@@ -41,7 +41,8 @@ static const char *read_box(const json_t *box, const mm_desk_image *image, mm_cl
     if (json_array_size(box) != 4)
         return "\"box\" is to be [x0, y0, x1, y1]";
     for (size_t i = 0; i < 4; i++)
-        if (!read_coordinate(json_array_get(box, i), i % 2 ? mm_desk_height(image) : mm_desk_width(image), &click->box[i]))
+        if (!read_coordinate(json_array_get(box, i), i % 2 ? mm_desk_height(image) : mm_desk_width(image),
+                             &click->box[i]))
             return "the box reaches outside the image";
     if (click->box[0] >= click->box[2] || click->box[1] >= click->box[3])
         return "the box is empty";
@@ -77,8 +78,10 @@ static json_t *result_json(const mm_click_result *result)
     json_t *masks = json_array();
     for (size_t i = 0; i < result->count; i++) {
         const mm_click_mask *m = &result->masks[i];
-        json_t *item = json_pack("{s:f, s:f, s:I, s:[I, I, I, I], s:o}", "predicted_iou", number_or_zero(m->predicted_iou),
-                                 "stability_score", number_or_zero(m->stability_score), "area", (json_int_t)m->area, "bbox",
+        json_t *item = json_pack("{s:f, s:f, s:I, s:[I, I, I, I], s:o}", "predicted_iou",
+                                 number_or_zero(m->predicted_iou),
+                                 "stability_score", number_or_zero(m->stability_score), "area", (json_int_t)m->area,
+                                     "bbox",
                                  (json_int_t)m->box[0], (json_int_t)m->box[1], (json_int_t)(m->box[2] - m->box[0]),
                                  (json_int_t)(m->box[3] - m->box[1]), "counts",
                                  json_stringn((const char *)m->counts, m->size));

@@ -240,7 +240,8 @@ mm_status mm_book_open(const char *path, const mm_book_head *head, bool reads, m
                                    : mm_lines_open(path, text, &visitor, &made->lines, cut, err);
     if (status != MM_OK) {
         mm_book_close(made);
-        return status == MM_ERR_FORMAT && !strstr(err ? err->text : path, path) ? mm_error_prefix(err, "%s", path) : status;
+        const bool names_it = !err || strstr(err->text, path);
+        return status == MM_ERR_FORMAT && !names_it ? mm_error_prefix(err, "%s", path) : status;
     }
     *book = made;
     return MM_OK;

@@ -1,5 +1,5 @@
-/* The book of answers: an answers journal (journal/lines.h, journal/answer.h) with an index in memory of what is in it, of
- * 48 bytes an answer; masks themselves are read from the file again when they are wanted.
+/* The book of answers: an answers journal (journal/lines.h, journal/answer.h) with an index in memory of what is in it,
+ * of 48 bytes an answer; masks themselves are read from the file again when they are wanted.
  *
  * Of each image it knows which masks stand: those shown at first and those accepted, without those that were deleted or
  * replaced. An answer's id makes it count once, however often it is sent. */
@@ -23,9 +23,10 @@ MM_RESULT_USED mm_status mm_book_open(const char *path, const mm_book_head *head
                                       uint64_t *cut, mm_error *err);
 void mm_book_close(mm_book *book);
 
-/* Append and sync; when this returns MM_OK the answer is there for good. Sent again with the same content it is MM_OK too,
- * and *again is true; the id with another content is MM_ERR_USAGE. MM_ERR_USAGE as well for a `mask` that an earlier answer
- * deleted or replaced, or an accepted mask that is not there. Whether `mask` is one of those shown is the caller's to know. */
+/* Append and sync; when this returns MM_OK the answer is there for good. Sent again with the same content it is MM_OK
+ * too, and *again is true; the id with another content is MM_ERR_USAGE. MM_ERR_USAGE as well for a `mask` that an
+ * earlier answer deleted or replaced, or an accepted mask that is not there. Whether `mask` is one of those shown is
+ * the caller's to know. */
 MM_RESULT_USED mm_status mm_book_add(mm_book *book, const mm_person_answer *answer, bool *again, mm_error *err);
 
 /* Each accepted mask of an image that stands, in order; MM_OK to go on. */

@@ -41,10 +41,13 @@ static mm_status put_mask(coco *c, const uint8_t *bytes, size_t size, json_t *at
     c->counts.masks++;
     return put(c->annotations, c->counts.masks == 1,
                json_pack("{s:I, s:I, s:i, s:i, s:I, s:[I, I, I, I], s:{s:[I, I], s:o}, s:o}", "id",
-                         (json_int_t)c->counts.masks, "image_id", (json_int_t)c->image_id, "category_id", 1, "iscrowd", 0,
-                         "area", area, "bbox", (json_int_t)box[0], (json_int_t)box[1], (json_int_t)(box[2] - box[0] + 1),
+                         (json_int_t)c->counts.masks, "image_id", (json_int_t)c->image_id, "category_id", 1,
+                             "iscrowd", 0,
+                         "area", area, "bbox", (json_int_t)box[0], (json_int_t)box[1],
+                             (json_int_t)(box[2] - box[0] + 1),
                          (json_int_t)(box[3] - box[1] + 1), "segmentation", "size", (json_int_t)c->height,
-                         (json_int_t)c->width, "counts", json_stringn((const char *)bytes, size), "attributes", attributes),
+                         (json_int_t)c->width, "counts", json_stringn((const char *)bytes, size), "attributes",
+                             attributes),
                err);
 }
 
@@ -93,7 +96,8 @@ static mm_status write_file(const char *path, const char *images, const char *an
     const mm_status status = mm_file_begin(path, &draft, err);
     if (status != MM_OK)
         return status;
-    (void)fprintf(draft.stream, "{\"images\": [\n%s\n],\n\"annotations\": [\n%s\n],\n\"categories\": [{\"id\": 1, \"name\": "
+    (void)fprintf(draft.stream,
+                  "{\"images\": [\n%s\n],\n\"annotations\": [\n%s\n],\n\"categories\": [{\"id\": 1, \"name\": "
                   "\"object\"}]}\n", images, annotations); /* failed writes show in the end */
     return mm_file_finish(&draft, MM_OK, err);
 }
@@ -123,7 +127,8 @@ static mm_status collect(coco *c, mm_source *source, const char *path, mm_error 
     return status;
 }
 
-mm_status mm_annotate_export(const mm_annotate_source *what, const char *path, mm_annotate_counts *counts, mm_error *err)
+mm_status mm_annotate_export(const mm_annotate_source *what, const char *path, mm_annotate_counts *counts,
+                             mm_error *err)
 {
     mm_annotate_session session;
     mm_book *book = NULL;

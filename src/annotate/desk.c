@@ -111,8 +111,8 @@ void mm_desk_free(mm_desk *desk)
     free(desk);
 }
 
-/* The image's place, or a free one, or that of the image used longest ago that nobody needs. An image that is being brought
- * keeps its place. With the mutex. */
+/* The image's place, or a free one, or that of the image used longest ago that nobody needs. An image that is being
+ * brought keeps its place. With the mutex. */
 static mm_desk_image *find_place(mm_desk *desk, uint64_t index, bool urgent)
 {
     mm_desk_image *best = NULL;

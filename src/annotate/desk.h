@@ -1,8 +1,8 @@
 /* The desk: images at hand, with the workers that bring them there and answer clicks on them.
  *
- * An image on the desk has its picture as JPEG, the masks that were there before, and, a little later, its embedding: from
- * an embedding cache, or made by a worker. The images that were used longest ago make room. Clicks go before images that
- * people wait for, these before images that they will come to; one worker is always left for clicks.
+ * An image on the desk has its picture as JPEG, the masks that were there before, and, a little later, its embedding:
+ * from an embedding cache, or made by a worker. The images that were used longest ago make room. Clicks go before
+ * images that people wait for, these before images that they will come to; one worker is always left for clicks.
  *
  * All of this is thread-safe. */
 #ifndef MM_ANNOTATE_DESK_H

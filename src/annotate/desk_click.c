@@ -91,8 +91,8 @@ static mm_status sort_masks(collector *c, float **sorted, mm_error *err)
     return MM_OK;
 }
 
-static mm_status decode(mm_desk *desk, mm_click_job *job, mm_embedding *embedding, const float *mask_input, float *logits,
-                        float **sorted, mm_error *err)
+static mm_status decode(mm_desk *desk, mm_click_job *job, mm_embedding *embedding, const float *mask_input,
+                        float *logits, float **sorted, mm_error *err)
 {
     const mm_click *click = job->click;
     const mm_model *model = desk->options.model;

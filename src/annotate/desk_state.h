@@ -1,5 +1,5 @@
-/* What the desk is made of, for its three files: desk.c has the images, desk_work.c the workers, desk_click.c what a worker
- * does with a click. */
+/* What the desk is made of, for its three files: desk.c has the images, desk_work.c the workers, desk_click.c what a
+ * worker does with a click. */
 #ifndef MM_ANNOTATE_DESK_STATE_H
 #define MM_ANNOTATE_DESK_STATE_H
 

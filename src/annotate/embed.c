@@ -52,8 +52,8 @@ static void tell_progress(embedding_run *run, uint64_t all, double start)
     if (!run->speaks || run->options->quiet || now - run->told < 5)
         return;
     run->told = now;
-    (void)fprintf(stderr, "maskmill: %" PRIu64 " of this rank's %" PRIu64 " images, %.3g a second\n", run->counts.images, all,
-                  (double)run->counts.images / (now - start));
+    (void)fprintf(stderr, "maskmill: %" PRIu64 " of this rank's %" PRIu64 " images, %.3g a second\n",
+                  run->counts.images, all, (double)run->counts.images / (now - start));
 }
 
 static mm_status open_run(embedding_run *run, const char *model_path, mm_error *err)

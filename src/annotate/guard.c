@@ -93,8 +93,8 @@ mm_status mm_own_names_make(const char *address, uint16_t port, const char *orig
     *names = (mm_own_names){0};
     for (size_t i = 0; i < 3; i++)
         (void)snprintf(names->host[names->count++], sizeof names->host[0], "%s:%u", local[i], (unsigned)port);
-    (void)snprintf(names->host[names->count++], sizeof names->host[0], strchr(address, ':') ? "[%.250s]:%u" : "%.250s:%u",
-                   address, (unsigned)port);
+    (void)snprintf(names->host[names->count++], sizeof names->host[0],
+                   strchr(address, ':') ? "[%.250s]:%u" : "%.250s:%u", address, (unsigned)port);
     if (!origin)
         return MM_OK;
     if (!is_origin(origin))

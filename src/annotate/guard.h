@@ -18,8 +18,8 @@ bool mm_token_equal(const char token[MM_TOKEN + 1], const char *given);
 /* 16 random bytes as hex digits. */
 MM_RESULT_USED mm_status mm_random_hex(char hex[33], mm_error *err);
 
-/* The names in Host and Origin that are ours: loopback's and the bound address with the port, and that of a proxy. A page of
- * another site that has its name point to this machine (DNS rebinding) sends its own name. */
+/* The names in Host and Origin that are ours: loopback's and the bound address with the port, and that of a proxy. A
+ * page of another site that has its name point to this machine (DNS rebinding) sends its own name. */
 typedef struct mm_own_names {
     char host[4][280]; /* "127.0.0.1:8470", ... */
     size_t count;

@@ -119,7 +119,8 @@ void mm_lease_give_back(mm_leases *leases, uint32_t number, uint64_t image)
         leases->tasks[image].session = 0;
 }
 
-size_t mm_lease_peek(const mm_leases *leases, uint32_t number, uint64_t after, double now, uint64_t *images, size_t most)
+size_t mm_lease_peek(const mm_leases *leases, uint32_t number, uint64_t after, double now, uint64_t *images,
+                     size_t most)
 {
     size_t found = 0;
     for (uint64_t i = after + 1; found < most && i < leases->count; i++)

@@ -1,6 +1,6 @@
-/* Which image is with whom. An image is lent to one page at a time, for some time; a page that asks for anything about its
- * image keeps it, one that was closed or lost its connection does not. Pages are known by a random number that they make
- * (a session). Nothing of this outlives the process: after a start whoever comes first has the image.
+/* Which image is with whom. An image is lent to one page at a time, for some time; a page that asks for anything about
+ * its image keeps it, one that was closed or lost its connection does not. Pages are known by a random number that they
+ * make (a session). Nothing of this outlives the process: after a start whoever comes first has the image.
  *
  * Not thread-safe; times are seconds of mm_web_now. */
 #ifndef MM_ANNOTATE_LEASE_H
@@ -33,8 +33,10 @@ uint32_t mm_sessions_count(const mm_leases *leases, double now); /* not silent *
 /* Lend the first image from `from` on that is open and with nobody else; going round to the first once. False if there
  * is none. */
 bool mm_lease_next(mm_leases *leases, uint32_t session, uint64_t from, double now, uint64_t *image);
-/* The open images, with nobody else, that mm_lease_next would give after `after`, up to `most`, without lending them. */
-size_t mm_lease_peek(const mm_leases *leases, uint32_t session, uint64_t after, double now, uint64_t *images, size_t most);
+/* The open images, with nobody else, that mm_lease_next would give after `after`, up to `most`, without lending
+ * them. */
+size_t mm_lease_peek(const mm_leases *leases, uint32_t session, uint64_t after, double now, uint64_t *images,
+                     size_t most);
 /* Lend this image, whatever its state, or lengthen the time. False if it is with somebody else. */
 bool mm_lease_take(mm_leases *leases, uint32_t session, uint64_t image, double now);
 void mm_lease_give_back(mm_leases *leases, uint32_t session, uint64_t image);

@@ -9,7 +9,7 @@
 typedef struct mm_page {
     char *html; /* [size] */
     size_t size;
-    char policy[1024]; /* Content-Security-Policy: only our own styles and scripts, by their hashes, and our own server */
+    char policy[1024]; /* Content-Security-Policy: our own styles and scripts, by their hashes, and our own server */
 } mm_page;
 
 /* The caller frees *page with mm_page_free. */

@@ -2,13 +2,13 @@
  * build it. CMake says where they are, and that this file depends on them. */
 #include "annotate/page.h"
 
-#define EMBED(symbol, file)                                                                                              \
-    __asm__(".pushsection .rodata\n"                                                                                     \
-            ".balign 16\n"                                                                                               \
-            ".globl " #symbol "\n"                                                                                       \
-            ".hidden " #symbol "\n" #symbol ":\n"                                                                        \
-            ".incbin \"" MM_PAGE_FOLDER "/" file "\"\n"                                                                  \
-            ".byte 0\n"                                                                                                  \
+#define EMBED(symbol, file)                                                               \
+    __asm__(".pushsection .rodata\n"                                                      \
+            ".balign 16\n"                                                                \
+            ".globl " #symbol "\n"                                                        \
+            ".hidden " #symbol "\n" #symbol ":\n"                                         \
+            ".incbin \"" MM_PAGE_FOLDER "/" file "\"\n"                                   \
+            ".byte 0\n"                                                                   \
             ".popsection\n")
 
 EMBED(mm_web_index, "index.html");

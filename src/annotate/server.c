@@ -131,7 +131,8 @@ static enum MHD_Result send_reply(mm_server *server, struct MHD_Connection *conn
         {"Cross-Origin-Opener-Policy", "same-origin"},
     };
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(reply->size, reply->body, reply->body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+        MHD_create_response_from_buffer(reply->size, reply->body,
+                                        reply->body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (!response) {
         mm_web_reply_free(reply);
         return MHD_NO;
@@ -247,7 +248,8 @@ static mm_status listen_at(const mm_server_options *options, int *fd, uint16_t *
     struct addrinfo *found = NULL;
     struct sockaddr_storage bound;
     socklen_t size = sizeof bound;
-    const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+                                   .ai_socktype = SOCK_STREAM};
     (void)snprintf(service, sizeof service, "%u", options->port);
     if (getaddrinfo(options->address, service, &hints, &found) != 0 || !found)
         return mm_fail(err, MM_ERR_USAGE, "--bind %.80s: give an address in numbers, such as 127.0.0.1 or ::1",
@@ -300,7 +302,8 @@ mm_status mm_server_start(mm_server *server, mm_api *api, const mm_page *page, m
     server->reaps = true;
     server->daemon = MHD_start_daemon(
         MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC, 0, NULL, NULL,
-        on_request, server, MHD_OPTION_LISTEN_SOCKET, server->fd, MHD_OPTION_CONNECTION_LIMIT, server->options.connections,
+        on_request, server, MHD_OPTION_LISTEN_SOCKET, server->fd, MHD_OPTION_CONNECTION_LIMIT,
+            server->options.connections,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MOST,
         MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);

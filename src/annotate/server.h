@@ -1,4 +1,5 @@
-/* HTTP for api.h, by libmicrohttpd: one thread a connection, with limits on how many there are and how long each may take. */
+/* HTTP for api.h, by libmicrohttpd: one thread a connection, with limits on how many there are and how long each may
+ * take. */
 #ifndef MM_ANNOTATE_SERVER_H
 #define MM_ANNOTATE_SERVER_H
 

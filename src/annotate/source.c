@@ -86,7 +86,8 @@ static mm_status open_photographs(mm_source *source, const char *moved, mm_error
     return status;
 }
 
-/* Its rows are those of the manifest, from the first of a part on. Which of them are done shows when they are loaded. */
+/* Its rows are those of the manifest, from the first of a part on. Which of them are done shows when they are
+ * loaded. */
 static mm_status open_dataset(mm_source *source, const char *path, const char *moved, mm_error *err)
 {
     mm_record first = {0};
@@ -156,7 +157,8 @@ static int by_image_id(const void *a, const void *b, void *user)
     return x < y ? -1 : x > y;
 }
 
-mm_status mm_source_open(const char *path, const char *moved, const mm_config *config, mm_source **source, mm_error *err)
+mm_status mm_source_open(const char *path, const char *moved, const mm_config *config, mm_source **source,
+                         mm_error *err)
 {
     mm_source *made = calloc(1, sizeof *made);
     *source = NULL;
@@ -171,7 +173,8 @@ mm_status mm_source_open(const char *path, const char *moved, const mm_config *c
     for (uint32_t i = 0; status == MM_OK && i < made->count; i++) {
         made->by_id[i] = i;
         if ( made->order[i].image_id >= mm_manifest_count(made->manifest))
-            status = mm_fail(err, MM_ERR_FORMAT, "%s: manifest.h5 has no image %" PRIu64, path, made->order[i].image_id);
+            status = mm_fail(err, MM_ERR_FORMAT, "%s: manifest.h5 has no image %" PRIu64, path,
+                             made->order[i].image_id);
     }
     if (status != MM_OK) {
         mm_source_close(made);
@@ -310,7 +313,8 @@ mm_status mm_source_load(mm_source *source, uint64_t index, mm_sourced *sourced,
         status = mm_dataset_read(source->dataset, place->row, &record, &name, err);
         mm_source_unlock(source);
         if (status == MM_OK && record.status != MM_IMAGE_DONE)
-            status = mm_fail(err, MM_ERR_UNSUPPORTED, "the dataset has no masks of it: it was set aside, or skipped as a "
+            status = mm_fail(err, MM_ERR_UNSUPPORTED,
+                             "the dataset has no masks of it: it was set aside, or skipped as a "
                              "near-duplicate");
         if (status == MM_OK)
             status = take_masks(source, &record, sourced, err);

@@ -1,5 +1,5 @@
-/* What is to be annotated: the images of a corpus, or those of a dataset or a queue with the masks that people find in them.
- * Images are counted in the order in which people shall see them. Thread-safe. */
+/* What is to be annotated: the images of a corpus, or those of a dataset or a queue with the masks that people find in
+ * them. Images are counted in the order in which people shall see them. Thread-safe. */
 #ifndef MM_ANNOTATE_SOURCE_H
 #define MM_ANNOTATE_SOURCE_H
 
@@ -11,10 +11,10 @@
 
 typedef struct mm_source mm_source;
 
-/* `path`: a corpus (folder, .tar, list, manifest), the folder of a dataset, or a queue. `config` is for a corpus; a dataset
- * knows its own. `moved`: where the photographs are now, or NULL. */
-MM_RESULT_USED mm_status mm_source_open(const char *path, const char *moved, const mm_config *config, mm_source **source,
-                                        mm_error *err);
+/* `path`: a corpus (folder, .tar, list, manifest), the folder of a dataset, or a queue. `config` is for a corpus; a
+ * dataset knows its own. `moved`: where the photographs are now, or NULL. */
+MM_RESULT_USED mm_status mm_source_open(const char *path, const char *moved, const mm_config *config,
+                                        mm_source **source, mm_error *err);
 void mm_source_close(mm_source *source);
 
 uint64_t mm_source_count(const mm_source *source);

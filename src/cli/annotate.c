@@ -21,7 +21,8 @@ enum { DEFAULT_PORT = 8470 };
 static const struct argp_option rows[] = {
     {"port", KEY_PORT, "N", 0, "port to listen on; 0: one that is free (default: 8470)", 0},
     {"bind", KEY_BIND, "ADDR", 0, "address to listen on, in numbers (default: 127.0.0.1, this machine alone)", 0},
-    {"origin", KEY_ORIGIN, "URL", 0, "what browsers see if a proxy stands in front, such as https://masks.example.org", 0},
+    {"origin", KEY_ORIGIN, "URL", 0,
+     "what browsers see if a proxy stands in front, such as https://masks.example.org", 0},
     {"answers", KEY_ANSWERS, "FILE", 0,
      "the journal that answers go to; it is gone on with (default: answers.mma, in a queue's folder or else here)", 0},
     {"embeddings", KEY_EMBEDDINGS, "FOLDER", 0, "embeddings that `maskmill embed` has made", 0},
@@ -34,7 +35,8 @@ static const struct argp_option rows[] = {
     {0},
 };
 
-static error_t whole(struct argp_state *state, const char *name, const char *word, double least, double most, double *to)
+static error_t whole(struct argp_state *state, const char *name, const char *word, double least, double most,
+                     double *to)
 {
     size_t count;
     if (!mm_cli_numbers(word, to, 1, 1, &count) || !(*to >= least && *to <= most) || *to != (double)(uint32_t)*to)
@@ -104,8 +106,8 @@ static mm_status annotate(annotate_arguments *a, mm_error *err)
         return mm_annotate(o, stdout, err);
     const mm_status status = mm_annotate_export(&o->source, a->coco, &counts, err);
     if (status == MM_OK && !o->quiet)
-        (void)fprintf(stderr, "maskmill: %" PRIu64 " masks of %" PRIu64 " images are in %s\n", counts.masks, counts.images,
-                      a->coco);
+        (void)fprintf(stderr, "maskmill: %" PRIu64 " masks of %" PRIu64 " images are in %s\n", counts.masks,
+                      counts.images, a->coco);
     return status;
 }
 
@@ -117,9 +119,9 @@ mm_status mm_cli_annotate(int argc, char **argv, int *exit_status, mm_error *err
         .options = rows,
         .parser = parse,
         .args_doc = "SOURCE",
-        .doc = "Draw masks in a browser, with the model's help.\vSOURCE is a corpus (folder, .tar, list, manifest), a dataset, "
-               "or a queue. The URL is printed; it carries a token, without which nothing is answered. Answers go to a "
-               "journal that `maskmill queue import` reads. The server runs until SIGINT or SIGTERM.",
+        .doc = "Draw masks in a browser, with the model's help.\vSOURCE is a corpus (folder, .tar, list, manifest), a "
+               "dataset, or a queue. The URL is printed; it carries a token, without which nothing is answered. Answers "
+               "go to a journal that `maskmill queue import` reads. The server runs until SIGINT or SIGTERM.",
         .children = children,
     };
     annotate_arguments arguments = {0};

@@ -62,7 +62,8 @@ static mm_status embed(embed_arguments *a, int *exit_status, mm_error *err)
     const bool speaks = mm_cli_speaks(comm);
     status = mm_embed(comm, o, &counts, err);
     if (status == MM_OK && speaks && !o->quiet)
-        (void)fprintf(stderr, "maskmill: %" PRIu64 " images: %" PRIu64 " embeddings made, %" PRIu64 " were there, %" PRIu64
+        (void)fprintf(stderr,
+                      "maskmill: %" PRIu64 " images: %" PRIu64 " embeddings made, %" PRIu64 " were there, %" PRIu64
                       " images could not be read; %s\n", counts.images, counts.made, counts.there, counts.failed,
                       mm_format_duration(time, sizeof time, counts.seconds));
     if (status == MM_OK && speaks && counts.failed > 0)
@@ -77,8 +78,9 @@ mm_status mm_cli_embed(int argc, char **argv, int *exit_status, mm_error *err)
         .options = rows,
         .parser = parse,
         .args_doc = "SOURCE -o FOLDER",
-        .doc = "Encode images ahead of `annotate` and `train`.\vSOURCE is a corpus (folder, .tar, list, manifest), a dataset, or "
-               "a queue. Under mpirun the ranks share the images. Killed, it goes on where it was when it is started again.",
+        .doc = "Encode images ahead of `annotate` and `train`.\vSOURCE is a corpus (folder, .tar, list, manifest), a "
+               "dataset, or a queue. Under mpirun the ranks share the images. Killed, it goes on where it was when it "
+               "is started again.",
         .children = children,
     };
     embed_arguments arguments = {0};

@@ -141,7 +141,8 @@ mm_status mm_answer_parse(const char *text, size_t size, mm_person_answer *answe
 mm_status mm_answer_print(const mm_person_answer *answer, char **text, mm_error *err)
 {
     /* Real numbers are rounded: thousandths of a second are more than a clock in a page can tell. */
-    json_t *root = json_pack("{s:s, s:s, s:I, s:s, s:f, s:i, s:I}", "do", kinds[answer->kind], "id", answer->id, "image",
+    json_t *root = json_pack("{s:s, s:s, s:I, s:s, s:f, s:i, s:I}", "do", kinds[answer->kind], "id", answer->id,
+                             "image",
                              (json_int_t)answer->image, "annotator", answer->annotator, "seconds",
                              round(answer->seconds * 1000) / 1000, "clicks", (int)answer->clicks, "unix",
                              (json_int_t)answer->unix_time);

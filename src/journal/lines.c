@@ -63,7 +63,8 @@ static mm_status take_line(reading *r, char *line, size_t length, uint64_t numbe
     if (!good && !(whole && has_good_end(line, length - 1)))
         return MM_OK;
     if (r->bad)
-        return mm_fail(err, MM_ERR_FORMAT, "%s: line %" PRIu64 " is damaged, with good lines behind it; nothing was cut: put "
+        return mm_fail(err, MM_ERR_FORMAT,
+                       "%s: line %" PRIu64 " is damaged, with good lines behind it; nothing was cut: put "
                        "a copy back, or take that line out by hand", r->path, r->bad);
     line[length - 1] = '\0';
     r->good = offset + length;
@@ -142,7 +143,8 @@ static mm_status write_all(int fd, const char *bytes, size_t size, uint64_t at)
 mm_status mm_lines_append(mm_lines *lines, const char *text, size_t size, uint64_t *offset, mm_error *err)
 {
     if (lines->broken || lines->reads)
-        return mm_fail(err, MM_ERR_IO, "%s: an earlier write failed, and could not be taken back; start again", lines->path);
+        return mm_fail(err, MM_ERR_IO, "%s: an earlier write failed, and could not be taken back; start again",
+                       lines->path);
     if (size > MM_LINE_MOST - PREFIX - 1 || memchr(text, '\n', size))
         return mm_fail(err, MM_ERR_INTERNAL, "%s: a line of %zu bytes that is none", lines->path, size);
     char *line = malloc(PREFIX + size + 2);
@@ -191,7 +193,8 @@ mm_status mm_lines_at(const mm_lines *lines, uint64_t offset, char **text, size_
     const size_t length = end ? (size_t)(end - line) : 0;
     if (!line || !end || !is_good(line, length)) {
         free(line);
-        return mm_fail(err, MM_ERR_IO, "%s: what was written at byte %" PRIu64 " cannot be read again", lines->path, offset);
+        return mm_fail(err, MM_ERR_IO, "%s: what was written at byte %" PRIu64 " cannot be read again", lines->path,
+                       offset);
     }
     memmove(line, line + PREFIX, length - PREFIX);
     *size = length - PREFIX;
@@ -239,8 +242,8 @@ static mm_status look_through(mm_lines *lines, const char *head, const mm_lines_
     return status;
 }
 
-static mm_status open_as(const char *path, const char *head, const mm_lines_visitor *visitor, bool reads, mm_lines **lines,
-                         uint64_t *cut, mm_error *err)
+static mm_status open_as(const char *path, const char *head, const mm_lines_visitor *visitor, bool reads,
+                         mm_lines **lines, uint64_t *cut, mm_error *err)
 {
     mm_lines *made = calloc(1, sizeof *made);
     *lines = NULL;
@@ -255,7 +258,8 @@ static mm_status open_as(const char *path, const char *head, const mm_lines_visi
         status = mm_fail_errno(err, "%s", path);
     else if (!reads && flock(made->fd, LOCK_EX | LOCK_NB) != 0)
         status = errno == EWOULDBLOCK
-                     ? mm_fail(err, MM_ERR_USAGE, "%s: another maskmill annotate writes to it; give another --answers", path)
+                     ? mm_fail(err, MM_ERR_USAGE,
+                               "%s: another maskmill annotate writes to it; give another --answers", path)
                      : mm_fail_errno(err, "%s: locking", path);
     if (status == MM_OK)
         status = look_through(made, head, visitor, cut, err);

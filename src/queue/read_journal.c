@@ -1,6 +1,6 @@
-/* Answers journals, as `maskmill annotate` writes them (journal/lines.h, journal/answer.h): what people did, one step a line.
- * What stands of an image in the end is its answer: masks that were shown and left alone, and masks that were accepted. An
- * accepted mask that replaced one of those shown has its name, however often it was replaced in turn. */
+/* Answers journals, as `maskmill annotate` writes them (journal/lines.h, journal/answer.h): what people did, one step a
+ * line. What stands of an image in the end is its answer: masks that were shown and left alone, and masks that were
+ * accepted. An accepted mask that replaced one of those shown has its name, however often it was replaced in turn. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,7 +228,8 @@ mm_status mm_answers_read_journal(mm_answer_reader *reader, mm_error *err)
     if (status == MM_OK && !strstr(head, "\"maskmill\":\"answers\""))
         status = mm_fail(err, MM_ERR_FORMAT, "%s is no journal of answers", reader->path);
     if (status == MM_OK && torn > 0)
-        mm_answer_repair(reader, "%" PRIu64 " bytes of an answer at the end that was never confirmed were left out", torn);
+        mm_answer_repair(reader, "%" PRIu64 " bytes of an answer at the end that was never confirmed were left out",
+                         torn);
     for (uint64_t i = 0; status == MM_OK && i < images; i++)
         status = add_image(&j, i, err);
     for (uint64_t i = 0; i < images; i++) {

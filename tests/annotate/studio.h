@@ -1,4 +1,5 @@
-/* An annotation server without its sockets: two small photographs, the default model, all in the test's scratch folder. */
+/* An annotation server without its sockets: two small photographs, the default model, all in the test's scratch
+ * folder. */
 #ifndef MM_TESTS_ANNOTATE_STUDIO_H
 #define MM_TESTS_ANNOTATE_STUDIO_H
 
@@ -23,7 +24,8 @@ static void open_studio(void)
     const mm_config config = mm_config_defaults();
     const mm_model_options options = {0};
     uint64_t cut;
-    api = (mm_api){.rate = 0, .lease_seconds = 10, .source_name = "photographs", .model_name = "a model", .quiet = true};
+    api = (mm_api){.rate = 0, .lease_seconds = 10, .source_name = "photographs", .model_name = "a model",
+                   .quiet = true};
     memcpy(api.token, TOKEN, sizeof TOKEN);
     now = 1000;
     mm_bucket_fill(&api.strangers, 50, now);
@@ -66,7 +68,8 @@ static void tear_down(void)
 
 static inline mm_web_request get(const char *path, const char *session)
 {
-    return (mm_web_request){.method = "GET", .path = path, .token = TOKEN, .session = session, .host = "127.0.0.1:8470"};
+    return (mm_web_request){.method = "GET", .path = path, .token = TOKEN, .session = session,
+                            .host = "127.0.0.1:8470"};
 }
 
 /* As MHD would have it: the length stands in a header. */

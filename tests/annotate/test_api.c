@@ -19,7 +19,8 @@ static const char *accept_text(const char *id, const char *mask)
     for (size_t i = 0; i < size; i++)
         (void)snprintf(escaped + strlen(escaped), sizeof escaped - strlen(escaped), counts[i] == '\\' ? "\\%c" : "%c",
                        counts[i]);
-    (void)snprintf(text, sizeof texts[0], "{\"do\":\"accept\",\"id\":\"%s\",\"image\":0,\"annotator\":\"Ada\",\"seconds\":2.5,"
+    (void)snprintf(text, sizeof texts[0],
+                   "{\"do\":\"accept\",\"id\":\"%s\",\"image\":0,\"annotator\":\"Ada\",\"seconds\":2.5,"
                    "\"clicks\":2,\"size\":[%d,%d],\"counts\":\"%s\"%s%s%s}", id, HEIGHT, WIDTH, escaped,
                    mask ? ",\"mask\":\"" : "", mask ? mask : "", mask ? "\"" : "");
     free(counts);
@@ -65,8 +66,10 @@ END_TEST
 
 START_TEST(what_there_is_not)
 {
-    static const char *const paths[] = {"/x", "/api", "/api/", "/api/state/", "/../etc/passwd", "/api/photo/../../etc/passwd",
-                                        "/api/photo/", "/api/photo/0/", "/api/photo/-1", "/api/photo/0x0", "/api/photo/ 0",
+    static const char *const paths[] = {"/x", "/api", "/api/", "/api/state/", "/../etc/passwd",
+                                        "/api/photo/../../etc/passwd",
+                                        "/api/photo/", "/api/photo/0/", "/api/photo/-1", "/api/photo/0x0",
+                                            "/api/photo/ 0",
                                         "/api/photo/99999999999999999999", "/api/photo/\xff", "", "//"};
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
         ck_assert_msg(ask_get(paths[i], ADA) == 404, "%s", paths[i]);
@@ -103,7 +106,8 @@ START_TEST(bodies_have_a_length_a_kind_and_a_limit)
     r = get("/api/state", ADA);
     r.content_length = "1";
     ck_assert_uint_eq(ask(&r, NULL), 413);
-    static const char *const bodies[] = {"", "x", "[]", "null", "7", "{", "{}x", "{\"a\":1,\"a\":2}", "{\"a\":\"\xff\"}"};
+    static const char *const bodies[] = {"", "x", "[]", "null", "7", "{", "{}x", "{\"a\":1,\"a\":2}",
+                                         "{\"a\":\"\xff\"}"};
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
         ck_assert_msg(ask_post("/api/next", ADA, bodies[i], NULL) == 400, "%s", bodies[i]);
     char deep[4001]; /* brackets that would take a stack each */
@@ -226,11 +230,15 @@ START_TEST(bad_prompts_and_answers_are_refused)
     static const char *const prompts[] = {
         "{}", "{\"image\":0}", "{\"image\":\"0\",\"points\":[[1,1,1]]}", "{\"image\":-1,\"points\":[[1,1,1]]}",
         "{\"image\":3,\"points\":[[1,1,1]]}", "{\"image\":0,\"points\":[]}", "{\"image\":0,\"points\":{}}",
-        "{\"image\":0,\"points\":[[1,1]]}", "{\"image\":0,\"points\":[[1,1,2]]}", "{\"image\":0,\"points\":[[1,1,true]]}",
-        "{\"image\":0,\"points\":[[-0.5,1,1]]}", "{\"image\":0,\"points\":[[65,1,1]]}", "{\"image\":0,\"points\":[[1,49,1]]}",
-        "{\"image\":0,\"points\":[[1e308,1,1]]}", "{\"image\":0,\"points\":[[\"1\",1,1]]}", "{\"image\":0,\"box\":[1,2,3]}",
+        "{\"image\":0,\"points\":[[1,1]]}", "{\"image\":0,\"points\":[[1,1,2]]}",
+            "{\"image\":0,\"points\":[[1,1,true]]}",
+        "{\"image\":0,\"points\":[[-0.5,1,1]]}", "{\"image\":0,\"points\":[[65,1,1]]}",
+            "{\"image\":0,\"points\":[[1,49,1]]}",
+        "{\"image\":0,\"points\":[[1e308,1,1]]}", "{\"image\":0,\"points\":[[\"1\",1,1]]}",
+            "{\"image\":0,\"box\":[1,2,3]}",
         "{\"image\":0,\"box\":[3,2,3,4]}", "{\"image\":0,\"box\":[1,2,3,49]}", "{\"image\":0,\"box\":7}",
-        "{\"image\":0,\"points\":[[1,1,1]],\"earlier\":1}", "{\"image\":0,\"points\":[[1,1,1]],\"earlier\":1,\"mask\":-1}",
+        "{\"image\":0,\"points\":[[1,1,1]],\"earlier\":1}",
+            "{\"image\":0,\"points\":[[1,1,1]],\"earlier\":1,\"mask\":-1}",
         "{\"image\":0,\"points\":[[1,1,1]],\"earlier\":1,\"mask\":1000000}",
     };
     ck_assert_uint_eq(ask_post("/api/next", ADA, "{}", NULL), 200);
@@ -244,7 +252,8 @@ START_TEST(bad_prompts_and_answers_are_refused)
     ck_assert_uint_eq(ask_post("/api/answer", ADA, accept_text(ID1, "mm-0-c0"), NULL), 400); /* none was shown */
     ck_assert_uint_eq(ask_post("/api/answer", ADA, accept_text(ID1, ID2), NULL), 409);       /* none was accepted */
     ck_assert_uint_eq(ask_post("/api/answer", ADA, accept_text("x", NULL), NULL), 400);
-    ck_assert_uint_eq(ask_post("/api/answer", ADA, "{\"do\":\"accept\",\"id\":\"" ID1 "\",\"image\":0,\"annotator\":\"Ada\","
+    ck_assert_uint_eq(ask_post("/api/answer", ADA,
+                               "{\"do\":\"accept\",\"id\":\"" ID1 "\",\"image\":0,\"annotator\":\"Ada\","
                                "\"size\":[2,3],\"counts\":\"123\"}", NULL), 400); /* a mask of another size */
     ck_assert_uint_eq(mm_book_images(api.book), 0);
 }
@@ -263,7 +272,8 @@ static uint32_t roll(uint32_t sides)
 
 static const char *mutate(const char *text, char *out, size_t room)
 {
-    static const char *const pieces[] = {"\"", "{", "}", "[", "]", "-", "1e999", "0", "null", "\\u0000", "\xc3", "/..", "%00",
+    static const char *const pieces[] = {"\"", "{", "}", "[", "]", "-", "1e999", "0", "null", "\\u0000", "\xc3",
+                                         "/..", "%00",
                                          "99999999999999999999", ",", ":", "true", "\"image\":1,", "\n"};
     size_t length = strlen(text);
     if (length >= room - 64)
@@ -313,9 +323,11 @@ static void send_mutated(int i)
 {
     static const char *const posts[][2] = {
         {"/api/next", "{\"after\":0}"}, {"/api/open", "{\"image\":0}"}, {"/api/beat", "{\"image\":2}"},
-        {"/api/leave", "{\"image\":2}"}, {"/api/prompt", "{\"image\":0,\"points\":[[20,20.5,1],[3,4,0]],\"box\":[1,2,30,40]}"},
+        {"/api/leave", "{\"image\":2}"}, {"/api/prompt",
+                                          "{\"image\":0,\"points\":[[20,20.5,1],[3,4,0]],\"box\":[1,2,30,40]}"},
         {"/api/answer", NULL}, {"/api/answer", DONE},
-        {"/api/answer", "{\"do\":\"delete\",\"id\":\"" ID2 "\",\"image\":0,\"annotator\":\"Ada\",\"mask\":\"" ID1 "\"}"},
+        {"/api/answer",
+         "{\"do\":\"delete\",\"id\":\"" ID2 "\",\"image\":0,\"annotator\":\"Ada\",\"mask\":\"" ID1 "\"}"},
     };
     char path[128], body[2048], token[128], length[32];
     const size_t which = roll(8);

@@ -48,7 +48,8 @@ START_TEST(names_are_ours_or_not)
     ck_assert_int_eq(mm_own_names_make("10.0.0.7", 81, "https://masks.example.org", &names, &err), MM_OK);
     static const char *const ours[] = {"127.0.0.1:81", "localhost:81", "LOCALHOST:81", "[::1]:81", "10.0.0.7:81",
                                        "masks.example.org"};
-    static const char *const not_ours[] = {"127.0.0.1", "127.0.0.1:82", "evil.org", "evil.org:81", "", "localhost:81.evil.org",
+    static const char *const not_ours[] = {"127.0.0.1", "127.0.0.1:82", "evil.org", "evil.org:81", "",
+                                           "localhost:81.evil.org",
                                            "masks.example.org:81", "127.0.0.1:81@evil.org"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         ck_assert_msg(mm_own_host(&names, ours[i]), "%s", ours[i]);
@@ -64,7 +65,8 @@ START_TEST(names_are_ours_or_not)
     ck_assert(!mm_own_origin(&names, "http://evil.org"));
     ck_assert_int_eq(mm_own_names_make("::1", 81, NULL, &names, &err), MM_OK);
     ck_assert(mm_own_host(&names, "[::1]:81"));
-    static const char *const bad[] = {"masks.example.org", "ftp://a", "https://", "https://a/b", "https://A", "https://a b"};
+    static const char *const bad[] = {"masks.example.org", "ftp://a", "https://", "https://a/b", "https://A",
+                                      "https://a b"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         ck_assert_int_eq(mm_own_names_make("::1", 81, bad[i], &names, &err), MM_ERR_USAGE);
 }

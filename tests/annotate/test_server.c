@@ -33,7 +33,8 @@ static void stop(void)
 
 static int connect_to(void)
 {
-    const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port),
+                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const struct timeval patience = {.tv_sec = 60};
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     ck_assert_int_ge(fd, 0);
@@ -87,7 +88,8 @@ START_TEST(the_page_comes_with_its_policy)
 {
     char request[256];
     start(16, 60);
-    (void)snprintf(request, sizeof request, "GET /?token=" TOKEN " HTTP/1.1\r\nHost: localhost:%u\r\nConnection: close\r\n\r\n",
+    (void)snprintf(request, sizeof request,
+                   "GET /?token=" TOKEN " HTTP/1.1\r\nHost: localhost:%u\r\nConnection: close\r\n\r\n",
                    port);
     const int fd = connect_to();
     say(fd, request);
@@ -182,7 +184,8 @@ START_TEST(garbage_does_no_harm)
 {
     static const char *const garbage[] = {"\r\n\r\n", "GET\r\n\r\n", "\x16\x03\x01\x02", "GET / HTTP/9.9\r\n\r\n",
                                           "GET / HTTP/1.1\r\nHost\r\n\r\n", "GET / HTTP/1.1\r\n: x\r\n\r\n",
-                                          "GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                                          "GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+                                              "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
                                           "GET / HTTP/1.1\r\n\r\n"};
     start(32, 1);
     for (size_t i = 0; i < sizeof garbage / sizeof garbage[0]; i++) {

@@ -188,8 +188,10 @@ START_TEST(answers_go_and_come_back)
     mm_person_answer answer, again;
     char *text;
     /* 2 x 3 pixels, the runs 1 2 3. */
-    ck_assert_int_eq(parse("{\"do\":\"accept\",\"id\":\"" ID "\",\"image\":17,\"annotator\":\"Ad\u00e4\",\"seconds\":1.25,"
-                           "\"clicks\":3,\"mask\":\"mm-17-c3\",\"size\":[2,3],\"counts\":\"123\",\"new\":[1]}", &answer),
+    ck_assert_int_eq(parse("{\"do\":\"accept\",\"id\":\"" ID "\",\"image\":17,\"annotator\":\"Ad\u00e4\","
+                           "\"seconds\":1.25,"
+                           "\"clicks\":3,\"mask\":\"mm-17-c3\",\"size\":[2,3],\"counts\":\"123\",\"new\":[1]}",
+                               &answer),
                      MM_OK);
     ck_assert_int_eq(mm_answer_print(&answer, &text, &err), MM_OK);
     ck_assert_int_eq(parse(text, &again), MM_OK);

@@ -83,8 +83,8 @@ class Drawing {
       const state = this.state, {points, box} = change(state);
       try {
         const reply = await insist(() => askJson("/api/prompt", {
-          image: this.image.image, points, box: box || undefined, earlier: state.result ? state.result.number : undefined,
-          mask: state.result ? state.choice : undefined,
+          image: this.image.image, points, box: box || undefined,
+          earlier: state.result ? state.result.number : undefined, mask: state.result ? state.choice : undefined,
         }), this.trouble);
         if (turn !== this.turn) return;
         const result = {
@@ -109,8 +109,7 @@ class Drawing {
     return this.prompt((state) => ({points: [...state.points, point].slice(-64), box: state.box}));
   }
 
-  drawBox(a, b) {
-    const box = [Math.min(a.x, b.x), Math.min(a.y, b.y), Math.max(a.x, b.x), Math.max(a.y, b.y)];
+  drawBox(box) {
     return this.prompt((state) => ({points: state.points, box}));
   }
 

@@ -52,7 +52,7 @@ canvas.addEventListener("pointerup", () => {
   if (held.kind !== "click") return;
   const box = view.drag;
   view.drag = null;
-  if (box && box[2] - box[0] >= 1 && box[3] - box[1] >= 1) drawing.drawBox({x: box[0], y: box[1]}, {x: box[2], y: box[3]});
+  if (box && box[2] - box[0] >= 1 && box[3] - box[1] >= 1) drawing.drawBox(box);
   else if (view.contains(held.from)) drawing.click(held.from, held.button === 0 ? 1 : 0);
   view.draw();
 });
@@ -104,7 +104,7 @@ const keys = {
 const arrows = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
 
 addEventListener("keydown", (event) => {
-  const on = event.target, typing = on.matches("input:not([type=radio]):not([type=checkbox]):not([type=range]), textarea");
+  const on = event.target, typing = on.matches("input:not([type=radio], [type=checkbox], [type=range]), textarea");
   if (document.querySelector("dialog[open]") || typing || event.altKey) return;
   const onControl = on.matches("button, input");
   if ((event.key === "Enter" || event.key === " ") && onControl) return; // it is meant for the button

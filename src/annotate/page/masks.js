@@ -1,6 +1,6 @@
 "use strict";
-// Masks. "runs" are COCO's run lengths (down the columns, zeros first), "counts" their compressed text, "bits" one byte a
-// pixel, row by row, as canvases have them.
+// Masks. "runs" are COCO's run lengths (down the columns, zeros first), "counts" their compressed text, "bits" one byte
+// a pixel, row by row, as canvases have them.
 
 function runsFromCounts(text) {
   const runs = [];

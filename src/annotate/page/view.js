@@ -1,9 +1,9 @@
 "use strict";
-// The canvas: the photograph, the masks that are there, the one at hand, prompts; zoom and pan. Coordinates are pixels of the
-// image unless they are called screen's, which are CSS pixels of the canvas.
+// The canvas: the photograph, the masks that are there, the one at hand, prompts; zoom and pan. Coordinates are pixels
+// of the image unless they are called screen's, which are CSS pixels of the canvas.
 //
-// Two things are kept from frame to frame, so that a click's mask is on the screen soon: the backdrop (photograph and other
-// masks as they lie on the screen), and the overlay (the mask at hand, made at the screen's resolution).
+// Two things are kept from frame to frame, so that a click's mask is on the screen soon: the backdrop (photograph and
+// other masks as they lie on the screen), and the overlay (the mask at hand, made at the screen's resolution).
 
 class View {
   constructor(canvas) {
@@ -118,7 +118,8 @@ class View {
 
   // The mask at hand as it lies on the screen: every pixel of the screen that is in it, and its border.
   makeOverlay() {
-    const ratio = devicePixelRatio || 1, s = this.scale * ratio, {bits, window} = this.mask, border = Math.round(1.5 * ratio);
+    const ratio = devicePixelRatio || 1, s = this.scale * ratio, border = Math.round(1.5 * ratio);
+    const {bits, window} = this.mask;
     const x0 = Math.max(0, Math.floor(window.x * s + this.left * ratio) - 1);
     const y0 = Math.max(0, Math.floor(window.y * s + this.top * ratio) - 1);
     const x1 = Math.min(this.canvas.width, Math.ceil((window.x + window.width) * s + this.left * ratio) + 1);

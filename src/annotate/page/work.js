@@ -64,7 +64,8 @@ function showProgress(p) {
 function showMasks() {
   const list = $("list");
   list.replaceChildren(...masks.map((mask, i) => {
-    const item = document.createElement("li"), colour = document.createElement("span"), what = document.createElement("span");
+    const item = document.createElement("li");
+    const colour = document.createElement("span"), what = document.createElement("span");
     const kind = {shown: "filled in", hint: "hint", human: mask.annotator || "drawn"}[mask.kind];
     colour.className = "colour";
     colour.style.background = `rgb(${mask.colour.join(" ")})`;
@@ -88,8 +89,8 @@ function showMasks() {
 }
 
 function makeMask(name, kind, runs, more) {
-  return {name, kind, runs, bits: bitsFromRuns(runs, image.width, image.height), window: windowOfRuns(runs, image.height),
-    colour: colourOf(nextColour++), ...more};
+  return {name, kind, runs, bits: bitsFromRuns(runs, image.width, image.height),
+    window: windowOfRuns(runs, image.height), colour: colourOf(nextColour++), ...more};
 }
 let nextColour = 0;
 

@@ -27,7 +27,8 @@ class Page:
     def measure(self):
         self.canvas = self.browser.run(
             "const r = document.getElementById('canvas').getBoundingClientRect();"
-            "return {left: r.left, top: r.top, scale: view.scale, x: view.left, y: view.top, w: view.width, h: view.height}")
+            "return {left: r.left, top: r.top, scale: view.scale, x: view.left, y: view.top, w: view.width,"
+            " h: view.height}")
 
     def at(self, x, y):
         """A place of the image, as parts of its sides, in the window."""
@@ -56,7 +57,8 @@ class Page:
         return self.browser.run("return countsFromRuns(drawing.state.runs)")
 
     def standing(self):
-        return self.browser.run("return masks.filter((m) => m.kind !== 'hint').map((m) => [countsFromRuns(m.runs), m.kind])")
+        return self.browser.run("return masks.filter((m) => m.kind !== 'hint')"
+                                ".map((m) => [countsFromRuns(m.runs), m.kind])")
 
     def accept(self, by=ENTER):
         count = len(self.listed())
@@ -69,16 +71,19 @@ class Page:
 def look_around(page, shots):
     """The page itself: legible in its theme, nothing from elsewhere, names for all that can be worked."""
     browser = page.browser
-    assert browser.run("return performance.getEntriesByType('resource').every((e) => e.name.startsWith(location.origin))")
+    assert browser.run("return performance.getEntriesByType('resource')"
+                       ".every((e) => e.name.startsWith(location.origin))")
     assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
     unnamed = browser.run(
-        "return [...document.querySelectorAll('button, input, canvas, [role]')].filter((e) => !e.getAttribute('aria-label') &&"
-        " !e.textContent.trim() && !(e.labels && e.labels.length)).map((e) => e.outerHTML)"
+        "return [...document.querySelectorAll('button, input, canvas, [role]')]"
+        ".filter((e) => !e.getAttribute('aria-label') && !e.textContent.trim() && !(e.labels && e.labels.length))"
+        ".map((e) => e.outerHTML)"
         ".filter((h) => !h.includes('id=\"message\"') && !h.includes('id=\"progress\"'))")
     assert not unnamed, unnamed
     contrast = browser.run(
         "const c = (v) => { const [r, g, b] = v.match(/[\\d.]+/g).map((x) => { x /= 255;"
-        " return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };"
+        " return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; });"
+        " return 0.2126 * r + 0.7152 * g + 0.0722 * b; };"
         "return [...document.querySelectorAll('h1, h2, header p, label, button:enabled')].map((e) => {"
         " let g = e; while (g && getComputedStyle(g).backgroundColor === 'rgba(0, 0, 0, 0)') g = g.parentElement;"
         " const a = c(getComputedStyle(e).color), b = c(getComputedStyle(g || document.body).backgroundColor);"
@@ -100,11 +105,13 @@ def draw(page):
     assert back == first, (back, first)
     page.changes(lambda: browser.keys("y"), "redo")
     browser.keys("x")
-    browser.until("document.querySelector('#choices [data-choice=\"1\"]').getAttribute('aria-pressed') === 'true'", "choice")
+    browser.until("document.querySelector('#choices [data-choice=\"1\"]').getAttribute('aria-pressed') === 'true'",
+                  "choice")
     browser.keys("1")
     before = page.area
     browser.keys("b]]]]]]")
-    brushed = page.changes(lambda: browser.pointer(page.at(0.03, 0.04), page.at(0.97, 0.05), page.at(0.9, 0.95)), "a stroke")
+    brushed = page.changes(lambda: browser.pointer(page.at(0.03, 0.04), page.at(0.97, 0.05), page.at(0.9, 0.95)),
+                           "a stroke")
     assert brushed > before, (brushed, before)
     browser.keys("e")
     erased = page.changes(lambda: browser.pointer(page.at(0.04, 0.04), page.at(0.2, 0.05)), "erasing")
@@ -174,7 +181,8 @@ def through_a_crash(page, server, answers):
     browser.until("document.getElementById('message').textContent.includes('connection is lost')", "a message about it")
     assert browser.run("return document.querySelectorAll('#list li[data-saving=yes]').length") == 1
     server.start()
-    browser.until("document.querySelectorAll('#list li[data-saving=yes]').length === 0", "the mask being saved after all")
+    browser.until("document.querySelectorAll('#list li[data-saving=yes]').length === 0",
+                  "the mask being saved after all")
     journal = read_journal(answers)
     assert len(journal) == count + 1 and journal[-1]["counts"] == mine
 

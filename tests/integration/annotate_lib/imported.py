@@ -1,5 +1,5 @@
-"""imported.py STANDS.json INSTANCES.json DATASET: the dataset that answers were imported into holds exactly the masks that
-stood on the page, and those that people made have the source human, a name, seconds and clicks."""
+"""imported.py STANDS.json INSTANCES.json DATASET: the dataset that answers were imported into holds exactly the masks
+that stood on the page, and those that people made have the source human, a name, seconds and clicks."""
 
 import json
 import re
@@ -8,7 +8,8 @@ import sys
 
 
 def column(file, name):
-    text = subprocess.run(["h5dump", "-y", "-w", "0", "-d", name, file], check=True, capture_output=True, text=True).stdout
+    text = subprocess.run(["h5dump", "-y", "-w", "0", "-d", name, file], check=True, capture_output=True,
+                          text=True).stdout
     data = re.search(r"DATA \{(.*?)\}", text, re.S).group(1)
     strings = re.findall(r'"([^"]*)"', data)
     return strings or [float(v) for v in re.split(r"[,\s]+", data.strip()) if v]
@@ -33,7 +34,8 @@ def main():
         human = [i for i in rows if source[i] == 2]
         assert len(human) >= 4, human
         for i in human:
-            assert names[int(annotator[i]) - 1] == "Ada" and seconds[i] > 0 and clicks[i] > 0, (annotator[i], seconds[i], clicks[i])
+            assert names[int(annotator[i]) - 1] == "Ada" and seconds[i] > 0 and clicks[i] > 0, (annotator[i],
+                                                                                                seconds[i], clicks[i])
     others = [i for i, a in enumerate(annotations) if str(a["image_id"]) not in stands and source[i] == 2]
     assert not others, "masks of people in images that nobody drew on"
 

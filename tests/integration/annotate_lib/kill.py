@@ -1,5 +1,5 @@
-"""kill.py PROGRAM CORPUS SCRATCH SEED: people accept masks while the server is killed at random moments, and started again.
-What was confirmed is there, and nothing twice."""
+"""kill.py PROGRAM CORPUS SCRATCH SEED: people accept masks while the server is killed at random moments, and started
+again. What was confirmed is there, and nothing twice."""
 
 import os
 import random
@@ -83,7 +83,8 @@ def main():
             written.pop(one)
     assert not written, f"answers that nobody sent: {written}"
     assert total > KILLS, f"only {total} answers in {KILLS} kills"
-    print(f"annotate: {total} answers were confirmed while the server was killed {KILLS} times; {len(ids)} are there, all once")
+    print(f"annotate: {total} answers were confirmed while the server was killed {KILLS} times; {len(ids)} are there, "
+          "all once")
 
 
 main()

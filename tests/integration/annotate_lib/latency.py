@@ -25,7 +25,8 @@ def ask_now_and_then(server, number, stop, times, faults):
             points, earlier = [], {}
             for _ in range(3):
                 stop.wait(person.rng.uniform(1, 3))
-                points.append([person.rng.random() * image["width"], person.rng.random() * image["height"], len(points) == 0 and 1 or 0])
+                points.append([person.rng.random() * image["width"], person.rng.random() * image["height"],
+                               len(points) == 0 and 1 or 0])
                 began = time.perf_counter()
                 reply = person.json("/api/prompt", {"image": image["image"], "points": points, **earlier})
                 times.append(time.perf_counter() - began)
@@ -66,8 +67,8 @@ def main():
     print(f"{model}: {len(times)} clicks in the browser, ms: median {quantile(times, 0.5):.0f}, 95th percentile "
           f"{quantile(times, 0.95):.0f}, most {max(times):.0f}; server {memory / 1e6:.0f} MB")
     if others:
-        print(f"{len(threads)} others, {len(others)} prompts, ms: median {1000 * quantile(others, 0.5):.0f}, 95th percentile "
-              f"{1000 * quantile(others, 0.95):.0f}")
+        print(f"{len(threads)} others, {len(others)} prompts, ms: median {1000 * quantile(others, 0.5):.0f}, 95th "
+              f"percentile {1000 * quantile(others, 0.95):.0f}")
 
 
 main()

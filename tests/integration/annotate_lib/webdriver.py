@@ -52,7 +52,8 @@ class Browser:
         return value
 
     def command(self, path, body=None, method="POST"):
-        return self._ask(method, f"/session/{self.session}/{path}", body if body is not None or method != "POST" else {})
+        return self._ask(method, f"/session/{self.session}/{path}",
+                         body if body is not None or method != "POST" else {})
 
     def close(self):
         try:
