@@ -4,6 +4,17 @@
 const EMPTY = Object.freeze({points: [], box: null, result: null, choice: 0, runs: null, clicks: 0});
 const MOST_STEPS = 200;
 
+// One of the model's masks; unpacked when it is first looked at, which most never are.
+function modelMask({predicted_iou, counts}) {
+  let runs = null;
+  return {
+    iou: predicted_iou,
+    get runs() {
+      return runs ||= runsFromCounts(counts);
+    },
+  };
+}
+
 class Drawing {
   // `changed` is called after every change with what is at hand; `trouble` with what went wrong.
   constructor(view, image, changed, trouble) {
@@ -89,7 +100,7 @@ class Drawing {
         if (turn !== this.turn) return;
         const result = {
           number: reply.result,
-          masks: reply.masks.map((m) => ({iou: m.predicted_iou, runs: runsFromCounts(m.counts)})),
+          masks: reply.masks.map(modelMask),
         };
         this.steps.length = this.at + 1;
         this.steps.push({points, box, result, choice: 0, runs: result.masks[0].runs, clicks: state.clicks + 1});
