@@ -43,7 +43,7 @@ static mm_predictor predictor_of(model_predictor *user)
                           .mask_tokens = mm_model_arch(user->model)->decoder.mask_tokens,
                           .set_image = encode,
                           .decode = decode,
-                          .whole_image = user->observer ? show : NULL};
+                          .whole_image = user->observer && user->observer->whole_image ? show : NULL};
 }
 
 mm_status mm_amg_generate(const mm_model *model, mm_embedding *embedding, const mm_amg_params *params,
@@ -58,7 +58,8 @@ mm_status mm_amg_generate_observed(const mm_model *model, mm_embedding *embeddin
 {
     model_predictor user = {.model = model, .embedding = embedding, .observer = observer};
     const mm_predictor predictor = predictor_of(&user);
-    const mm_status status = mm_amg_run(&predictor, params, image, annotations, err);
+    const mm_status status = mm_amg_run(&predictor, params, observer ? observer->hint_params : NULL, image,
+                                        annotations, observer ? observer->hints : NULL, err);
     if (!status)
         annotations->model_times = user.times;
     return status;
