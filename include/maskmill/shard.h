@@ -30,6 +30,7 @@ typedef struct mm_shard_origin {
     const char *config_yaml;
     const char *model_name;
     const char *model_sha256; /* 64 hex digits */
+    const char *detector_sha256; /* of the file of the detector that confident masks come of; may be NULL */
     bool confident, hints;    /* there are these further masks of each image */
     bool human;               /* /masks has the columns of what people did */
     const char *const *annotators; /* [annotator_count]: names that are not empty; masks name them by number, from 1 */
