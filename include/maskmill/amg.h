@@ -105,6 +105,10 @@ MM_RESULT_USED mm_status mm_amg_generate_observed(const mm_model *model, mm_embe
                                                   const mm_amg_observer *observer, mm_annotations *annotations,
                                                   mm_error *err);
 
+/* Encode what layer 0 of mm_amg_generate encodes: the image, or with short_side its reduced copy, the frame. */
+MM_RESULT_USED mm_status mm_amg_encode_frame(const mm_model *model, mm_embedding *embedding, uint32_t short_side,
+                                             mm_image_view image, mm_error *err);
+
 /* The best predicted IoU of each prompt of the grids, window by window, over its multimask outputs (-infinity if they
  * are NaN): what pred_iou_thresh is compared with. No mask is made. The caller frees *best. */
 MM_RESULT_USED mm_status mm_amg_best_ious(const mm_model *model, mm_embedding *embedding, const mm_amg_params *params,

@@ -136,5 +136,8 @@ MM_RESULT_USED mm_status mm_dataset_export_tar(const mm_dataset *dataset, const 
 
 /* The reference's JSON for one image (coco_rle output mode), to `out`: a list of annotations. */
 MM_RESULT_USED mm_status mm_annotations_print_json(const mm_annotations *annotations, FILE *out, mm_error *err);
+/* The same with "detector_score" for each mask. */
+MM_RESULT_USED mm_status mm_confident_print_json(const mm_annotations *annotations, const float *scores, FILE *out,
+                                                 mm_error *err);
 
 #endif

@@ -72,3 +72,18 @@ mm_status mm_amg_best_ious(const mm_model *model, mm_embedding *embedding, const
     const mm_predictor predictor = predictor_of(&user);
     return mm_amg_listen(&predictor, params, image, best, count, err);
 }
+
+mm_status mm_amg_encode_frame(const mm_model *model, mm_embedding *embedding, uint32_t short_side, mm_image_view image,
+                              mm_error *err)
+{
+    uint32_t width, height;
+    mm_image reduced = {0};
+    mm_amg_frame_size(image.width, image.height, short_side, &width, &height);
+    if (width == image.width && height == image.height)
+        return mm_model_encode(model, image, embedding, err);
+    mm_status status = mm_image_resize_bilinear(image, width, height, &reduced, err);
+    if (status == MM_OK)
+        status = mm_model_encode(model, mm_image_whole(&reduced), embedding, err);
+    mm_image_free(&reduced);
+    return status;
+}

@@ -125,19 +125,14 @@ static mm_status encode_frame(mm_maker *m, const mm_image *image, const mm_recor
 {
     const double start = mm_seconds_now();
     const mm_setup *setup = m->setup;
-    mm_image reduced = {0};
     uint32_t width, height;
     mm_amg_frame_size(image->width, image->height, setup->config.amg.short_side, &width, &height);
     if (width != record->width || height != record->height)
         return mm_fail(err, MM_ERR_FORMAT, "its masks are in a frame of %" PRIu32 "x%" PRIu32 ", and the photograph now "
                        "gives one of %" PRIu32 "x%" PRIu32 "; it was changed since", record->width, record->height,
                        width, height);
-    mm_status status = MM_OK;
-    if (width != image->width || height != image->height)
-        status = mm_image_resize_bilinear(mm_image_whole(image), width, height, &reduced, err);
-    if (status == MM_OK)
-        status = mm_model_encode(setup->model, mm_image_whole(reduced.pixels ? &reduced : image), setup->embedding, err);
-    mm_image_free(&reduced);
+    const mm_status status = mm_amg_encode_frame(setup->model, setup->embedding, setup->config.amg.short_side,
+                                                 mm_image_whole(image), err);
     m->seconds[MM_STAGE_ENCODE] += mm_seconds_now() - start;
     return status;
 }
