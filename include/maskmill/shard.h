@@ -117,6 +117,9 @@ typedef struct mm_verify_report {
 MM_RESULT_USED mm_status mm_dataset_verify(const char *path, mm_comm *comm, FILE *out, mm_verify_report *report,
                                            mm_error *err);
 
+/* Which masks exports to JSON are to write: "masks" (the default), "confident" or "hints"; MM_ERR_USAGE if the dataset has
+ * none of these. */
+MM_RESULT_USED mm_status mm_dataset_choose_masks(mm_dataset *dataset, const char *which, mm_error *err);
 /* One JSON an image into `folder`, as SA-1B has them: {"image": {image_id, width, height, file_name}, "annotations":
  * [{id, segmentation: {size, counts}, bbox, area, predicted_iou, stability_score, point_coords, crop_box}]}.
  * Annotation ids count over the whole dataset, from 1. */

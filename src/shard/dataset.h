@@ -19,6 +19,7 @@ struct mm_dataset {
     mm_stats stats;
     mm_shard_origin origin;
     mm_open_shard *last;
+    int exported; /* the table whose masks exports write */
 };
 
 /* The shard of row `index` of the list, open; it belongs to the dataset. Whoever calls this holds an mm_h5_silence. */
