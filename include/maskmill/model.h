@@ -34,6 +34,11 @@ void mm_embedding_free(mm_embedding *embedding);
 MM_RESULT_USED mm_status mm_model_encode(const mm_model *model, mm_image_view image, mm_embedding *embedding,
                                          mm_error *err);
 
+/* Put an embedding that was kept ([S][S][D], of an image of width x height pixels) where mm_model_encode would have put
+ * it, and prepare the decoder's image side. */
+MM_RESULT_USED mm_status mm_model_restore(const mm_model *model, const float *cells, uint32_t width, uint32_t height,
+                                          mm_embedding *embedding, mm_error *err);
+
 /* How the encoded image lies in the model's square; what logits need to come back to pixels. */
 typedef struct mm_frame {
     uint32_t width, height;             /* of the image given to mm_model_encode */
@@ -42,6 +47,8 @@ typedef struct mm_frame {
     uint32_t low_res;                   /* L, the side of the low-res logits */
 } mm_frame;
 
+/* Of an image of this size, which need not be encoded; input sides of 0 where the model cannot take it. */
+mm_frame mm_model_frame(const mm_model *model, uint32_t width, uint32_t height);
 mm_frame mm_embedding_frame(const mm_embedding *embedding);
 /* The embedding, [D][S][S] (channels first, as PyTorch has it), copied to out. */
 void mm_embedding_copy(const mm_embedding *embedding, float *out);

@@ -22,7 +22,8 @@
 #include "maskmill/detect.h"
 #include "tensor/vector.h"
 
-enum { MM_HEAD_LEVELS = 4, MM_HEAD_OUTPUTS = 6, MM_HEAD_MAX_DEPTH = 8, MM_HEAD_MAX_TENSORS = 32 };
+enum { MM_HEAD_LEVELS = 4, MM_HEAD_OUTPUTS = 6, MM_HEAD_MAX_DEPTH = 8 };
+enum { MM_HEAD_MAX_TENSORS = 3 * (4 + MM_HEAD_MAX_DEPTH + 1) };
 
 /* Columns of the outputs. */
 enum { MM_HEAD_OBJECT = 0, MM_HEAD_QUALITY = 1, MM_HEAD_BOX = 2 };
