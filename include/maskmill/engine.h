@@ -16,6 +16,15 @@ typedef enum mm_duplicate_policy {
     MM_DUPLICATES_SKIP      /* the same, and no masks are made of them */
 } mm_duplicate_policy;
 
+/* [SAM] section 4. */
+typedef enum mm_engine_stage {
+    MM_ENGINE_AUTOMATIC = 0,
+    MM_ENGINE_ASSISTED_MANUAL,
+    MM_ENGINE_SEMI_AUTOMATIC,
+    MM_ENGINE_FULLY_AUTOMATIC
+} mm_engine_stage;
+const char *mm_engine_stage_name(mm_engine_stage stage); /* "automatic", "assisted-manual", ... */
+
 typedef struct mm_config {
     mm_amg_params amg; /* section `amg`, but short_side stands in section `output` */
     struct {
@@ -33,6 +42,9 @@ typedef struct mm_config {
     struct {
         double sync_seconds; /* journal.sync_seconds, 5: how long a record may wait for the disk. Not in shards */
     } journal;
+    struct {
+        uint32_t stage; /* mm_engine_stage; what engine.json calls a run's round. Not in shards */
+    } engine;
     /* Sections that only a run with them has in its shards. */
     struct {
         bool enabled; /* false */
@@ -88,6 +100,7 @@ typedef struct mm_run_options {
     mm_kernels kernels;
     bool only_shards;           /* make shards first_shard .. last_shard only, both included; `out` holds a part then, to */
     uint64_t first_shard, last_shard; /* be joined with others by mm_engine_merge */
+    const char *after;          /* a dataset whose rounds this run follows, in engine.json; or NULL */
     bool overwrite;             /* remove an earlier dataset in `out` first */
     bool resume;                /* go on with what is in `out`; from the start if there is nothing */
     const char *program;        /* what to execute for an image that may kill the process (mm_engine_suspect); NULL: none,

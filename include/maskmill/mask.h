@@ -39,6 +39,23 @@ void mm_rle_centre(const mm_rle *rle, double *x, double *y);
 MM_RESULT_USED mm_status mm_rle_place(const mm_rle *rle, uint32_t x0, uint32_t y0, uint32_t height, uint32_t width,
                                       mm_rle *out, mm_error *err);
 
+/* pycocotools' mask of one ring, pixel for pixel: points[count] are x, y in pixels, the ring closes by itself, and
+ * where it crosses itself the even-odd rule holds. What lies outside the image is cut off. MM_ERR_FORMAT for a point
+ * that is no number or further outside than the image is wide or high, MM_ERR_LIMIT for outlines of more than 26
+ * million pixels. The mask may be empty. The caller frees *rle. */
+MM_RESULT_USED mm_status mm_rle_from_polygon(const double (*points)[2], size_t count, uint32_t height, uint32_t width,
+                                             mm_rle *rle, mm_error *err);
+
+/* The union of masks[count], all of height x width; empty for none. The caller frees *out. */
+MM_RESULT_USED mm_status mm_rle_union(const mm_rle *masks, size_t count, uint32_t height, uint32_t width, mm_rle *out,
+                                      mm_error *err);
+/* Pixels set in both; 0 for masks of different sizes. */
+uint64_t mm_rle_shared(const mm_rle *a, const mm_rle *b);
+/* Shared pixels / pixels set in either; 0 if there are none. */
+double mm_rle_iou(const mm_rle *a, const mm_rle *b);
+/* The same size and the same pixels. */
+bool mm_rle_equal(const mm_rle *a, const mm_rle *b);
+
 /* COCO's compressed counts, byte-equal to pycocotools'. *size bytes, not terminated; the caller frees *counts. */
 MM_RESULT_USED mm_status mm_rle_to_counts(const mm_rle *rle, uint8_t **counts, size_t *size, mm_error *err);
 /* The way back, from untrusted bytes: MM_ERR_FORMAT unless the runs are whole and sum to height * width. Empty runs in

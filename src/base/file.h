@@ -28,6 +28,9 @@ MM_RESULT_USED mm_status mm_file_finish(mm_file_draft *draft, mm_status so_far, 
 /* A draft that is `size` bytes from memory. */
 MM_RESULT_USED mm_status mm_file_commit(const char *path, const void *bytes, size_t size, mm_error *err);
 
+/* A draft that is the file `from` as it is. */
+MM_RESULT_USED mm_status mm_file_copy(const char *from, const char *to, mm_error *err);
+
 /* fsync of the folder that `path` lies in, so that the file's name outlives a crash of the machine. */
 MM_RESULT_USED mm_status mm_file_sync_folder(const char *path, mm_error *err);
 

@@ -73,3 +73,25 @@ mm_status mm_file_commit(const char *path, const void *bytes, size_t size, mm_er
         status = mm_fail_errno(err, "cannot write %s (%zu bytes); make room or choose another folder", path, size);
     return mm_file_finish(&draft, status, err);
 }
+
+mm_status mm_file_copy(const char *from, const char *to, mm_error *err)
+{
+    const size_t room = 1u << 20;
+    mm_file_draft draft;
+    FILE *in = fopen(from, "rbe");
+    if (!in)
+        return mm_fail_errno(err, "cannot open %s", from);
+    char *block = malloc(room);
+    mm_status status = block ? mm_file_begin(to, &draft, err) : mm_fail_memory(err, "copying a file");
+    if (status == MM_OK) {
+        size_t got;
+        while ((got = fread(block, 1, room, in)) > 0 && fwrite(block, 1, got, draft.stream) == got)
+            ;
+        if (ferror(in))
+            status = mm_fail_errno(err, "cannot read %s", from);
+        status = mm_file_finish(&draft, status, err); /* looks at the written stream's error flag */
+    }
+    free(block);
+    (void)fclose(in); /* only read from */
+    return status;
+}

@@ -22,6 +22,7 @@ static const struct {
     {"show", mm_cli_show, "draw an image of a dataset with its masks"},
     {"verify", mm_cli_verify, "check a dataset, every mask of it"},
     {"export", mm_cli_export, "write a dataset as JSON: one file an image (SA-1B), one file (COCO), or SA-1B's tars"},
+    {"queue", mm_cli_queue, "images for people to annotate, and the way of their answers back into a dataset"},
     {"merge", mm_cli_merge, "join the parts that runs over ranges of shards have made"},
     {"model", mm_cli_model, "what a checkpoint holds; convert it; list models"},
     {"bench", mm_cli_bench, "measure one image on this machine: seconds by stage, rates, memory"},

@@ -9,7 +9,7 @@
 #include "maskmill/engine.h"
 #include "run.h"
 
-enum { KEY_OVERWRITE = 1, KEY_RESUME, KEY_SHARDS };
+enum { KEY_OVERWRITE = 1, KEY_RESUME, KEY_SHARDS, KEY_AFTER };
 
 static const struct argp_option rows[] = {
     {"output", 'o', "FOLDER", 0, "where the dataset goes", 0},
@@ -17,6 +17,7 @@ static const struct argp_option rows[] = {
      0},
     {"resume", KEY_RESUME, NULL, 0, "go on with the run that is there; begin, if there is none", 0},
     {"overwrite", KEY_OVERWRITE, NULL, 0, "remove the dataset that is there already", 0},
+    {"after", KEY_AFTER, "DATASET", 0, "in engine.json, count this run among the rounds that DATASET has been through", 0},
     {0},
 };
 
@@ -70,6 +71,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
         return 0;
     case 'o':
         return mm_cli_keep_once(state, &arguments->out, word);
+    case KEY_AFTER:
+        return mm_cli_keep_once(state, &arguments->after, word);
     case KEY_SHARDS:
         return parse_shards(state, arguments, word);
     case KEY_OVERWRITE:
@@ -138,6 +141,7 @@ static mm_status run(mm_comm *comm, const mm_cli_run_arguments *arguments, int a
         .only_shards = arguments->shards,
         .first_shard = arguments->first_shard,
         .last_shard = arguments->last_shard,
+        .after = arguments->after,
         .overwrite = arguments->overwrite,
         .resume = arguments->resume,
         .program = "/proc/self/exe",

@@ -11,7 +11,7 @@ typedef struct mm_cli_run_arguments {
     mm_cli_model_options model;
     const char **sources;
     size_t source_count;
-    const char *out;
+    const char *out, *after;
     const char *shards; /* as typed; NULL for all */
     uint64_t first_shard, last_shard;
     char part[PATH_MAX]; /* `out` if there is a range */

@@ -1,8 +1,10 @@
 /* maskmill stats */
 #include <stdlib.h>
+#include <string.h>
 
 #include "arguments.h"
 #include "cli.h"
+#include "maskmill/rounds.h"
 #include "maskmill/shard.h"
 
 enum { KEY_JSON = 1 };
@@ -28,9 +30,34 @@ static error_t parse(int key, char *word, struct argp_state *state)
     return mm_cli_positional(key, word, state, &arguments->dataset, 1, "a dataset");
 }
 
+/* The object that mm_stats_print_json writes, with "rounds" as its last key. */
+static mm_status print_json(const mm_stats *stats, const mm_rounds *rounds, mm_error *err)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    if (!stream)
+        return mm_fail_memory(err, "statistics");
+    mm_status status = mm_stats_print_json(stats, stream, err);
+    if (fclose(stream) != 0 && status == MM_OK)
+        status = mm_fail_memory(err, "statistics");
+    char *end = status == MM_OK ? strrchr(text, '}') : NULL;
+    if (end) {
+        *end = '\0';
+        (void)fputs(text, stdout); /* main looks at the stream */
+        if (rounds->count > 0)
+            status = mm_rounds_print_json(rounds, stdout, err);
+        (void)fputs("}\n", stdout);
+    }
+    free(text);
+    return status;
+}
+
 static mm_status print_statistics(const char *path, bool json, mm_error *err)
 {
     mm_dataset *dataset = NULL;
+    mm_rounds rounds = {0};
+    bool there;
     mm_stats *stats = malloc(sizeof *stats); /* large for a stack */
     if (!stats)
         return mm_fail_memory(err, "statistics");
@@ -38,7 +65,12 @@ static mm_status print_statistics(const char *path, bool json, mm_error *err)
     if (status == MM_OK)
         status = mm_dataset_statistics(dataset, stats, err);
     if (status == MM_OK)
-        status = json ? mm_stats_print_json(stats, stdout, err) : mm_stats_print_text(stats, stdout, err);
+        status = mm_rounds_read(mm_dataset_folder(dataset), &there, &rounds, err);
+    if (status == MM_OK && json)
+        status = print_json(stats, &rounds, err);
+    else if (status == MM_OK && (status = mm_stats_print_text(stats, stdout, err)) == MM_OK)
+        mm_rounds_print_text(&rounds, stdout);
+    mm_rounds_free(&rounds);
     mm_dataset_close(dataset);
     free(stats);
     return status;

@@ -31,6 +31,8 @@ typedef struct config_key {
 #define SWITCH(section, name, member, off, on) {section, name, FIELD(member), 0, 0, off, on, {NULL}, false, false}
 #define CHOICE(section, name, member, ...)                                                                             \
     {section, name, KIND_CHOICE, offsetof(mm_config, member), 0, 0, NULL, NULL, {__VA_ARGS__}, false, false}
+#define CHOICE_ASIDE(section, name, member, ...)                                                                       \
+    {section, name, KIND_CHOICE, offsetof(mm_config, member), 0, 0, NULL, NULL, {__VA_ARGS__}, false, true}
 /* A file's name says nothing about what is in it, so it is never in a shard. */
 #define PATH(section, name, member)                                                                                    \
     {section, name, KIND_PATH, offsetof(mm_config, member), 0, sizeof ((const mm_config *)NULL)->member - 1, NULL,     \
@@ -38,6 +40,14 @@ typedef struct config_key {
 /* libjpeg's own limit is 65535 pixels a side. */
 #define MAX_PIXELS (65535.0 * 65535.0)
 #define TIB 1099511627776.0
+
+#define STAGES "automatic", "assisted-manual", "semi-automatic", "fully-automatic"
+
+const char *mm_engine_stage_name(mm_engine_stage stage)
+{
+    static const char *const names[] = {STAGES};
+    return names[stage];
+}
 
 static const config_key keys[] = {
     NUMBER("amg", "points_per_side", amg.points_per_side, 1, 512),
@@ -60,6 +70,7 @@ static const config_key keys[] = {
     NUMBER("image", "max_pixels", image.max_pixels, 1, MAX_PIXELS),
     NUMBER("image", "max_bytes", image.max_bytes, 1, TIB),
     ASIDE("journal", "sync_seconds", journal.sync_seconds, 0, 3600),
+    CHOICE_ASIDE("engine", "stage", engine.stage, STAGES),
     SWITCH("hints", "enabled", hints.enabled, "false", "true"),
     NUMBER("hints", "iou_margin", hints.params.iou_margin, 0, 1),
     NUMBER("hints", "stability_margin", hints.params.stability_margin, 0, 1),

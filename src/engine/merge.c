@@ -11,6 +11,7 @@
 #include "engine/begun.h"
 #include "engine/lock.h"
 #include "engine/output.h"
+#include "engine/rounds.h"
 
 /* --- finding --- */
 
@@ -214,6 +215,8 @@ static mm_status join(const mm_parts *parts, const mm_merge_options *options, mm
         status = sum_up(parts, options->out, summary, err);
     if (status == MM_OK)
         status = write_begun(parts, options->out, err);
+    if (status == MM_OK)
+        status = mm_rounds_join(options->out, part->folder, err);
     return status == MM_OK ? mm_parts_report(parts, options, summary, err) : status; /* last: see run.c */
 }
 

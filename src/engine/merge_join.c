@@ -12,28 +12,6 @@
 #include "engine/merge.h"
 #include "engine/output.h"
 
-static mm_status copy_file(const char *from, const char *to, mm_error *err)
-{
-    const size_t room = 1u << 20;
-    mm_file_draft draft;
-    FILE *in = fopen(from, "rbe");
-    if (!in)
-        return mm_fail_errno(err, "cannot open %s", from);
-    char *block = malloc(room);
-    mm_status status = block ? mm_file_begin(to, &draft, err) : mm_fail_memory(err, "copying a file");
-    if (status == MM_OK) {
-        size_t got;
-        while ((got = fread(block, 1, room, in)) > 0 && fwrite(block, 1, got, draft.stream) == got)
-            ;
-        if (ferror(in))
-            status = mm_fail_errno(err, "cannot read %s", from);
-        status = mm_file_finish(&draft, status, err); /* looks at the written stream's error flag */
-    }
-    free(block);
-    (void)fclose(in); /* only read from */
-    return status;
-}
-
 /* A sealed file of a part under its name in the whole. */
 static mm_status place(const char *from, const char *to, mm_error *err)
 {
@@ -44,7 +22,7 @@ static mm_status place(const char *from, const char *to, mm_error *err)
     if (link(from, to) == 0)
         return MM_OK;
     if (errno != EEXIST)
-        return copy_file(from, to, err); /* another file system, or one without hard links */
+        return mm_file_copy(from, to, err); /* another file system, or one without hard links */
     status = mm_seal_read(to, &there, err);
     if (status == MM_OK && (there.digest != wanted.digest || there.bytes != wanted.bytes))
         status = mm_fail(err, MM_ERR_USAGE, "%s is there already and is not %s; choose an empty output folder", to,

@@ -20,6 +20,8 @@ static const char *const files[] = {
     "run.json",
     "quarantine.tsv",
     "progress.json",
+    "engine.json",
+    "answered.h5",
 };
 static const char *const folders[] = {"shards", "journal"};
 /* What the names in those folders begin with. */

@@ -14,6 +14,7 @@
 #include "engine/make.h"
 #include "engine/output.h"
 #include "engine/progress.h"
+#include "engine/rounds.h"
 #include "engine/share.h"
 #include "engine/suspect.h"
 #include "maskmill/shard.h"
@@ -313,6 +314,12 @@ static mm_status close_books(run *r, mm_report *report, double start, mm_error *
     if (status != MM_OK)
         return status;
     report->ended = time(NULL);
+    const mm_round round = {.stage = (char *)mm_engine_stage_name(r->setup.config.engine.stage),
+                            .model = (char *)mm_model_arch(r->setup.model)->name,
+                            .model_sha256 = r->setup.model_sha256};
+    status = mm_rounds_follow(r->options->out, r->options->after, &round, err);
+    if (status != MM_OK)
+        return status;
     r->summary.seconds = mm_seconds_now() - start;
     status = mm_report_write(report, err);
     return status == MM_OK ? mm_output_remove_journal(r->options->out, err) : status;
@@ -394,6 +401,8 @@ mm_status mm_engine_run_with(mm_comm *comm, const mm_run_options *options, const
     r.maker = (mm_maker){.setup = &r.setup, .stand_in = stand_in, .hdf5 = &r.hdf5};
     mm_status status = mm_comm_agree(comm, mm_signals_start(&r.signals, err), err);
     mm_signals_leave_by(r.signals, leave_early, &r, true);
+    if (status == MM_OK)
+        status = mm_comm_agree(comm, mm_rounds_check(options->after, err), err);
     if (status == MM_OK)
         status = mm_setup_open(comm, options, &r.setup, err);
     if (status == MM_OK && r.setup.was_done) {

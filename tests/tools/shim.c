@@ -4,6 +4,8 @@
  *   MASKMILL_SHIM_CRASH=WxH   decoding a JPEG of this size raises SIGSEGV
  *   MASKMILL_SHIM_KILL=WxH    ... SIGKILL, as when the system ends a process for want of memory
  *   MASKMILL_SHIM_SLOW=WxH    ... takes ten seconds more
+ *   MASKMILL_SHIM_KILL_RENAME=N  SIGKILL at the process's N-th rename, before it is done: between any two files that are
+ *                             put in their place
  *   MASKMILL_SHIM_FULL=BYTES  a disk on which journals (names ending in .mmj) may hold so many bytes in all, counted in
  *                             each process; then ENOSPC, with the bytes that still fit written, as file systems do */
 #include <dlfcn.h>
@@ -23,6 +25,17 @@
 boolean jpeg_start_decompress(j_decompress_ptr decoder);
 ssize_t pwritev(int file, const struct iovec *parts, int count, off_t offset);
 ssize_t pwritev64(int file, const struct iovec *parts, int count, off_t offset);
+
+int rename(const char *from, const char *to)
+{
+    static atomic_int renames;
+    int (*next)(const char *, const char *);
+    const char *last = getenv("MASKMILL_SHIM_KILL_RENAME");
+    *(void **)&next = dlsym(RTLD_NEXT, "rename");
+    if (last && atomic_fetch_add(&renames, 1) + 1 == atoi(last))
+        (void)raise(SIGKILL);
+    return next(from, to);
+}
 
 static int has_size(const char *name, const struct jpeg_decompress_struct *decoder)
 {

@@ -1,0 +1,209 @@
+/* queue.h5: one row an image, sealed like shards. */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue/queue.h"
+
+typedef struct row_column {
+    mm_h5_column column;
+    size_t field;
+} row_column;
+
+static const row_column columns[] = {
+    {{"image_id", MM_H5_U64, 0}, offsetof(mm_queue_image, image_id)},
+    {{"row", MM_H5_U64, 0}, offsetof(mm_queue_image, row)},
+    {{"priority", MM_H5_F32, 0}, offsetof(mm_queue_image, priority)},
+    {{"uncovered", MM_H5_F32, 0}, offsetof(mm_queue_image, uncovered)},
+    {{"hint_gain", MM_H5_F32, 0}, offsetof(mm_queue_image, hint_gain)},
+    {{"disagreement", MM_H5_F32, 0}, offsetof(mm_queue_image, disagreement)},
+    {{"batch", MM_H5_U32, 0}, offsetof(mm_queue_image, batch)},
+    {{"width", MM_H5_U32, 0}, offsetof(mm_queue_image, width)},
+    {{"height", MM_H5_U32, 0}, offsetof(mm_queue_image, height)},
+    {{"prefilled", MM_H5_U32, 0}, offsetof(mm_queue_image, prefilled)},
+    {{"hints", MM_H5_U32, 0}, offsetof(mm_queue_image, hints)},
+};
+enum { COLUMNS = sizeof columns / sizeof columns[0] };
+static const char *const prefill_names[] = {"confident", "masks"};
+
+mm_status mm_queue_rows_add(mm_queue_rows *rows, const mm_queue_image *image, mm_error *err)
+{
+    if (rows->count == rows->room) {
+        const size_t room = rows->room ? 2 * rows->room : 1024;
+        mm_queue_image *more = reallocarray(rows->items, room, sizeof *more);
+        if (!more)
+            return mm_fail_memory(err, "a queue");
+        rows->items = more;
+        rows->room = room;
+    }
+    rows->items[rows->count++] = *image;
+    return MM_OK;
+}
+
+static mm_status write_columns(hid_t group, const mm_queue_rows *rows, mm_error *err)
+{
+    uint8_t *values = malloc(rows->count * sizeof(uint64_t) + 1);
+    mm_status status = values ? MM_OK : mm_fail_memory(err, "a queue");
+    for (size_t c = 0; status == MM_OK && c < COLUMNS; c++) {
+        const size_t size = mm_h5_type_size(columns[c].column.type);
+        for (size_t i = 0; i < rows->count; i++)
+            memcpy(values + i * size, (const char *)&rows->items[i] + columns[c].field, size);
+        status = mm_h5_column_put(group, &columns[c].column, rows->count, values, err);
+    }
+    free(values);
+    return status;
+}
+
+static mm_status write_content(hid_t file, const mm_queue_origin *origin, const mm_queue_rows *rows, mm_error *err)
+{
+    hid_t group;
+    mm_status status = mm_h5_put_u64(file, "format_version", MM_FORMAT_VERSION, err);
+    if (status == MM_OK)
+        status = mm_h5_put_u64(file, "dataset_bytes", origin->dataset.bytes, err);
+    if (status == MM_OK)
+        status = mm_h5_put_u64(file, "dataset_digest", origin->dataset.digest, err);
+    if (status == MM_OK)
+        status = mm_h5_put_text(file, "prefill", prefill_names[origin->prefill], err);
+    if (status == MM_OK)
+        status = mm_h5_put_u64(file, "batch_size", origin->batch_size, err);
+    if (status == MM_OK)
+        status = mm_h5_put_u64(file, "skip_human", origin->skip_human, err);
+    if (status == MM_OK)
+        status = mm_h5_put_u64(file, "shard", origin->shard, err);
+    if (status != MM_OK || (status = mm_h5_group_create(file, "images", &group, err)) != MM_OK)
+        return status;
+    status = write_columns(group, rows, err);
+    if (H5Gclose(group) < 0 && status == MM_OK)
+        status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot finish the group images");
+    return status;
+}
+
+mm_status mm_queue_file_write(const char *path, const char *kind, const mm_queue_origin *origin,
+                              const mm_queue_rows *rows, mm_error *err)
+{
+    const mm_h5_silence before = mm_h5_silence_begin();
+    mm_h5_draft draft;
+    mm_status status = mm_h5_draft_begin(&draft, err);
+    if (status == MM_OK) {
+        status = write_content(draft.file, origin, rows, err);
+        if (status == MM_OK)
+            status = mm_h5_draft_commit(&draft, kind, path, NULL, err);
+        else
+            mm_h5_draft_abandon(&draft);
+    }
+    mm_h5_silence_end(before);
+    return status;
+}
+
+static mm_status read_origin(hid_t file, mm_queue_origin *origin, mm_error *err)
+{
+    uint64_t version = 0, skip_human = 0;
+    char *prefill = NULL;
+    mm_status status = mm_h5_get_u64(file, "format_version", &version, err);
+    if (status == MM_OK && version != MM_FORMAT_VERSION)
+        status = mm_fail(err, MM_ERR_UNSUPPORTED, "it has format_version %" PRIu64 ", this maskmill reads %d", version,
+                         MM_FORMAT_VERSION);
+    if (status == MM_OK)
+        status = mm_h5_get_u64(file, "dataset_bytes", &origin->dataset.bytes, err);
+    if (status == MM_OK)
+        status = mm_h5_get_u64(file, "dataset_digest", &origin->dataset.digest, err);
+    if (status == MM_OK)
+        status = mm_h5_get_u64(file, "batch_size", &origin->batch_size, err);
+    if (status == MM_OK)
+        status = mm_h5_get_u64(file, "skip_human", &skip_human, err);
+    if (status == MM_OK)
+        status = mm_h5_get_u64(file, "shard", &origin->shard, err);
+    if (status == MM_OK)
+        status = mm_h5_get_text(file, "prefill", &prefill, err);
+    if (status != MM_OK)
+        return status;
+    origin->skip_human = skip_human != 0;
+    origin->prefill = strcmp(prefill, prefill_names[MM_PREFILL_MASKS]) == 0 ? MM_PREFILL_MASKS : MM_PREFILL_CONFIDENT;
+    if (strcmp(prefill, prefill_names[origin->prefill]) != 0)
+        status = mm_fail(err, MM_ERR_FORMAT, "its prefill \"%.40s\" is unknown", prefill);
+    free(prefill);
+    return status;
+}
+
+/* The first column says how many rows there are; memory is taken when its length is known to be in the file. */
+static mm_status read_column(hid_t group, const row_column *column, mm_queue_rows *rows, bool first, mm_error *err)
+{
+    const size_t size = mm_h5_type_size(column->column.type);
+    hid_t dataset;
+    uint64_t count = 0;
+    uint8_t *values = NULL;
+    mm_status status = mm_h5_column_open(group, &column->column, &dataset, &count, err);
+    if (status != MM_OK)
+        return status;
+    if (first && count > UINT32_MAX / 2)
+        status = mm_fail(err, MM_ERR_LIMIT, "it has %" PRIu64 " images, which are too many", count);
+    else if (!first && count != rows->count)
+        status = mm_fail(err, MM_ERR_FORMAT, "its columns are not equally long");
+    if (status == MM_OK && first) {
+        rows->items = calloc((size_t)count + 1, sizeof *rows->items);
+        rows->count = rows->room = (size_t)count;
+    }
+    if (status == MM_OK) {
+        values = malloc((size_t)count * size + 1);
+        status = values && rows->items ? mm_h5_column_read(dataset, &column->column, 0, count, values, err)
+                                       : mm_fail_memory(err, "a queue");
+    }
+    for (size_t i = 0; status == MM_OK && i < rows->count; i++)
+        memcpy((char *)&rows->items[i] + column->field, values + i * size, size);
+    free(values);
+    (void)H5Dclose(dataset); /* only read from */
+    return status;
+}
+
+static mm_status read_content(hid_t file, mm_queue_origin *origin, mm_queue_rows *rows, mm_error *err)
+{
+    mm_status status = read_origin(file, origin, err);
+    if (status != MM_OK)
+        return status;
+    const hid_t group = H5Gopen2(file, "images", H5P_DEFAULT);
+    if (group < 0)
+        return mm_h5_fail(err, MM_ERR_FORMAT, "the group images is missing");
+    for (size_t c = 0; status == MM_OK && c < COLUMNS; c++)
+        status = read_column(group, &columns[c], rows, c == 0, err);
+    (void)H5Gclose(group); /* only read from */
+    return status;
+}
+
+mm_status mm_queue_file_read(const char *path, const char *kind, mm_queue_origin *origin, mm_queue_rows *rows,
+                             mm_error *err)
+{
+    const mm_h5_silence before = mm_h5_silence_begin();
+    hid_t file;
+    *rows = (mm_queue_rows){0};
+    *origin = (mm_queue_origin){0};
+    mm_status status = mm_h5_open(path, kind, false, &file, err);
+    if (status == MM_OK) {
+        status = read_content(file, origin, rows, err);
+        if (status != MM_OK && err)
+            (void)mm_error_prefix(err, "%s", path); /* same status */
+        (void)H5Fclose(file);                       /* only read from */
+    }
+    mm_h5_silence_end(before);
+    if (status != MM_OK) {
+        free(rows->items);
+        *rows = (mm_queue_rows){0};
+    }
+    return status;
+}
+
+mm_status mm_dataset_mark_read(const char *folder, mm_dataset_mark *mark, mm_error *err)
+{
+    char path[PATH_MAX];
+    mm_seal seal;
+    const int length = snprintf(path, sizeof path, "%s/dataset.h5", folder);
+    if (length < 0 || length >= PATH_MAX)
+        return mm_fail(err, MM_ERR_LIMIT, "the path %.100s... is too long", folder);
+    const mm_status status = mm_seal_read(path, &seal, err);
+    if (status == MM_OK)
+        *mark = (mm_dataset_mark){seal.bytes, seal.digest};
+    return status;
+}
