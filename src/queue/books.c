@@ -64,7 +64,7 @@ static mm_status write_answered(const import *in, mm_error *err)
     if (status == MM_OK)
         status = list_answered(in, &before, &list, err);
     if (status == MM_OK)
-        status = mm_answered_write(in->part, &list, err);
+        status = mm_answered_write(in->part.path, &list, err);
     free(before.items);
     free(list.items);
     return status;
@@ -95,14 +95,14 @@ static mm_status write_rounds(const import *in, const mm_answer_counts *counts, 
     if (status == MM_OK)
         status = mm_dataset_mark_read(in->base_path, &parent, err);
     if (status == MM_OK)
-        status = mm_rounds_set_parent(&rounds, in->part, in->base_path, parent.digest, err);
+        status = mm_rounds_set_parent(&rounds, in->part.path, in->base_path, parent.digest, err);
     if (status == MM_OK)
-        status = mm_round_count(in->part, &round, err);
+        status = mm_round_count(in->part.path, &round, err);
     round.images = counts->images;
     if (status == MM_OK)
         status = mm_rounds_add(&rounds, &round, err);
     if (status == MM_OK)
-        status = mm_rounds_write(in->part, &rounds, err);
+        status = mm_rounds_write(in->part.path, &rounds, err);
     mm_rounds_free(&rounds);
     return status;
 }
@@ -113,7 +113,7 @@ static mm_status write_run(const import *in, const mm_answer_counts *counts, mm_
     mm_dataset *dataset = NULL;
     mm_stats *stats = malloc(sizeof *stats);
     const time_t ended = time(NULL);
-    mm_status status = stats ? mm_dataset_open(in->part, &dataset, err) : mm_fail_memory(err, "statistics");
+    mm_status status = stats ? mm_dataset_open(in->part.path, &dataset, err) : mm_fail_memory(err, "statistics");
     if (status == MM_OK)
         status = mm_dataset_statistics(dataset, stats, err);
     if (status == MM_OK) {
@@ -130,7 +130,7 @@ static mm_status write_run(const import *in, const mm_answer_counts *counts, mm_
             (json_int_t)counts->corrected, "masks_deleted", (json_int_t)counts->deleted, "masks_added",
             (json_int_t)counts->added, "hints_accepted", (json_int_t)counts->accepted, "refused",
             (json_int_t)in->faults->refused, "repaired", (json_int_t)in->faults->repaired, "seconds", counts->seconds);
-        status = mm_json_put(in->part, "run.json", object, JSON_INDENT(2) | JSON_REAL_PRECISION(9), err);
+        status = mm_json_put(in->part.path, "run.json", object, JSON_INDENT(2) | JSON_REAL_PRECISION(9), err);
         json_decref(object);
     }
     mm_dataset_close(dataset);

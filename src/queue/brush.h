@@ -6,7 +6,8 @@
  *   then, until there are enough values: 1 bit (1: one value that repeats, 0: as many values), 2 bits (which of the
  *   four lengths), the count less one in so many bits, and the value or values.
  *
- * Alpha says what is painted. Ours have 255 or 0 in all four channels. (The layout is that of thi.ng's rle-pack, which Label Studio's editor uses.) */
+ * Alpha says what is painted. Ours have 255 or 0 in all four channels. (The layout is that of thi.ng's rle-pack, which
+ * Label Studio's editor uses.) */
 #ifndef MM_QUEUE_BRUSH_H
 #define MM_QUEUE_BRUSH_H
 

@@ -1,22 +1,19 @@
 /* Building a queue: each rank weighs the images of its shards into files of QUEUE.part; rank 0 puts them in order. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "queue/open.h"
+#include "queue/part.h"
 #include "queue/shown.h"
 
 typedef struct build {
     const mm_queue_build_options *options;
     mm_dataset *dataset;
     mm_queue_origin origin;
-    char part[PATH_MAX]; /* the folder QUEUE.part */
+    mm_part_folder part;
     mm_queue_rows rows;  /* rank 0: all */
 } build;
 
@@ -24,7 +21,7 @@ static mm_status part_path(const build *b, uint64_t number, char path[PATH_MAX],
 {
     char name[40];
     (void)snprintf(name, sizeof name, "sa_%06" PRIu64 ".h5", number);
-    return mm_queue_path(b->part, name, path, err);
+    return mm_queue_path(b->part.path, name, path, err);
 }
 
 /* --- one shard --- */
@@ -133,10 +130,10 @@ static mm_status write_queue(build *b, mm_queue_totals *totals, mm_error *err)
     if (totals->images == 0)
         return mm_fail(err, MM_ERR_USAGE, "%s has no image to be annotated%s", b->options->dataset,
                        b->options->skip_human ? ", or all have masks by people already" : "");
-    status = mm_queue_path(b->part, "queue.h5", path, err);
+    status = mm_queue_path(b->part.path, "queue.h5", path, err);
     if (status == MM_OK)
         status = mm_queue_file_write(path, "queue", &b->origin, &b->rows, err);
-    return status == MM_OK ? mm_queue_reference_write(b->part, mm_dataset_folder(b->dataset), err) : status;
+    return status == MM_OK ? mm_queue_reference_write(b->part.path, mm_dataset_folder(b->dataset), err) : status;
 }
 
 /* The shards' files go, and the folder gets its name. */
@@ -150,40 +147,28 @@ static mm_status put_in_place(build *b, mm_error *err)
         if (unlink(path) != 0 && errno != ENOENT)
             return mm_fail_errno(err, "cannot remove %s", path);
     }
-    if (rename(b->part, b->options->out) != 0)
-        return mm_fail_errno(err, "cannot rename %s to %s", b->part, b->options->out);
-    return mm_file_sync_folder(b->options->out, err);
+    return mm_part_finish(&b->part, err);
 }
 
 static mm_status prepare(build *b, mm_error *err)
 {
-    struct stat about;
     const mm_shard_origin *origin = mm_dataset_origin(b->dataset);
-    if (lstat(b->options->out, &about) == 0)
-        return mm_fail(err, MM_ERR_USAGE, "%s is there already; choose another name for the queue", b->options->out);
     if (b->options->prefill == MM_PREFILL_CONFIDENT && !origin->confident && !origin->human)
         return mm_fail(err, MM_ERR_USAGE,
-                       "%s has no confident masks; `maskmill detect` makes them, and --prefill masks "
-                       "shows annotators the masks of the grid instead",
+                       "%s has no confident masks; `maskmill detect` makes them, and --prefill masks shows annotators "
+                       "the masks of the grid instead",
                        b->options->dataset);
-    if (mkdir(b->part, 0777) != 0 && errno != EEXIST)
-        return mm_fail_errno(err, "cannot make the folder %s", b->part);
-    return MM_OK;
+    return mm_part_begin(&b->part, "queue", err);
 }
 
 static mm_status begin(build *b, mm_error *err)
 {
-    const char *out = b->options->out;
-    size_t length = strlen(out);
-    while (length > 1 && out[length - 1] == '/')
-        length--;
-    const int used = snprintf(b->part, sizeof b->part, "%.*s.part", (int)length, out);
-    if (length > INT32_MAX || used < 0 || used >= PATH_MAX)
-        return mm_fail(err, MM_ERR_LIMIT, "the path %.100s... is too long", out);
     b->origin.prefill = b->options->prefill;
     b->origin.skip_human = b->options->skip_human;
     b->origin.batch_size = b->options->batch_size ? b->options->batch_size : 200;
-    const mm_status status = mm_dataset_open(b->options->dataset, &b->dataset, err);
+    mm_status status = mm_part_name(&b->part, b->options->out, err);
+    if (status == MM_OK)
+        status = mm_dataset_open(b->options->dataset, &b->dataset, err);
     return status == MM_OK ? mm_dataset_mark_read(mm_dataset_folder(b->dataset), &b->origin.dataset, err) : status;
 }
 
@@ -207,6 +192,7 @@ mm_status mm_queue_build(mm_comm *comm, const mm_queue_build_options *options, m
             status = put_in_place(&b, err);
         status = mm_comm_agree(comm, status, err);
     }
+    mm_part_leave(&b.part);
     free(b.rows.items);
     mm_dataset_close(b.dataset);
     return status;

@@ -1,12 +1,9 @@
 /* Answers into a new version of the dataset. All files are read and checked before anything is written; the version is
  * made in NEW.part, by all ranks, and becomes NEW in one step. */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -83,14 +80,9 @@ static mm_status join_annotators(import *in, mm_error *err)
 
 static mm_status open_all(import *in, mm_error *err)
 {
-    const char *out = in->options->out;
-    size_t length = strlen(out);
-    while (length > 1 && out[length - 1] == '/')
-        length--;
-    const int used = snprintf(in->part, sizeof in->part, "%.*s.part", (int)length, out);
-    if (length > INT32_MAX || used < 0 || used >= PATH_MAX)
-        return mm_fail(err, MM_ERR_LIMIT, "the path %.100s... is too long", out);
-    mm_status status = mm_queue_open(in->options->queue, in->options->dataset, &in->queue, err);
+    mm_status status = mm_part_name(&in->part, in->options->out, err);
+    if (status == MM_OK)
+        status = mm_queue_open(in->options->queue, in->options->dataset, &in->queue, err);
     if (status == MM_OK) {
         status = mm_dataset_open(in->options->onto ? in->options->onto : in->queue->dataset_path, &in->base, err);
         in->base_path = status == MM_OK ? mm_dataset_folder(in->base) : NULL;
@@ -164,7 +156,7 @@ static mm_status make_shard(import *in, uint64_t k, mm_error *err)
     for (; status == MM_OK && made < span.images; made++)
         status = make_record(in, span.first_row + made, &records[made], &names[made], err);
     if (status == MM_OK)
-        status = mm_shard_write(in->part, span.number, records[0].image_id, records, (const char *const *)names,
+        status = mm_shard_write(in->part.path, span.number, records[0].image_id, records, (const char *const *)names,
                                 (size_t)span.images, &in->origin, err);
     for (uint64_t i = 0; i < made; i++) {
         mm_record_free(&records[i]);
@@ -182,7 +174,7 @@ static mm_status carry(const import *in, const char *name, mm_error *err)
     char from[PATH_MAX], to[PATH_MAX];
     mm_status status = mm_queue_path(in->base_path, name, from, err);
     if (status == MM_OK)
-        status = mm_queue_path(in->part, name, to, err);
+        status = mm_queue_path(in->part.path, name, to, err);
     if (status != MM_OK || !mm_file_exists(from))
         return status;
     return link(from, to) == 0 ? MM_OK : mm_file_copy(from, to, err); /* another file system, or one without links */
@@ -190,31 +182,25 @@ static mm_status carry(const import *in, const char *name, mm_error *err)
 
 static mm_status prepare(import *in, mm_error *err)
 {
-    struct stat about;
-    if (lstat(in->options->out, &about) == 0)
-        return mm_fail(err, MM_ERR_USAGE, "%s is there already; choose another name for the new version",
-                       in->options->out);
-    mm_status status = mm_output_prepare(in->part, true, err); /* what an import that was killed has left goes */
+    mm_status status = mm_part_begin(&in->part, "new version", err);
+    if (status == MM_OK)
+        status = mm_output_prepare(in->part.path, true, err); /* what an import that was killed has left goes */
     if (status == MM_OK)
         status = carry(in, "manifest.h5", err);
     return status == MM_OK ? carry(in, "quarantine.tsv", err) : status;
 }
 
-static mm_status put_in_place(const import *in, mm_error *err)
-{
-    if (rename(in->part, in->options->out) != 0)
-        return mm_fail_errno(err, "cannot rename %s to %s", in->part, in->options->out);
-    return mm_file_sync_folder(in->options->out, err);
-}
-
 /* After a failure: the files that were made, and the folders if nothing else is in them. */
-static void clean_up(const import *in)
+static void clean_up(import *in)
 {
     char shards[PATH_MAX];
-    if (mm_output_prepare(in->part, true, NULL) == MM_OK && mm_queue_path(in->part, "shards", shards, NULL) == MM_OK) {
+    const bool clear = mm_output_prepare(in->part.path, true, NULL) == MM_OK &&
+                       mm_queue_path(in->part.path, "shards", shards, NULL) == MM_OK;
+    if (clear)
         (void)rmdir(shards);
-        (void)rmdir(in->part); /* what stays is in nobody's way: the next import into NEW clears it */
-    }
+    mm_part_leave(&in->part);
+    if (clear)
+        (void)rmdir(in->part.path); /* what stays is in nobody's way: the next import into NEW clears it */
 }
 
 /* --- all of it --- */
@@ -233,11 +219,11 @@ static mm_status make_version(mm_comm *comm, import *in, mm_error *err)
         status =
             mm_comm_sum(comm, (uint64_t *)in->counts, in->answers.count * sizeof *in->counts / sizeof(uint64_t), err);
     if (status == MM_OK)
-        status = mm_dataset_index(in->part, first.number, mm_dataset_shards(in->base), &in->origin, comm, err);
+        status = mm_dataset_index(in->part.path, first.number, mm_dataset_shards(in->base), &in->origin, comm, err);
     if (status == MM_OK && rank == 0)
         status = mm_import_books(in, err);
     if (status == MM_OK && rank == 0)
-        status = put_in_place(in, err);
+        status = mm_part_finish(&in->part, err);
     return mm_comm_agree(comm, status, err);
 }
 
@@ -263,6 +249,7 @@ mm_status mm_queue_import(mm_comm *comm, const mm_import_options *options, mm_an
     }
     if (status == MM_OK)
         mm_import_sum(&in, counts);
+    mm_part_leave(&in.part);
     mm_answers_free(&in.answers);
     mm_dataset_close(in.base);
     mm_queue_close(in.queue);

@@ -2,11 +2,11 @@
 #ifndef MM_QUEUE_IMPORT_H
 #define MM_QUEUE_IMPORT_H
 
-#include <limits.h>
 #include <time.h>
 
 #include "queue/answered.h"
 #include "queue/answers.h"
+#include "queue/part.h"
 #include "queue/verdict.h"
 
 /* Of one answer; all of 64 bits, so that ranks can add them up. */
@@ -18,7 +18,7 @@ typedef struct import {
     const mm_import_options *options;
     mm_answer_faults *faults;
     time_t started;
-    char part[PATH_MAX]; /* NEW.part */
+    mm_part_folder part;
     mm_queue *queue;
     mm_dataset *base; /* what the new version is made of: the queue's dataset, or a later version */
     const char *base_path;

@@ -1,4 +1,5 @@
-/* Opening a queue: its rows, and the dataset that they are about. */
+/* queue: images for people to annotate, and the way of their answers back. This file opens one: its rows, and the dataset
+ * that they are about. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>

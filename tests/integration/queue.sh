@@ -50,6 +50,24 @@ killed_at() {
 "$world" make .
 cp -r data untouched
 
+echo "-- usage"
+ends 2 "$maskmill" queue
+says stderr "needs build, export, import or status"
+ends 2 "$maskmill" queue frobnicate
+for command in build export import status; do
+  ends 0 "$maskmill" queue "$command" --help
+  says stdout "maskmill queue $command"
+  ends 2 "$maskmill" queue "$command"
+  ends 2 "$maskmill" queue "$command" --frobnicate
+done
+ends 2 "$maskmill" queue build data -o q --batch 0
+ends 2 "$maskmill" queue build data -o q --prefill all
+ends 2 "$maskmill" queue export q -o x
+ends 2 "$maskmill" queue export q --format coco -o x --url y
+ends 2 "$maskmill" queue export q --format coco -o x --batch 3-1
+ends 4 "$maskmill" queue export q --format coco -o x
+[ ! -e x ] && [ ! -e q ] || fail "wrong usage made something"
+
 echo "-- build"
 ends 0 "$maskmill" queue build data -o queue --batch 4
 says stdout "10 images in 3 batches, with 40 masks filled in and 20 hints"
@@ -92,8 +110,13 @@ cmp one/annotations/instances_batch_000001.json coco/annotations/instances_batch
 says two/batch_000001.json '"image": "https://example.org/images/batch_000001/sa_'
 for photograph in coco/images/*/sa_*.jpg; do
   number=$(basename "$photograph" .jpg)
+  [ "$number" != sa_3 ] || continue
   cmp "$photograph" "corpus/photo_$(printf %02d "${number#sa_}").jpg" # byte for byte
 done
+# The photograph that is larger than its masks' frame is exported as the frame.
+[ "$("$world" size corpus/photo_03.jpg)" = "192 x 184" ] || fail "photo_03.jpg has another size than it should"
+[ "$("$world" size coco/images/*/sa_3.jpg)" = "96 x 92" ] || fail "sa_3.jpg is not the frame"
+[ "$("$world" size coco/thumbnails/*/sa_3.jpg)" = "32 x 31" ] || fail "the thumbnail of sa_3.jpg is not 32 pixels wide"
 [ "$(find coco/images coco/thumbnails labelstudio/images -name 'sa_*.jpg' | wc -l)" -eq 30 ] || fail "photographs are missing"
 ends 2 "$maskmill" queue export queue --format coco -o one --batch 3
 says stderr "the queue has batches 0 to 2"
@@ -125,6 +148,12 @@ for format in coco labelstudio; do
   "$world" check "${format}_on_2" drop
   ends 0 "$maskmill" verify "${format}_on_2"
 done
+# The other commands take a new version as any dataset.
+ends 0 "$maskmill" report coco_on_1 -o report.html
+ends 0 "$maskmill" show coco_on_1 0 -o show.png
+ends 0 "$maskmill" export coco_on_1 --format coco -o exported
+ends 2 "$maskmill" run corpus -o coco_on_1 --resume
+says stderr "is not empty"
 # Who, how long, what became of the rounds.
 says coco_on_1/engine.json '"dataset": "../data"'
 ends 0 "$maskmill" stats coco_on_1

@@ -1,7 +1,10 @@
 /* A made-up dataset with confident masks and hints, a person who answers from the truth, and a check of what came of
- * it. maskmill-queue-world make FOLDER              FOLDER/corpus and FOLDER/data maskmill-queue-world answer EXPORT
- * ANSWERS    EXPORT is one batch in either format; prints what is to be expected maskmill-queue-world check DATASET
- * keep|drop  every mask, source and annotator ("keep": with --keep-automatic) */
+ * it.
+ *
+ *   maskmill-queue-world make FOLDER              FOLDER/corpus and FOLDER/data
+ *   maskmill-queue-world answer EXPORT ANSWERS    EXPORT is one batch in either format; prints what is to be expected
+ *   maskmill-queue-world size PHOTOGRAPH          prints width x height
+ *   maskmill-queue-world check DATASET keep|drop  every mask, source and annotator; keep: with --keep-automatic */
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
@@ -48,12 +51,15 @@ static void make_photograph(const char *folder, uint64_t image)
         must(mm_file_commit(path, "no picture", 10, &err), &err);
         return;
     }
-    must(mm_image_new(world_width(image), world_height(image), &pixels, &err), &err);
+    /* One photograph is larger than the frame that its masks are in. */
+    const uint32_t scale = image == WORLD_LARGE ? 2 : 1;
+    must(mm_image_new(scale * world_width(image), scale * world_height(image), &pixels, &err), &err);
     memset(pixels.pixels, 60, (size_t)pixels.width * pixels.height * 3);
     for (int k = 0; k < WORLD_OBJECTS; k++) {
         const world_box box = world_object(image, k);
-        for (uint32_t y = box.y0; y < box.y1; y++)
-            memset(pixels.pixels + ((size_t)y * pixels.width + box.x0) * 3, 90 + 25 * k, (box.x1 - box.x0) * 3);
+        for (uint32_t y = scale * box.y0; y < scale * box.y1; y++)
+            memset(pixels.pixels + ((size_t)y * pixels.width + scale * box.x0) * 3, 90 + 25 * k,
+                   (size_t)scale * (box.x1 - box.x0) * 3);
     }
     must(mm_image_encode_jpeg(mm_image_whole(&pixels), 90, &bytes, &size, &err), &err);
     must(mm_file_commit(path, bytes, size, &err), &err);
@@ -412,10 +418,24 @@ static void check(const char *path, bool keep)
     mm_dataset_close(dataset);
 }
 
+static void print_size(const char *path)
+{
+    mm_error err = {0};
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    mm_jpeg_info info;
+    must(mm_file_read(path, 0, &bytes, &size, &err), &err);
+    must(mm_image_probe_jpeg(bytes, size, NULL, &info, &err), &err);
+    free(bytes);
+    printf("%" PRIu32 " x %" PRIu32 "\n", info.width, info.height);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "make") == 0)
         make(argv[2]);
+    else if (argc == 3 && strcmp(argv[1], "size") == 0)
+        print_size(argv[2]);
     else if (argc == 4 && strcmp(argv[1], "answer") == 0)
         answer(argv[2], argv[3]);
     else if (argc == 4 && strcmp(argv[1], "check") == 0)

@@ -13,7 +13,7 @@
 #include "maskmill/amg.h"
 #include "maskmill/mask.h"
 
-enum { WORLD_IMAGES = 11, WORLD_PER_SHARD = 4, WORLD_BROKEN = 6, WORLD_OBJECTS = 6 };
+enum { WORLD_IMAGES = 11, WORLD_PER_SHARD = 4, WORLD_BROKEN = 6, WORLD_LARGE = 3, WORLD_OBJECTS = 6 };
 /* Of the masks of an image. */
 enum { WORLD_CONFIDENT = 4, WORLD_HINTS = 2, WORLD_GRID = 3 };
 
