@@ -88,8 +88,8 @@ mm_hint_params mm_hint_defaults(void);
 /* Who wants more than masks. */
 typedef struct mm_amg_observer {
     void *user;
-    /* Uses the whole image's embedding as well (a detector), so that it need not be made twice; NULL: nobody does. */
-    /* Called once an image, when its layer 0 has been decoded: `embedding` holds the frame, as mm_embedding_frame says.
+    /* For who uses the whole image's embedding as well (a detector), so that it need not be made twice; NULL: nobody does.
+     * Called once an image, when its layer 0 has been decoded: `embedding` holds the frame, as mm_embedding_frame says.
      * The callee may decode prompts on it, but not encode. Anything but MM_OK ends the generation. */
     mm_status (*whole_image)(void *user, mm_embedding *embedding, mm_error *err);
     /* NULL: no hints. Otherwise they go into *hints, which the caller frees after success, by falling predicted IoU. What

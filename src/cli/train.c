@@ -66,7 +66,8 @@ static const struct argp_option rows[] = {
     {0},
 };
 
-static error_t number(struct argp_state *state, const char *name, const char *word, double least, double most, double *to)
+static error_t number(struct argp_state *state, const char *name, const char *word, double least, double most,
+                      double *to)
 {
     size_t count;
     if (!mm_cli_numbers(word, to, 1, 1, &count) || !(*to >= least && *to <= most))
@@ -74,7 +75,8 @@ static error_t number(struct argp_state *state, const char *name, const char *wo
     return 0;
 }
 
-static error_t whole(struct argp_state *state, const char *name, const char *word, double least, double most, uint32_t *to)
+static error_t whole(struct argp_state *state, const char *name, const char *word, double least, double most,
+                     uint32_t *to)
 {
     double value;
     size_t count;
@@ -158,7 +160,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         if (o->source_count == 0)
-            return mm_cli_refuse(state, "needs a dataset: the folder that `maskmill run` wrote, or a COCO file (.json)");
+            return mm_cli_refuse(state,
+                                 "needs a dataset: the folder that `maskmill run` wrote, or a COCO file (.json)");
         if (!o->out)
             return mm_cli_refuse(state, "needs -o HEAD.safetensors, where the detector goes");
         if (o->resume && o->overwrite)
@@ -176,8 +179,8 @@ static void print_summary(const mm_train_summary *summary, const char *out)
         printf("%s is trained already\n", out);
         return;
     }
-    printf("%s: %" PRIu64 " images with %" PRIu64 " boxes, %" PRIu64 " steps, loss %.4f; on %" PRIu64 " others with %" PRIu64
-           " boxes AR@100 %.4f, AP50 %.4f; %" PRIu64 " images encoded in %s, trained in %s\n",
+    printf("%s: %" PRIu64 " images with %" PRIu64 " boxes, %" PRIu64 " steps, loss %.4f; on %" PRIu64
+           " others with %" PRIu64 " boxes AR@100 %.4f, AP50 %.4f; %" PRIu64 " images encoded in %s, trained in %s\n",
            out, summary->images, summary->boxes, summary->steps, summary->loss, summary->validation_images,
            summary->validation_boxes, summary->recall, summary->precision, summary->encoded,
            mm_format_duration(encoding, sizeof encoding, summary->seconds_encoding),
@@ -213,9 +216,10 @@ static mm_status train_detector(int argc, char **argv, mm_error *err)
         .options = rows,
         .parser = parse,
         .args_doc = "DATASET... -o HEAD.safetensors",
-        .doc = "Train a detector of objects on the embeddings of a model's encoder, alone or under mpirun.\vDATASET is a folder "
-               "that `maskmill run` wrote, its dataset.h5, or a COCO file (.json), of which only the boxes are used. "
-               "Embeddings are made once and kept; a training that was stopped goes on with --resume.",
+        .doc = "Train a detector of objects on the embeddings of a model's encoder, alone or under mpirun.\v"
+               "DATASET is a folder that `maskmill run` wrote, its dataset.h5, or a COCO file (.json), of which only "
+               "the boxes are used. Embeddings are made once and kept; a training that was stopped goes on with "
+               "--resume.",
     };
     train_arguments arguments = {.options = mm_train_detector_defaults()};
     bool help = false;

@@ -23,7 +23,8 @@ static void setup(void)
     scratch_make();
     ck_assert(golden_open("tiny_whole.masks.json", &(mm_kernels){.threads = 1, .precision = MM_PRECISION_F32}, &tiny));
     const mm_arch *arch = mm_model_arch(tiny.model);
-    ck_assert_int_eq(mm_head_plan(&(mm_detector_shape){arch->prompt_embed_dim, arch->embedding_side, 8, 1}, &head, &err),
+    ck_assert_int_eq(mm_head_plan(&(mm_detector_shape){arch->prompt_embed_dim, arch->embedding_side, 8, 1}, &head,
+                                  &err),
                      MM_OK);
     parameters = mm_floats(head.parameters);
     for (size_t i = 0; i < head.parameters; i++)
@@ -56,7 +57,8 @@ START_TEST(what_is_written_is_what_is_read)
     defaults.confident_score_thresh = 0.35f;
     defaults.mask_nms_thresh = 0.8;
     defaults.min_mask_region_area = 42;
-    ck_assert_int_eq(mm_head_file_write(at("d.safetensors"), &head, parameters, encoder, &defaults, training, &err), MM_OK);
+    ck_assert_int_eq(mm_head_file_write(at("d.safetensors"), &head, parameters, encoder, &defaults, training, &err),
+                     MM_OK);
     json_decref(training);
     ck_assert_msg(mm_head_file_read(at("d.safetensors"), &file, &err) == MM_OK, "%s", err.text);
     ck_assert_mem_eq(file.parameters, parameters, head.parameters * sizeof *parameters);
@@ -108,16 +110,19 @@ START_TEST(what_is_no_detector_is_refused)
     parameters[5] = 0;
     other.tensor_count--;
     const mm_detect_params defaults = mm_detect_general_defaults();
-    ck_assert_int_eq(mm_head_file_write(at("d.safetensors"), &other, parameters, encoder, &defaults, NULL, &err), MM_OK);
+    ck_assert_int_eq(mm_head_file_write(at("d.safetensors"), &other, parameters, encoder, &defaults, NULL, &err),
+                     MM_OK);
     refused(at("d.safetensors"), tiny.model, MM_ERR_FORMAT, "tensors");
     other = head;
     other.tensors[0].shape[2] *= 2;
     other.tensors[0].shape[3] /= 2;
-    ck_assert_int_eq(mm_head_file_write(at("d.safetensors"), &other, parameters, encoder, &defaults, NULL, &err), MM_OK);
+    ck_assert_int_eq(mm_head_file_write(at("d.safetensors"), &other, parameters, encoder, &defaults, NULL, &err),
+                     MM_OK);
     refused(at("d.safetensors"), tiny.model, MM_ERR_FORMAT, "another shape");
     other = head;
     other.shape.depth = 8;
-    ck_assert_int_eq(mm_head_file_write(at("d.safetensors"), &other, parameters, encoder, &defaults, NULL, &err), MM_OK);
+    ck_assert_int_eq(mm_head_file_write(at("d.safetensors"), &other, parameters, encoder, &defaults, NULL, &err),
+                     MM_OK);
     refused(at("d.safetensors"), tiny.model, MM_ERR_FORMAT, "tensors");
     ck_assert_int_eq(mm_head_file_write(at("d.safetensors"), &head, parameters, "abc", &defaults, NULL, &err), MM_OK);
     refused(at("d.safetensors"), tiny.model, MM_ERR_FORMAT, "encoder_sha256");
@@ -179,8 +184,10 @@ START_TEST(an_encoder_is_known_by_its_tensors_alone)
     mm_arch arch;
     ck_assert_ptr_nonnull(golden_path(tiny.json, "checkpoint", path, sizeof path));
     ck_assert_int_eq(mm_checkpoint_open(path, &checkpoint, &err), MM_OK);
-    ck_assert_int_eq(mm_checkpoint_convert(checkpoint, mm_model_arch(tiny.model), true, at("bf16.safetensors"), &err), MM_OK);
-    ck_assert_int_eq(mm_checkpoint_convert(checkpoint, mm_model_arch(tiny.model), false, at("f32.safetensors"), &err), MM_OK);
+    ck_assert_int_eq(mm_checkpoint_convert(checkpoint, mm_model_arch(tiny.model), true, at("bf16.safetensors"), &err),
+                     MM_OK);
+    ck_assert_int_eq(mm_checkpoint_convert(checkpoint, mm_model_arch(tiny.model), false, at("f32.safetensors"), &err),
+                     MM_OK);
     mm_checkpoint_close(checkpoint);
     static const char *const files[] = {"bf16.safetensors", "f32.safetensors"};
     for (int i = 0; i < 2; i++) {
@@ -212,7 +219,7 @@ START_TEST(an_encoder_is_known_by_its_tensors_alone)
             tensors[k].data = changed;
         }
         ck_assert_ptr_nonnull(changed);
-        const char *config = mm_checkpoint_metadata(checkpoint);
+        const char *config = mm_checkpoint_metadata(checkpoint, "maskmill.config");
         ck_assert_int_eq(mm_checkpoint_write(at("changed.safetensors"), tensors, count,
                                              &(const char *const[2]){"maskmill.config", config}, 1, &err),
                          MM_OK);
@@ -272,7 +279,8 @@ START_TEST(confident_masks_are_those_of_their_boxes)
         ck_assert_uint_lt(next, found.count);
         ck_assert_float_eq(confident.scores[i], found.items[next].score);
         const float *b = confident.boxes[i];
-        const double corners[4] = {fmin((double)b[0], tiny.image.width - 1.0), fmin((double)b[1], tiny.image.height - 1.0),
+        const double corners[4] = {fmin((double)b[0], tiny.image.width - 1.0), fmin((double)b[1],
+                                                                                    tiny.image.height - 1.0),
                                    (double)b[2] - 1, (double)b[3] - 1};
         if (!(corners[0] < corners[2] && corners[1] < corners[3]))
             continue;
@@ -372,13 +380,15 @@ START_TEST(generation_shows_its_embedding)
     mm_annotations alone, watched;
     mm_confident confident;
     watcher w = {.detector = detector};
-    const mm_amg_observer observer = {&w, watch};
+    const mm_amg_observer observer = {.user = &w, .whole_image = watch};
     ck_assert_int_eq(mm_detect_confident(tiny.model, tiny.embedding, detector, &detect, &confident, &err), MM_OK);
     params.points_per_side = 4;
     params.pred_iou_thresh = params.stability_score_thresh = 0;
     params.crop_n_layers = 1; /* whose windows are encoded after the whole image */
-    ck_assert_int_eq(mm_amg_generate(tiny.model, tiny.embedding, &params, mm_image_whole(&tiny.image), &alone, &err), MM_OK);
-    ck_assert_int_eq(mm_amg_generate_observed(tiny.model, tiny.embedding, &params, mm_image_whole(&tiny.image), &observer,
+    ck_assert_int_eq(mm_amg_generate(tiny.model, tiny.embedding, &params, mm_image_whole(&tiny.image), &alone, &err),
+                     MM_OK);
+    ck_assert_int_eq(mm_amg_generate_observed(tiny.model, tiny.embedding, &params, mm_image_whole(&tiny.image),
+                                              &observer,
                                               &watched, &err),
                      MM_OK);
     ck_assert_int_eq(w.calls, 1);
@@ -393,7 +403,8 @@ START_TEST(generation_shows_its_embedding)
     mm_confident_free(&confident);
     mm_confident_free(&w.confident);
     w.answer = MM_ERR_STOPPED;
-    ck_assert_int_eq(mm_amg_generate_observed(tiny.model, tiny.embedding, &params, mm_image_whole(&tiny.image), &observer,
+    ck_assert_int_eq(mm_amg_generate_observed(tiny.model, tiny.embedding, &params, mm_image_whole(&tiny.image),
+                                              &observer,
                                               &watched, &err),
                      MM_ERR_STOPPED);
     mm_detector_close(detector);

@@ -110,7 +110,8 @@ START_TEST(prompts_work_on_what_was_kept)
     uint32_t width, height;
     mm_embeddings *embeddings = open_folder();
     mm_embedding *restored;
-    ck_assert_int_eq(mm_model_decode(tiny.model, tiny.embedding, prompts, 2, &(mm_mask_sink){.user = before, .select = hear},
+    ck_assert_int_eq(mm_model_decode(tiny.model, tiny.embedding, prompts, 2, &(mm_mask_sink){.user = before,
+                                     .select = hear},
                                      &err),
                      MM_OK);
     put(embeddings, "x", 0);
@@ -119,14 +120,17 @@ START_TEST(prompts_work_on_what_was_kept)
     ck_assert_int_eq(mm_embeddings_read(embeddings, 0, &width, &height, cells, &err), MM_OK);
     ck_assert_int_eq(mm_embedding_new(tiny.model, &restored, &err), MM_OK);
     ck_assert_int_eq(mm_model_restore(tiny.model, cells, width, height, restored, &err), MM_OK);
-    ck_assert_int_eq(mm_model_decode(tiny.model, restored, prompts, 2, &(mm_mask_sink){.user = after, .select = hear}, &err),
+    ck_assert_int_eq(mm_model_decode(tiny.model, restored, prompts, 2, &(mm_mask_sink){.user = after, .select = hear},
+                                     &err),
                      MM_OK);
     for (int i = 0; i < 2; i++)
         ck_assert_float_eq_tol(after[i], before[i], 0.02f);
     ck_assert_int_eq(mm_model_restore(tiny.model, cells, 0, 5, restored, &err), MM_ERR_FORMAT);
     /* Exactly, from the exact cells. */
-    ck_assert_int_eq(mm_model_restore(tiny.model, mm_embedding_cells(tiny.embedding), width, height, restored, &err), MM_OK);
-    ck_assert_int_eq(mm_model_decode(tiny.model, restored, prompts, 2, &(mm_mask_sink){.user = after, .select = hear}, &err),
+    ck_assert_int_eq(mm_model_restore(tiny.model, mm_embedding_cells(tiny.embedding), width, height, restored, &err),
+                     MM_OK);
+    ck_assert_int_eq(mm_model_decode(tiny.model, restored, prompts, 2, &(mm_mask_sink){.user = after, .select = hear},
+                                     &err),
                      MM_OK);
     ck_assert_mem_eq(after, before, sizeof after);
     mm_embedding_free(restored);

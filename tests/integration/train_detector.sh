@@ -171,5 +171,5 @@ expect 2 "cannot be shared by 3 ranks"
 status=0
 (ulimit -f 4 && "$program" train detector "${options[@]}" -o full.safetensors --epochs 1 >last.txt 2>&1) || status=$?
 expect 4 "full.safetensors"
-[ ! -e full.safetensors ] && [ -z "$(find . -name '*.tmp')" ] || fail "something half-written was left"
+if [ -e full.safetensors ] || [ -n "$(find . -name '*.tmp')" ]; then fail "something half-written was left"; fi
 echo "train_detector: passed"

@@ -1,5 +1,5 @@
-/* The detector's network and loss in double and in plain loops, from docs/detector.md: what the engine's passes are held to.
- * Small shapes only. The quality's targets are given, since the loss takes them as constants. */
+/* The detector's network and loss in double and in plain loops, from docs/detector.md: what the engine's passes are
+ * held to. Small shapes only. The quality's targets are given, since the loss takes them as constants. */
 #ifndef MM_TESTS_HEAD_TWIN_H
 #define MM_TESTS_HEAD_TWIN_H
 
@@ -74,7 +74,8 @@ static inline double twin_pyramid_at(const twin *t, size_t level, size_t y, size
 }
 
 /* 3x3 convolution of t->map at one cell, output channel c. */
-static inline double twin_convolution_at(const twin *t, const double *weight, size_t level, size_t y, size_t x, size_t c)
+static inline double twin_convolution_at(const twin *t, const double *weight, size_t level, size_t y, size_t x,
+                                         size_t c)
 {
     const size_t C = t->head->shape.width, side = t->head->side[level];
     double sum = 0;
@@ -111,7 +112,8 @@ static inline void twin_forward(twin *t)
                         twin_convolution_at(t, t->parameters + head->out_weight, level, y, x, k) +
                         t->parameters[head->out_bias + k];
                 for (size_t c = 0; !last && c < C; c++)
-                    t->next[cell * C + c] = twin_convolution_at(t, t->parameters + head->tower[layer].weight, level, y, x, c);
+                    t->next[cell * C + c] = twin_convolution_at(t, t->parameters + head->tower[layer].weight, level, y,
+                                                                x, c);
                 if (!last)
                     twin_norm_relu(t, &head->tower[layer], t->next + cell * C);
             }
@@ -151,8 +153,10 @@ static inline double twin_loss(const twin *t, const mm_frame *frame, const float
             }
             const double iw = fmax(fmin(at[2], truth[2]) - fmax(at[0], truth[0]), 0);
             const double ih = fmax(fmin(at[3], truth[3]) - fmax(at[1], truth[1]), 0);
-            const double hull = (fmax(at[2], truth[2]) - fmin(at[0], truth[0])) * (fmax(at[3], truth[3]) - fmin(at[1], truth[1]));
-            const double all = (at[2] - at[0]) * (at[3] - at[1]) + (truth[2] - truth[0]) * (truth[3] - truth[1]) - iw * ih;
+            const double hull_w = fmax(at[2], truth[2]) - fmin(at[0], truth[0]);
+            const double hull = hull_w * (fmax(at[3], truth[3]) - fmin(at[1], truth[1]));
+            const double all = (at[2] - at[0]) * (at[3] - at[1]) +
+                (truth[2] - truth[0]) * (truth[3] - truth[1]) - iw * ih;
             const double q = 1 / (1 + exp(-out[1]));
             if (!frozen)
                 qualities[cell] = iw * ih / all;

@@ -1,5 +1,5 @@
-/* The training's pieces against PyTorch and pycocotools (tests/data/train/make_golden.py): targets, outputs, losses, gradient,
- * optimiser, measures. On both backends. */
+/* The training's pieces against PyTorch and pycocotools (tests/data/train/make_golden.py): targets, outputs, losses,
+ * gradient, optimiser, measures. On both backends. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -112,7 +112,8 @@ static mm_detector_loss pass(const mm_kernels *kernels, const float *parameters,
     mm_detector_loss loss = {0};
     ck_assert_int_eq(mm_head_state_new(&head, true, &state, &err), MM_OK);
     ck_assert_int_eq(mm_head_gradients_new(&head, &gradients, &err), MM_OK);
-    ck_assert_msg(mm_head_forward(&head, parameters, kernels, floats[EMBEDDING], &state, &err) == MM_OK, "%s", err.text);
+    ck_assert_msg(mm_head_forward(&head, parameters, kernels, floats[EMBEDDING], &state, &err) == MM_OK, "%s",
+                  err.text);
     mm_detector_loss_add(&head, parameters, state.outputs, &frame, (const float(*)[4])boxes, target, &loss,
                          gradients.outputs, sums + head.scale);
     ck_assert_int_eq(mm_head_backward(&head, parameters, kernels, &state, &gradients, sums, &err), MM_OK);
@@ -210,7 +211,8 @@ START_TEST(measures_are_cocos)
                                            json_array_size(truths), &err),
                          MM_OK);
     }
-    ck_assert_double_eq_tol(mm_evaluation_recall(&evaluation), json_number_value(json_object_get(coco, "recall")), 1e-9);
+    ck_assert_double_eq_tol(mm_evaluation_recall(&evaluation), json_number_value(json_object_get(coco, "recall")),
+                            1e-9);
     ck_assert_double_eq_tol(mm_evaluation_precision(&evaluation),
                             json_number_value(json_object_get(coco, "precision50")), 1e-9);
     mm_evaluation_free(&evaluation);
@@ -225,7 +227,8 @@ START_TEST(nothing_found_or_nothing_to_find_counts_as_nothing)
     ck_assert_double_eq(mm_evaluation_precision(&evaluation), 0);
     ck_assert_int_eq(mm_evaluation_add(&evaluation, 0, &(mm_detections){&item, 1}, NULL, 0, &err), MM_OK);
     ck_assert_double_eq(mm_evaluation_precision(&evaluation), 0);
-    ck_assert_int_eq(mm_evaluation_add(&evaluation, 1, &(mm_detections){NULL, 0}, (const float[1][4]){{0, 0, 1, 1}}, 1, &err),
+    ck_assert_int_eq(mm_evaluation_add(&evaluation, 1, &(mm_detections){NULL, 0}, (const float[1][4]){{0, 0, 1, 1}}, 1,
+                                       &err),
                      MM_OK);
     ck_assert_double_eq(mm_evaluation_recall(&evaluation), 0);
     mm_evaluation_free(&evaluation);

@@ -127,7 +127,8 @@ START_TEST(the_engine_is_its_twin_and_its_gradient_the_slope)
         ck_assert_msg(largest > 0, "%s has no gradient", tensor->name);
         for (size_t probe = 0; probe < PROBES; probe++) {
             const size_t at = tensor->first + (size_t)(mm_mix(i, probe) % tensor->count);
-            const double step = 1e-6, slope = (moved_loss(&p, &t, at, step) - moved_loss(&p, &t, at, -step)) / (2 * step);
+            const double step = 1e-6, slope = (moved_loss(&p, &t, at, step) - moved_loss(&p, &t, at,
+                                                                                         -step)) / (2 * step);
             ck_assert_msg(fabs(slope - (double)p.gradient[at]) < 1e-3 * largest + 1e-6, "%s[%zu]: %g instead of %g",
                           tensor->name, at - tensor->first, (double)p.gradient[at], slope);
         }
