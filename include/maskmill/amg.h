@@ -75,12 +75,28 @@ MM_RESULT_USED mm_status mm_amg_generate(const mm_model *model, mm_embedding *em
                                          mm_image_view image, mm_annotations *annotations, mm_error *err);
 void mm_annotations_free(mm_annotations *annotations);
 
-/* Who wants to use the whole image's embedding as well (a detector), so that it need not be made twice. */
+/* Masks that fell just short of being kept: predicted IoU or stability, or both, below their threshold by less than the
+ * margin. A threshold of 0 filters nothing, so nothing falls short of it. */
+typedef struct mm_hint_params {
+    float iou_margin;       /* 0.08 */
+    float stability_margin; /* 0.08 */
+    uint32_t max_per_image; /* 50: those of the highest predicted IoU */
+} mm_hint_params;
+
+mm_hint_params mm_hint_defaults(void);
+
+/* Who wants more than masks. */
 typedef struct mm_amg_observer {
     void *user;
-    /* Called once an image, when its layer 0 has been decoded: `embedding` holds the frame, as mm_embedding_frame says.
+    /* For who uses the whole image's embedding as well (a detector), so that it need not be made twice; NULL: nobody does.
+     * Called once an image, when its layer 0 has been decoded: `embedding` holds the frame, as mm_embedding_frame says.
      * The callee may decode prompts on it, but not encode. Anything but MM_OK ends the generation. */
     mm_status (*whole_image)(void *user, mm_embedding *embedding, mm_error *err);
+    /* NULL: no hints. Otherwise they go into *hints, which the caller frees after success, by falling predicted IoU. What
+     * box_nms_thresh calls a duplicate of a kept mask, or of a better hint, is none; all other filters are those of masks.
+     * The annotations are the same with and without them. */
+    const mm_hint_params *hint_params;
+    mm_annotations *hints;
 } mm_amg_observer;
 
 /* mm_amg_generate with an observer, whose time is in none of the annotations' seconds. */
@@ -88,6 +104,10 @@ MM_RESULT_USED mm_status mm_amg_generate_observed(const mm_model *model, mm_embe
                                                   const mm_amg_params *params, mm_image_view image,
                                                   const mm_amg_observer *observer, mm_annotations *annotations,
                                                   mm_error *err);
+
+/* Encode what layer 0 of mm_amg_generate encodes: the image, or with short_side its reduced copy, the frame. */
+MM_RESULT_USED mm_status mm_amg_encode_frame(const mm_model *model, mm_embedding *embedding, uint32_t short_side,
+                                             mm_image_view image, mm_error *err);
 
 /* The best predicted IoU of each prompt of the grids, window by window, over its multimask outputs (-infinity if they
  * are NaN): what pred_iou_thresh is compared with. No mask is made. The caller frees *best. */

@@ -8,6 +8,7 @@
 
 #include "maskmill/amg.h"
 #include "maskmill/comm.h"
+#include "maskmill/detect.h"
 
 typedef enum mm_duplicate_policy {
     MM_DUPLICATES_KEEP = 0, /* not looked for */
@@ -44,6 +45,18 @@ typedef struct mm_config {
     struct {
         uint32_t stage; /* mm_engine_stage; what engine.json calls a run's round. Not in shards */
     } engine;
+    /* Sections that only a run with them has in its shards. */
+    struct {
+        bool enabled; /* false */
+        mm_hint_params params;
+    } hints;
+    struct {
+        bool enabled;    /* false */
+        char head[1024]; /* the detector: a path or a name; empty: the one beside the model. Not in shards */
+        /* For confident masks; negative ("auto"): what the detector's file says. */
+        float score_thresh, pred_iou_thresh, stability_score_thresh;
+        uint32_t max_boxes; /* 100 */
+    } detect;
 } mm_config;
 
 mm_config mm_config_defaults(void);
@@ -61,13 +74,23 @@ MM_RESULT_USED mm_status mm_config_load_for(const char *model_path, const char *
 MM_RESULT_USED mm_status mm_config_locate(const char *name_or_path, char *path, size_t size, mm_error *err);
 /* From the text that mm_config_to_yaml gave; messages call it "config". */
 MM_RESULT_USED mm_status mm_config_from_yaml(const char *yaml, mm_config *config, mm_error *err);
-/* Every key that decides the masks, with its value, in a fixed order: what a shard's `config` attribute holds. The
- * caller frees *yaml. */
+/* Every key that decides the masks, with its value, in a fixed order: what a shard's `config` attribute holds. Sections
+ * that are switched off (hints, detect) are left out. The caller frees *yaml. */
 MM_RESULT_USED mm_status mm_config_to_yaml(const mm_config *config, char **yaml, mm_error *err);
+
+/* Where the detector of a configuration is, for a model at `model_path`; what the configuration leaves to the detector is
+ * taken from its file. `path` takes up to `size` bytes. Whether it is for this model shows when it is opened. */
+MM_RESULT_USED mm_status mm_config_find_detector(const char *model_path, mm_config *config, char *path, size_t size,
+                                                 mm_error *err);
+/* What a detector is asked for: its own defaults but for what the configuration says. Cleaning is that of amg, if there is
+ * any. */
+mm_detect_params mm_config_detect_params(const mm_config *config, const mm_detector *detector);
 
 typedef struct mm_run_options {
     const char *const *sources; /* CORPUS... */
     size_t source_count;
+    const char *dataset;        /* instead of sources: the images and masks of this dataset, with confident masks found
+                                   anew; its configuration but for detect.* and journal.*, and its model */
     const char *out;
     const char *config_path;    /* -c, or NULL */
     const char *const *sets;    /* --set */

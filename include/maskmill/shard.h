@@ -30,6 +30,7 @@ typedef struct mm_shard_origin {
     const char *config_yaml;
     const char *model_name;
     const char *model_sha256; /* 64 hex digits */
+    const char *detector_sha256; /* of the file of the detector that confident masks come of; may be NULL */
     bool confident, hints;    /* there are these further masks of each image */
     bool human;               /* /masks has the columns of what people did */
     const char *const *annotators; /* [annotator_count]: names that are not empty; masks name them by number, from 1 */
@@ -116,6 +117,9 @@ typedef struct mm_verify_report {
 MM_RESULT_USED mm_status mm_dataset_verify(const char *path, mm_comm *comm, FILE *out, mm_verify_report *report,
                                            mm_error *err);
 
+/* Which masks exports to JSON are to write: "masks" (the default), "confident" or "hints"; MM_ERR_USAGE if the dataset has
+ * none of these. */
+MM_RESULT_USED mm_status mm_dataset_choose_masks(mm_dataset *dataset, const char *which, mm_error *err);
 /* One JSON an image into `folder`, as SA-1B has them: {"image": {image_id, width, height, file_name}, "annotations":
  * [{id, segmentation: {size, counts}, bbox, area, predicted_iou, stability_score, point_coords, crop_box}]}.
  * Annotation ids count over the whole dataset, from 1. */
@@ -135,5 +139,8 @@ MM_RESULT_USED mm_status mm_dataset_export_tar(const mm_dataset *dataset, const 
 
 /* The reference's JSON for one image (coco_rle output mode), to `out`: a list of annotations. */
 MM_RESULT_USED mm_status mm_annotations_print_json(const mm_annotations *annotations, FILE *out, mm_error *err);
+/* The same with "detector_score" for each mask. */
+MM_RESULT_USED mm_status mm_confident_print_json(const mm_annotations *annotations, const float *scores, FILE *out,
+                                                 mm_error *err);
 
 #endif

@@ -33,8 +33,8 @@ def augment(rng, scene):
     """Another view of a scene: a window of it, flipped, in other light. Same side."""
     side = scene.image.shape[0]
     image, leaf = scene.image, scene.leaf
-    if rng.random() < 0.6:
-        size = int(side * rng.uniform(0.45, 1))
+    if rng.random() < 0.5:
+        size = int(side * rng.uniform(0.6, 1))
         x, y = rng.integers(0, side - size + 1, 2)
         image = cv2.resize(image[y:y + size, x:x + size], (side, side), interpolation=cv2.INTER_LINEAR)
         leaf = cv2.resize(leaf[y:y + size, x:x + size], (side, side), interpolation=cv2.INTER_NEAREST)

@@ -35,6 +35,12 @@ void mm_candidates_filter(mm_candidates *list, bool (*keep)(const mm_candidate *
     list->count = kept;
 }
 
+void mm_candidates_cut(mm_candidates *list, size_t count)
+{
+    while (list->count > count)
+        mm_rle_free(&list->items[--list->count].rle);
+}
+
 mm_status mm_candidates_append(mm_candidates *list, mm_candidates *more, mm_error *err)
 {
     mm_status status = mm_candidates_reserve(list, more->count, err);

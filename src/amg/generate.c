@@ -43,7 +43,7 @@ static mm_predictor predictor_of(model_predictor *user)
                           .mask_tokens = mm_model_arch(user->model)->decoder.mask_tokens,
                           .set_image = encode,
                           .decode = decode,
-                          .whole_image = user->observer ? show : NULL};
+                          .whole_image = user->observer && user->observer->whole_image ? show : NULL};
 }
 
 mm_status mm_amg_generate(const mm_model *model, mm_embedding *embedding, const mm_amg_params *params,
@@ -58,7 +58,8 @@ mm_status mm_amg_generate_observed(const mm_model *model, mm_embedding *embeddin
 {
     model_predictor user = {.model = model, .embedding = embedding, .observer = observer};
     const mm_predictor predictor = predictor_of(&user);
-    const mm_status status = mm_amg_run(&predictor, params, image, annotations, err);
+    const mm_status status = mm_amg_run(&predictor, params, observer ? observer->hint_params : NULL, image,
+                                        annotations, observer ? observer->hints : NULL, err);
     if (!status)
         annotations->model_times = user.times;
     return status;
@@ -70,4 +71,19 @@ mm_status mm_amg_best_ious(const mm_model *model, mm_embedding *embedding, const
     model_predictor user = {.model = model, .embedding = embedding};
     const mm_predictor predictor = predictor_of(&user);
     return mm_amg_listen(&predictor, params, image, best, count, err);
+}
+
+mm_status mm_amg_encode_frame(const mm_model *model, mm_embedding *embedding, uint32_t short_side, mm_image_view image,
+                              mm_error *err)
+{
+    uint32_t width, height;
+    mm_image reduced = {0};
+    mm_amg_frame_size(image.width, image.height, short_side, &width, &height);
+    if (width == image.width && height == image.height)
+        return mm_model_encode(model, image, embedding, err);
+    mm_status status = mm_image_resize_bilinear(image, width, height, &reduced, err);
+    if (status == MM_OK)
+        status = mm_model_encode(model, mm_image_whole(&reduced), embedding, err);
+    mm_image_free(&reduced);
+    return status;
 }

@@ -60,7 +60,7 @@ mm_status mm_amg_listen(const mm_predictor *predictor, const mm_amg_params *para
     mm_annotations none;
     *best = NULL;
     *count = 0;
-    const mm_status status = mm_amg_run(&listening, params, image, &none, err);
+    const mm_status status = mm_amg_run(&listening, params, NULL, image, &none, NULL, err);
     if (status) {
         free(l.best);
         return status;

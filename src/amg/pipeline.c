@@ -35,6 +35,8 @@ typedef struct generation {
     mm_image_view frame; /* as masks see it: the same pixels, or a reduced copy in `resized` */
     mm_image resized;
     mm_annotations *annotations; /* takes funnel and times; its width and height are the frame's */
+    const mm_hint_params *hint_params; /* NULL: no hints */
+    mm_candidates hints;               /* of the crops so far, in the frame */
 } generation;
 
 static mm_status prepare_frame(generation *g, mm_error *err)
@@ -88,7 +90,8 @@ static mm_status filter_crop(const generation *g, mm_candidates *list, mm_error 
     return mm_amg_uncrop(list, a->width, a->height, err);
 }
 
-static mm_status process_crop(generation *g, const mm_crop *crop, mm_candidates *out, mm_error *err)
+static mm_status process_crop(generation *g, const mm_crop *crop, mm_candidates *out, mm_candidates *hints,
+                              mm_error *err)
 {
     const mm_predictor *predictor = g->predictor;
     mm_annotations *a = g->annotations;
@@ -105,7 +108,8 @@ static mm_status process_crop(generation *g, const mm_crop *crop, mm_candidates 
     if (status)
         return status;
     mm_prediction prediction = {.predictor = predictor, .params = g->params, .upsampler = upsampler, .crop = crop,
-                                .encoded_width = view.width, .encoded_height = view.height, .funnel = &a->funnel};
+                                .encoded_width = view.width, .encoded_height = view.height, .funnel = &a->funnel,
+                                .hint_params = g->hint_params, .hints = hints};
     status = mm_amg_predict(&prediction, out, err);
     a->crops++;
     a->prompts += prediction.prompts;
@@ -120,6 +124,8 @@ static mm_status process_crop(generation *g, const mm_crop *crop, mm_candidates 
 
     const double filtering = omp_get_wtime();
     status = filter_crop(g, out, err);
+    if (!status && g->hint_params)
+        status = mm_amg_hints_crop(hints, g->params, a->width, a->height, err);
     a->seconds_filter += omp_get_wtime() - filtering;
     return status;
 }
@@ -132,11 +138,14 @@ static mm_status process_crops(generation *g, mm_candidates *all, mm_error *err)
     mm_status status = mm_amg_crops(g->annotations->width, g->annotations->height, params->crop_n_layers,
                                     params->crop_overlap_ratio, &crops, &count, err);
     for (size_t i = 0; i < count && !status; i++) {
-        mm_candidates found = {0};
-        status = process_crop(g, &crops[i], &found, err);
+        mm_candidates found = {0}, hints = {0};
+        status = process_crop(g, &crops[i], &found, &hints, err);
         if (!status)
             status = mm_candidates_append(all, &found, err);
+        if (!status)
+            status = mm_candidates_append(&g->hints, &hints, err);
         mm_candidates_free(&found);
+        mm_candidates_free(&hints);
     }
     free(crops);
     const double start = omp_get_wtime();
@@ -146,6 +155,8 @@ static mm_status process_crops(generation *g, mm_candidates *all, mm_error *err)
     if (!status)
         status = mm_amg_clean(all, params, err);
     g->annotations->funnel.kept = all->count;
+    if (!status && g->hint_params)
+        status = mm_amg_hints_finish(&g->hints, all, params, g->hint_params, err);
     g->annotations->seconds_filter += omp_get_wtime() - start;
     return status;
 }
@@ -179,20 +190,32 @@ static mm_status write_records(mm_candidates *list, mm_annotations *annotations,
     return MM_OK;
 }
 
-mm_status mm_amg_run(const mm_predictor *predictor, const mm_amg_params *params, mm_image_view image,
-                     mm_annotations *annotations, mm_error *err)
+mm_status mm_amg_run(const mm_predictor *predictor, const mm_amg_params *params, const mm_hint_params *hint_params,
+                     mm_image_view image, mm_annotations *annotations, mm_annotations *hints, mm_error *err)
 {
     *annotations = (mm_annotations){0};
-    generation g = {.predictor = predictor, .params = params, .image = image, .annotations = annotations};
+    if (hint_params)
+        *hints = (mm_annotations){0};
+    generation g = {.predictor = predictor, .params = params, .image = image, .annotations = annotations,
+                    .hint_params = hint_params};
     mm_candidates all = {0};
     mm_status status = prepare_frame(&g, err);
     if (!status)
         status = process_crops(&g, &all, err);
     if (!status)
         status = write_records(&all, annotations, err);
+    if (!status && hint_params) {
+        hints->width = annotations->width;
+        hints->height = annotations->height;
+        status = write_records(&g.hints, hints, err);
+    }
     mm_candidates_free(&all);
+    mm_candidates_free(&g.hints);
     mm_image_free(&g.resized);
-    if (status)
+    if (status) {
         mm_annotations_free(annotations);
+        if (hint_params)
+            mm_annotations_free(hints);
+    }
     return status;
 }

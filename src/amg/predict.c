@@ -15,7 +15,7 @@ typedef struct scratch {
 
 /* The masks of one prompt have slots of their own, so that threads never meet and order does not depend on them. */
 typedef struct slot {
-    bool selected, kept;
+    bool selected, kept, hint; /* before step 5 `hint` says that the mask fell short at step 4 */
     mm_candidate candidate;
 } slot;
 
@@ -58,17 +58,21 @@ static uint32_t select_masks(void *user, size_t prompt, const float *predicted_i
 {
     prompts *p = user;
     uint32_t wanted = 0;
+    bool kept = false;
     for (uint32_t output = 0; output < p->outputs; output++) {
         const float iou = predicted_iou[output + 1];
-        if (!mm_amg_keeps_iou(p->prediction->params, iou))
+        const bool keeps = mm_amg_keeps_iou(p->prediction->params, iou);
+        if (!keeps && !mm_amg_hints_iou(p->prediction, iou))
             continue;
         slot *s = &p->slots[prompt * p->outputs + output];
-        s->selected = true;
+        s->selected = keeps;
+        s->hint = !keeps;
         s->candidate.predicted_iou = iou;
         wanted |= UINT32_C(1) << (output + 1);
+        kept = kept || keeps;
     }
 #pragma omp atomic
-    p->kept += wanted != 0;
+    p->kept += kept;
     return wanted;
 }
 
@@ -86,7 +90,7 @@ static mm_status take_mask(void *user, size_t prompt, uint32_t mask, const float
     mm_mask_scan scan;
     mm_status status =
         mm_upsampler_scan_stable(p->prediction->upsampler, logits, params->stability_score_offset,
-                                 params->stability_score_thresh, (char *)block + SCRATCH_HEADER, &scan, &c->rle, err);
+                                 mm_amg_least_stability(p->prediction), (char *)block + SCRATCH_HEADER, &scan, &c->rle, err);
     return_scratch(p, block, omp_get_wtime() - start);
     if (status || !c->rle.runs)
         return status;
@@ -94,8 +98,10 @@ static mm_status take_mask(void *user, size_t prompt, uint32_t mask, const float
     c->area = (uint32_t)scan.area;
     for (int side = 0; side < 4; side++)
         c->box[side] = scan.box[side];
-    s->kept = mm_amg_keeps_stability(params, c->stability_score);
-    if (!s->kept)
+    const bool stable = mm_amg_keeps_stability(params, c->stability_score);
+    s->kept = s->selected && stable;
+    s->hint = (s->hint && stable) || (!s->kept && mm_amg_hints_stability(p->prediction, c->stability_score));
+    if (!s->kept && !s->hint)
         mm_rle_free(&c->rle);
     return MM_OK;
 }
@@ -148,25 +154,30 @@ static mm_status lay_grid(const mm_prediction *prediction, grid *g, mm_error *er
     return MM_OK;
 }
 
-/* What was kept, in the order of prompts and outputs. */
+/* What was kept, in the order of prompts and outputs, and likewise the hints. */
 static mm_status collect(prompts *p, const grid *g, mm_candidates *out, mm_error *err)
 {
     mm_funnel *funnel = p->prediction->funnel;
+    mm_candidates *hints = p->prediction->hints;
     const size_t slots = g->count * p->outputs;
-    size_t kept = 0;
+    size_t kept = 0, short_of = 0;
     for (size_t i = 0; i < slots; i++) {
         funnel->after_iou += p->slots[i].selected;
         kept += p->slots[i].kept;
+        short_of += p->slots[i].hint;
     }
     funnel->candidates += slots;
     funnel->after_stability += kept;
     mm_status status = mm_candidates_reserve(out, kept, err);
+    if (!status && short_of)
+        status = mm_candidates_reserve(hints, short_of, err);
     if (status)
         return status;
     for (size_t i = 0; i < slots; i++) {
-        if (!p->slots[i].kept)
+        if (!p->slots[i].kept && !p->slots[i].hint)
             continue;
-        mm_candidate *c = &out->items[out->count++];
+        mm_candidates *list = p->slots[i].kept ? out : hints;
+        mm_candidate *c = &list->items[list->count++];
         *c = p->slots[i].candidate;
         p->slots[i].candidate.rle = (mm_rle){0};
         for (int axis = 0; axis < 2; axis++)

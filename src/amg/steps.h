@@ -14,9 +14,10 @@ typedef struct mm_predictor {
     mm_status (*whole_image)(void *user, mm_error *err);
 } mm_predictor;
 
-/* mm_amg_generate with any predictor. */
-MM_RESULT_USED mm_status mm_amg_run(const mm_predictor *predictor, const mm_amg_params *params, mm_image_view image,
-                                    mm_annotations *annotations, mm_error *err);
+/* mm_amg_generate with any predictor. Hints only if hint_params is not NULL; then the caller frees *hints as well. */
+MM_RESULT_USED mm_status mm_amg_run(const mm_predictor *predictor, const mm_amg_params *params,
+                                    const mm_hint_params *hint_params, mm_image_view image, mm_annotations *annotations,
+                                    mm_annotations *hints, mm_error *err);
 
 /* mm_amg_best_ious with any predictor. */
 MM_RESULT_USED mm_status mm_amg_listen(const mm_predictor *predictor, const mm_amg_params *params, mm_image_view image,
@@ -42,6 +43,8 @@ void mm_candidates_free(mm_candidates *list);
 MM_RESULT_USED mm_status mm_candidates_reserve(mm_candidates *list, size_t more, mm_error *err);
 /* Keep those for which keep(candidate, user) holds, in order. */
 void mm_candidates_filter(mm_candidates *list, bool (*keep)(const mm_candidate *, const void *), const void *user);
+/* Keep the first `count`. */
+void mm_candidates_cut(mm_candidates *list, size_t count);
 /* Move all of `more` to the end of the list; `more` is empty afterwards, unless this fails. */
 MM_RESULT_USED mm_status mm_candidates_append(mm_candidates *list, mm_candidates *more, mm_error *err);
 /* NMS; what is left is in kept order. boxes[count], scores[count]. */
@@ -68,6 +71,8 @@ typedef struct mm_prediction {
     const mm_crop *crop;
     uint32_t encoded_width, encoded_height;
     mm_funnel *funnel;
+    const mm_hint_params *hint_params;    /* NULL: no hints */
+    mm_candidates *hints;                 /* in the order of the grid; not counted in the funnel nor in prompts_kept */
     size_t prompts, prompts_kept;         /* out */
     double seconds_decode, seconds_masks; /* out */
 } mm_prediction;
@@ -77,6 +82,18 @@ MM_RESULT_USED mm_status mm_amg_predict(mm_prediction *prediction, mm_candidates
 bool mm_amg_keeps_iou(const mm_amg_params *params, float predicted_iou);
 float mm_amg_stability(const mm_mask_scan *scan);
 bool mm_amg_keeps_stability(const mm_amg_params *params, float stability_score);
+
+/* Hints (hints.c). Whether a mask with these scores may be one, if it is not kept; NaN may not. */
+bool mm_amg_hints_iou(const mm_prediction *prediction, float predicted_iou);
+bool mm_amg_hints_stability(const mm_prediction *prediction, float stability_score);
+/* The stability below which a mask is neither kept nor a hint. */
+float mm_amg_least_stability(const mm_prediction *prediction);
+/* max_area_fraction, step 7, and the way to the frame, for the hints of one crop. */
+MM_RESULT_USED mm_status mm_amg_hints_crop(mm_candidates *list, const mm_amg_params *params, uint32_t frame_width,
+                                           uint32_t frame_height, mm_error *err);
+/* Of all crops' hints those that are not covered by what is kept, without duplicates, cleaned, best first. */
+MM_RESULT_USED mm_status mm_amg_hints_finish(mm_candidates *list, const mm_candidates *kept, const mm_amg_params *params,
+                                             const mm_hint_params *hints, mm_error *err);
 
 /* max_area_fraction of a frame of this size, and step 7. */
 void mm_amg_filter_area(mm_candidates *list, double max_fraction, uint32_t frame_width, uint32_t frame_height);

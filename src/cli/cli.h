@@ -16,6 +16,7 @@ enum { MM_EXIT_DONE = 0, MM_EXIT_SET_ASIDE = 1, MM_EXIT_USAGE = 2, MM_EXIT_STOPP
 mm_cli_command mm_cli_run;
 mm_cli_command mm_cli_suspect; /* started by `run` itself, never by people */
 mm_cli_command mm_cli_segment;
+mm_cli_command mm_cli_detect;
 mm_cli_command mm_cli_scan;
 mm_cli_command mm_cli_stats;
 mm_cli_command mm_cli_status;

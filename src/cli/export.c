@@ -21,17 +21,18 @@ enum { FORMATS = sizeof formats / sizeof formats[0], SA1B = 0 };
 
 typedef struct export_arguments {
     mm_cli_input base;
-    const char *dataset, *out, *corpus;
+    const char *dataset, *out, *corpus, *masks;
     size_t format; /* FORMATS: none given */
     bool tar;
 } export_arguments;
 
-enum { KEY_TAR = 1, KEY_CORPUS };
+enum { KEY_TAR = 1, KEY_CORPUS, KEY_MASKS };
 
 static const struct argp_option rows[] = {
     {"format", 'f', "FORMAT", 0, "sa1b: one JSON file an image; coco: one instances.json", 0},
     {"output", 'o', "FOLDER", 0, "where the files go", 0},
     {"tar", KEY_TAR, NULL, 0, "with sa1b: as SA-1B is handed out, sa_000000.tar, ... with photographs and JSON", 0},
+    {"masks", KEY_MASKS, "GROUP", 0, "the masks of another group of the dataset: confident or hints (default: masks)", 0},
     {"corpus", KEY_CORPUS, "FOLDER", 0, "with --tar: where the photographs are now, if they were moved", 0},
     {0},
 };
@@ -42,6 +43,8 @@ static error_t check(const export_arguments *arguments, struct argp_state *state
         return mm_cli_refuse(state, "needs --format sa1b or coco, and -o FOLDER");
     if (arguments->tar && arguments->format != SA1B)
         return mm_cli_refuse(state, "--tar goes with --format sa1b only");
+    if (arguments->masks && arguments->tar)
+        return mm_cli_refuse(state, "--masks goes with JSON alone; archives are of the dataset's own masks");
     if (arguments->corpus && !arguments->tar)
         return mm_cli_refuse(state, "--corpus goes with --tar only; JSON alone needs no photographs");
     return 0;
@@ -58,6 +61,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
         return mm_cli_keep_once(state, &arguments->out, word);
     case KEY_CORPUS:
         return mm_cli_keep_once(state, &arguments->corpus, word);
+    case KEY_MASKS:
+        return mm_cli_keep_once(state, &arguments->masks, word);
     case KEY_TAR:
         arguments->tar = true;
         return 0;
@@ -100,6 +105,8 @@ static mm_status export_json(const export_arguments *arguments, uint64_t *writte
 {
     mm_dataset *dataset = NULL;
     mm_status status = mm_dataset_open(arguments->dataset, &dataset, err);
+    if (status == MM_OK && arguments->masks)
+        status = mm_dataset_choose_masks(dataset, arguments->masks, err);
     if (status == MM_OK)
         status = formats[arguments->format].write(dataset, arguments->out, written, err);
     mm_dataset_close(dataset);

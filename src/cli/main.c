@@ -14,6 +14,7 @@ static const struct {
 } commands[] = {
     {"run", mm_cli_run, "make masks of a corpus of photographs: alone, or on many ranks under mpirun or srun"},
     {"segment", mm_cli_segment, "make masks of one image, from a grid of points or from prompts"},
+    {"detect", mm_cli_detect, "find objects, and keep the masks that are sure: of an image, a corpus or a dataset"},
     {"scan", mm_cli_scan, "list a corpus into a manifest"},
     {"stats", mm_cli_stats, "counts and histograms of a dataset"},
     {"status", mm_cli_status, "how far a run is, from any machine that sees its folder"},

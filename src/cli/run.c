@@ -5,23 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "arguments.h"
 #include "cli.h"
 #include "maskmill/engine.h"
+#include "run.h"
 
 enum { KEY_OVERWRITE = 1, KEY_RESUME, KEY_SHARDS, KEY_AFTER };
-
-typedef struct run_arguments {
-    mm_cli_input base;
-    mm_cli_model_options model;
-    const char **sources;
-    size_t source_count;
-    const char *out, *after;
-    const char *shards; /* as typed; NULL for all */
-    uint64_t first_shard, last_shard;
-    char part[PATH_MAX]; /* `out` if there is a range */
-    bool overwrite, resume;
-} run_arguments;
 
 static const struct argp_option rows[] = {
     {"output", 'o', "FOLDER", 0, "where the dataset goes", 0},
@@ -45,7 +33,7 @@ static bool read_number(const char **at, uint64_t *value)
 }
 
 /* "A-B", or "A" for one. */
-static error_t parse_shards(struct argp_state *state, run_arguments *arguments, char *word)
+static error_t parse_shards(struct argp_state *state, mm_cli_run_arguments *arguments, char *word)
 {
     const char *at = word;
     const error_t twice = mm_cli_keep_once(state, &arguments->shards, word);
@@ -63,7 +51,7 @@ static error_t parse_shards(struct argp_state *state, run_arguments *arguments, 
 }
 
 /* A range of shards goes into a folder of its own in the one that was named. */
-static error_t name_part(struct argp_state *state, run_arguments *arguments)
+static error_t name_part(struct argp_state *state, mm_cli_run_arguments *arguments)
 {
     const int length = snprintf(arguments->part, sizeof arguments->part, "%s/part-%" PRIu64 "-%" PRIu64, arguments->out,
                                 arguments->first_shard, arguments->last_shard);
@@ -75,7 +63,7 @@ static error_t name_part(struct argp_state *state, run_arguments *arguments)
 
 static error_t parse(int key, char *word, struct argp_state *state)
 {
-    run_arguments *arguments = state->input;
+    mm_cli_run_arguments *arguments = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
         arguments->model.base = arguments->base;
@@ -99,6 +87,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
         const error_t refused = mm_cli_corpus(key, state, &arguments->sources, &arguments->source_count);
         if (refused)
             return refused;
+        if (!arguments->out && arguments->out_is_optional)
+            return 0;
         if (!arguments->out)
             return mm_cli_refuse(state, "needs -o FOLDER, where the dataset goes");
         if (arguments->resume && arguments->overwrite)
@@ -132,7 +122,7 @@ static void print_summary(const mm_run_summary *summary, const char *out)
 }
 
 /* With MPI up, on every rank. */
-static mm_status run(mm_comm *comm, const run_arguments *arguments, int argc, char **argv, mm_run_summary *summary,
+static mm_status run(mm_comm *comm, const mm_cli_run_arguments *arguments, int argc, char **argv, mm_run_summary *summary,
                      mm_error *err)
 {
     if (mm_comm_rank(comm) == 0)
@@ -140,6 +130,7 @@ static mm_status run(mm_comm *comm, const run_arguments *arguments, int argc, ch
     const mm_run_options options = {
         .sources = arguments->sources,
         .source_count = arguments->source_count,
+        .dataset = arguments->dataset,
         .out = arguments->out,
         .config_path = arguments->model.config,
         .sets = arguments->model.sets,
@@ -161,9 +152,34 @@ static mm_status run(mm_comm *comm, const run_arguments *arguments, int argc, ch
     return mm_engine_run(comm, &options, summary, err);
 }
 
+mm_status mm_cli_run_images(const mm_cli_run_arguments *arguments, int argc, char **argv, int *exit_status,
+                            mm_error *err)
+{
+    mm_run_summary summary = {0};
+    mm_comm *comm = NULL;
+    bool speaks = true;
+    mm_status status = mm_engine_hold_signals(err);
+    if (status == MM_OK)
+        status = mm_comm_start(NULL, NULL, &comm, err);
+    if (status == MM_OK) {
+        speaks = mm_comm_rank(comm) == 0;
+        status = run(comm, arguments, argc, argv, &summary, err);
+        const mm_status apart = mm_comm_barrier(comm, NULL);
+        (void)apart; /* what failed before is what the user needs to know */
+        mm_comm_stop(comm);
+    }
+    if (status == MM_OK && speaks && !arguments->model.quiet)
+        print_summary(&summary, arguments->out);
+    if (speaks && summary.images_set_aside > 0)
+        *exit_status = MM_EXIT_SET_ASIDE;
+    return speaks ? status : MM_OK;
+}
+
+static const struct argp_child children[] = {{&mm_cli_model_argp, 0, "Model and config:", 1}, {0}};
+const struct argp mm_cli_run_argp = {.options = rows, .parser = parse, .children = children};
+
 mm_status mm_cli_run(int argc, char **argv, int *exit_status, mm_error *err)
 {
-    static const struct argp_child children[] = {{&mm_cli_model_argp, 0, "Model and config:", 1}, {0}};
     static const struct argp argp = {
         .options = rows,
         .parser = parse,
@@ -174,32 +190,15 @@ mm_status mm_cli_run(int argc, char **argv, int *exit_status, mm_error *err)
                "SIGUSR1, SIGTERM or SIGINT (exit status 3), goes on with --resume.",
         .children = children,
     };
-    run_arguments arguments = {0};
-    mm_run_summary summary = {0};
+    mm_cli_run_arguments arguments = {0};
     bool help = false;
-    mm_comm *comm = NULL;
     mm_status status = mm_cli_parse(&argp, "run", 1, argc, argv, &arguments.base, &help, err);
-    if (status != MM_OK || help) {
-        mm_cli_model_options_free(&arguments.model);
-        return mm_cli_first_rank() ? status : MM_OK; /* mpirun kills all ranks as soon as one fails: the first does */
-    }
-    bool speaks = true;
-    status = mm_engine_hold_signals(err);
-    if (status == MM_OK)
-        status = mm_comm_start(NULL, NULL, &comm, err);
-    if (status == MM_OK) {
-        speaks = mm_comm_rank(comm) == 0;
-        status = run(comm, &arguments, argc, argv, &summary, err);
-        const mm_status apart = mm_comm_barrier(comm, NULL);
-        (void)apart; /* what failed before is what the user needs to know */
-        mm_comm_stop(comm);
-    }
-    if (status == MM_OK && speaks && !arguments.model.quiet)
-        print_summary(&summary, arguments.out);
-    if (speaks && summary.images_set_aside > 0)
-        *exit_status = MM_EXIT_SET_ASIDE;
+    if (status == MM_OK && !help)
+        status = mm_cli_run_images(&arguments, argc, argv, exit_status, err);
+    else if (!mm_cli_first_rank())
+        status = MM_OK; /* mpirun kills all ranks as soon as one fails: the first does */
     mm_cli_model_options_free(&arguments.model);
-    return speaks ? status : MM_OK;
+    return status;
 }
 
 mm_status mm_cli_suspect(int argc, char **argv, int *exit_status, mm_error *err)

@@ -58,13 +58,23 @@ static json_t *hex(uint64_t value)
 static json_t *to_json(const mm_begun *begun)
 {
     const mm_kernels *k = &begun->kernels;
-    return json_pack("{s:i, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:b}, s:{s:I, s:o}, s:{s:I, s:I}}",
+    json_t *object = json_pack("{s:i, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:b}, s:{s:I, s:o}, s:{s:I, s:I}}",
                      "format", FORMAT, "config", begun->config,
                      "model", "name", begun->model_name, "sha256", begun->model_sha256,
                      "kernels", "backend", backends[k->backend], "precision", precisions[k->precision], "isa",
                      isas[k->isa], "bf16_small_encoders", (int)k->bf16_small_encoders,
                      "manifest", "images", (json_int_t)begun->images, "xxh3", hex(begun->manifest),
                      "range", "first", (json_int_t)begun->first, "end", (json_int_t)begun->end);
+    bool whole = object != NULL;
+    /* Only where there are such: begun.json of a plain run does not mention them. */
+    if (whole && begun->detector_sha256[0])
+        whole = json_object_set_new(object, "detector", json_pack("{s:s}", "sha256", begun->detector_sha256)) == 0;
+    if (whole && begun->dataset)
+        whole = json_object_set_new(object, "dataset", json_pack("{s:o}", "xxh3", hex(begun->dataset))) == 0;
+    if (whole)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 mm_status mm_begun_digest(const mm_begun *begun, uint8_t digest[16], mm_error *err)
@@ -151,6 +161,11 @@ static mm_status from_json(json_t *object, mm_begun *begun, mm_error *err)
     if (!json_is_array(sources) || strlen(sha256) != sizeof begun->model_sha256 - 1)
         return mm_fail(err, MM_ERR_FORMAT, "it is damaged");
     memcpy(begun->model_sha256, sha256, sizeof begun->model_sha256);
+    const char *detector = json_string_value(json_object_get(json_object_get(object, "detector"), "sha256"));
+    const char *dataset = json_string_value(json_object_get(json_object_get(object, "dataset"), "xxh3"));
+    if (detector && strlen(detector) == sizeof begun->detector_sha256 - 1)
+        memcpy(begun->detector_sha256, detector, sizeof begun->detector_sha256);
+    begun->dataset = dataset ? strtoull(dataset, NULL, 16) : 0;
     begun->kernels = (mm_kernels){.backend = (mm_backend)find_word(backend, backends, 3),
                                   .precision = (mm_precision)find_word(precision, precisions, 3),
                                   .isa = (mm_isa)find_word(isa, isas, 4),
@@ -271,6 +286,12 @@ mm_status mm_begun_compare(const mm_begun *then, const mm_begun *now, const char
     if (now->model_sha256[0] && strcmp(then->model_sha256, now->model_sha256) != 0)
         add(&found, "the model was %.40s with SHA-256 %.12s... and now has %.12s...", then->model_name,
             then->model_sha256, now->model_sha256);
+    if (now->model_sha256[0] && strcmp(then->detector_sha256, now->detector_sha256) != 0)
+        add(&found, "the detector had SHA-256 %.12s... and now has %.12s...",
+            then->detector_sha256[0] ? then->detector_sha256 : "none",
+            now->detector_sha256[0] ? now->detector_sha256 : "none");
+    if (now->model_sha256[0] && then->dataset != now->dataset)
+        add(&found, "the dataset that masks are taken from was another");
     if (now->images && (then->images != now->images || then->manifest != now->manifest))
         add(&found, "manifest.h5 had %" PRIu64 " images and digest %016" PRIx64 " and now has %" PRIu64 " and %016"
             PRIx64, then->images, then->manifest, now->images, now->manifest);

@@ -17,6 +17,8 @@ typedef struct mm_begun {
     uint64_t images;     /* of the manifest ... */
     uint64_t manifest;   /* ... and its seal's digest */
     uint64_t first, end; /* the images that this folder is to hold */
+    char detector_sha256[65]; /* empty: none */
+    uint64_t dataset;         /* digest of the dataset whose masks these are; 0: none */
     char **sources;      /* [source_count]: CORPUS..., as absolute paths */
     size_t source_count;
 } mm_begun;

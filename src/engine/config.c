@@ -18,6 +18,9 @@ mm_config mm_config_defaults(void)
     config.image.max_pixels = UINT64_C(1) << 28;
     config.image.max_bytes = UINT64_C(1) << 30;
     config.journal.sync_seconds = 5;
+    config.hints.params = mm_hint_defaults();
+    config.detect.score_thresh = config.detect.pred_iou_thresh = config.detect.stability_score_thresh = -1;
+    config.detect.max_boxes = 100;
     return config;
 }
 
@@ -55,8 +58,8 @@ static mm_status apply_set(const char *set, mm_config *config, mm_error *err)
     return status == MM_OK ? MM_OK : mm_error_prefix(err, "--set");
 }
 
-/* On top of what *config holds: the file, if any, then the sets; then all of it is checked. */
-static mm_status load_over(const char *path, const char *const *sets, size_t set_count, mm_config *config, mm_error *err)
+mm_status mm_config_load_over(const char *path, const char *const *sets, size_t set_count, mm_config *config,
+                              mm_error *err)
 {
     mm_status status = path ? load_file(path, config, err) : MM_OK;
     for (size_t i = 0; status == MM_OK && i < set_count; i++)
@@ -71,7 +74,7 @@ mm_status mm_config_load(const char *path, const char *const *sets, size_t set_c
                          mm_error *err)
 {
     mm_config loaded = mm_config_defaults();
-    const mm_status status = load_over(path, sets, set_count, &loaded, err);
+    const mm_status status = mm_config_load_over(path, sets, set_count, &loaded, err);
     if (status == MM_OK)
         *config = loaded;
     return status;
@@ -87,7 +90,7 @@ mm_status mm_config_load_for(const char *model_path, const char *config, const c
     if (status == MM_OK)
         status = mm_config_take_thresholds(model_path, &over, &found, err);
     if (status == MM_OK)
-        status = load_over(config ? path : NULL, sets, set_count, &over, err);
+        status = mm_config_load_over(config ? path : NULL, sets, set_count, &over, err);
     if (status != MM_OK)
         return status;
     *loaded = over;
@@ -117,7 +120,7 @@ mm_status mm_config_to_yaml(const mm_config *config, char **yaml, mm_error *err)
     const char *section = "";
     for (size_t key = 0; key < mm_config_key_count(); key++) {
         char value[40];
-        if (!mm_config_key_decides(key))
+        if (!mm_config_key_decides(key) || mm_config_key_is_idle(config, key))
             continue;
         if (strcmp(section, mm_config_key_section(key)) != 0) {
             section = mm_config_key_section(key);

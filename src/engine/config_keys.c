@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum key_kind { KIND_U32, KIND_U64, KIND_F32, KIND_F64, KIND_SWITCH, KIND_CHOICE } key_kind;
+typedef enum key_kind { KIND_U32, KIND_U64, KIND_F32, KIND_F64, KIND_SWITCH, KIND_CHOICE, KIND_PATH } key_kind;
 
 enum { MAX_WORDS = 4 };
 
@@ -16,6 +16,7 @@ typedef struct config_key {
     double low, high;     /* inclusive; unused for switches */
     const char *off, *on; /* the two words of a switch */
     const char *words[MAX_WORDS]; /* of a choice: the value is the index, a uint32_t */
+    bool automatic;       /* also the word "auto", which is a negative number: left to something else */
     bool aside;           /* how a run goes, not what comes out: not in shards, free to change when a run is resumed */
 } config_key;
 
@@ -23,13 +24,19 @@ typedef struct config_key {
 #define FIELD(member)                                                                                                  \
     _Generic(((const mm_config *)NULL)->member, uint32_t: KIND_U32, uint64_t: KIND_U64, float: KIND_F32,               \
              double: KIND_F64, bool: KIND_SWITCH), offsetof(mm_config, member)
-#define NUMBER(section, name, member, low, high) {section, name, FIELD(member), low, high, NULL, NULL, {NULL}, false}
-#define ASIDE(section, name, member, low, high) {section, name, FIELD(member), low, high, NULL, NULL, {NULL}, true}
-#define SWITCH(section, name, member, off, on) {section, name, FIELD(member), 0, 0, off, on, {NULL}, false}
+#define NUMBER(section, name, member, low, high)                                                                       \
+    {section, name, FIELD(member), low, high, NULL, NULL, {NULL}, false, false}
+#define AUTO(section, name, member, low, high) {section, name, FIELD(member), low, high, NULL, NULL, {NULL}, true, false}
+#define ASIDE(section, name, member, low, high) {section, name, FIELD(member), low, high, NULL, NULL, {NULL}, false, true}
+#define SWITCH(section, name, member, off, on) {section, name, FIELD(member), 0, 0, off, on, {NULL}, false, false}
 #define CHOICE(section, name, member, ...)                                                                             \
-    {section, name, KIND_CHOICE, offsetof(mm_config, member), 0, 0, NULL, NULL, {__VA_ARGS__}, false}
+    {section, name, KIND_CHOICE, offsetof(mm_config, member), 0, 0, NULL, NULL, {__VA_ARGS__}, false, false}
 #define CHOICE_ASIDE(section, name, member, ...)                                                                       \
-    {section, name, KIND_CHOICE, offsetof(mm_config, member), 0, 0, NULL, NULL, {__VA_ARGS__}, true}
+    {section, name, KIND_CHOICE, offsetof(mm_config, member), 0, 0, NULL, NULL, {__VA_ARGS__}, false, true}
+/* A file's name says nothing about what is in it, so it is never in a shard. */
+#define PATH(section, name, member)                                                                                    \
+    {section, name, KIND_PATH, offsetof(mm_config, member), 0, sizeof ((const mm_config *)NULL)->member - 1, NULL,     \
+     NULL, {NULL}, false, true}
 /* libjpeg's own limit is 65535 pixels a side. */
 #define MAX_PIXELS (65535.0 * 65535.0)
 #define TIB 1099511627776.0
@@ -64,6 +71,16 @@ static const config_key keys[] = {
     NUMBER("image", "max_bytes", image.max_bytes, 1, TIB),
     ASIDE("journal", "sync_seconds", journal.sync_seconds, 0, 3600),
     CHOICE_ASIDE("engine", "stage", engine.stage, STAGES),
+    SWITCH("hints", "enabled", hints.enabled, "false", "true"),
+    NUMBER("hints", "iou_margin", hints.params.iou_margin, 0, 1),
+    NUMBER("hints", "stability_margin", hints.params.stability_margin, 0, 1),
+    NUMBER("hints", "max_per_image", hints.params.max_per_image, 1, 100000),
+    SWITCH("detect", "enabled", detect.enabled, "false", "true"),
+    PATH("detect", "head", detect.head),
+    AUTO("detect", "score_thresh", detect.score_thresh, 0, 1),
+    AUTO("detect", "pred_iou_thresh", detect.pred_iou_thresh, 0, 1),
+    AUTO("detect", "stability_score_thresh", detect.stability_score_thresh, 0, 1),
+    NUMBER("detect", "max_boxes", detect.max_boxes, 1, 1000),
 };
 
 size_t mm_config_key_count(void)
@@ -84,6 +101,13 @@ const char *mm_config_key_name(size_t key)
 bool mm_config_key_decides(size_t key)
 {
     return !keys[key].aside;
+}
+
+bool mm_config_key_is_idle(const mm_config *config, size_t key)
+{
+    const char *section = keys[key].section;
+    return (strcmp(section, "hints") == 0 && !config->hints.enabled) ||
+           (strcmp(section, "detect") == 0 && !config->detect.enabled);
 }
 
 bool mm_config_has_section(const char *section)
@@ -122,8 +146,8 @@ static mm_status refuse(const config_key *key, const char *text, const char *why
         return mm_fail(err, MM_ERR_USAGE, "%s.%s: \"%.60s\" %s; it is %s or %s", key->section, key->name, text, why,
                        key->off, key->on);
     const bool whole = key->kind == KIND_U32 || key->kind == KIND_U64;
-    return mm_fail(err, MM_ERR_USAGE, "%s.%s: \"%.60s\" %s; it is a %snumber from %.15g to %.15g", key->section,
-                   key->name, text, why, whole ? "whole " : "", key->low, key->high);
+    return mm_fail(err, MM_ERR_USAGE, "%s.%s: \"%.60s\" %s; it is %sa %snumber from %.15g to %.15g", key->section,
+                   key->name, text, why, key->automatic ? "auto or " : "", whole ? "whole " : "", key->low, key->high);
 }
 
 /* Decimal digits only: strtoull would take signs, spaces and, in YAML 1.1's manner, octal. */
@@ -146,6 +170,10 @@ static mm_status set_whole(const config_key *key, void *field, const char *text,
 static mm_status set_real(const config_key *key, void *field, const char *text, mm_error *err)
 {
     char *end = NULL;
+    if (key->automatic && strcmp(text, "auto") == 0) { /* a float, as are all of these */
+        *(float *)field = -1;
+        return MM_OK;
+    }
     if (text[0] == '\0' || strspn(text, "0123456789+-.eE") != strlen(text))
         return refuse(key, text, "is not a number", err);
     const double value = strtod(text, &end);
@@ -157,6 +185,16 @@ static mm_status set_real(const config_key *key, void *field, const char *text, 
         *(float *)field = strtof(text, NULL); /* not (float)value, which would round twice */
     else
         *(double *)field = value;
+    return MM_OK;
+}
+
+static mm_status set_path(const config_key *key, char *field, const char *text, mm_error *err)
+{
+    if ((double)strlen(text) > key->high)
+        return mm_fail(err, MM_ERR_USAGE, "%s.%s: the path \"%.60s...\" is too long; it may have %.0f bytes",
+                       key->section, key->name, text, key->high);
+    memset(field, 0, (size_t)key->high + 1);
+    memcpy(field, text, strlen(text));
     return MM_OK;
 }
 
@@ -178,6 +216,8 @@ mm_status mm_config_key_set(mm_config *config, size_t index, const char *text, m
         return MM_OK;
     case KIND_CHOICE:
         return set_choice(key, field, text, err);
+    case KIND_PATH:
+        return set_path(key, field, text, err);
     }
     return mm_fail(err, MM_ERR_INTERNAL, "config key %s.%s has no type", key->section, key->name);
 }
@@ -188,6 +228,10 @@ void mm_config_key_get(const mm_config *config, size_t index, char text[40])
     const config_key *key = &keys[index];
     const void *field = (const char *)config + key->offset;
     int digits = 1;
+    if (key->automatic && *(const float *)field < 0) {
+        (void)snprintf(text, SIZE, "auto");
+        return;
+    }
     switch (key->kind) {
     case KIND_U32:
         (void)snprintf(text, SIZE, "%" PRIu32, *(const uint32_t *)field);
@@ -210,6 +254,9 @@ void mm_config_key_get(const mm_config *config, size_t index, char text[40])
         break;
     case KIND_CHOICE:
         (void)snprintf(text, SIZE, "%s", key->words[*(const uint32_t *)field]);
+        break;
+    case KIND_PATH:
+        (void)snprintf(text, SIZE, "%.39s", (const char *)field);
         break;
     }
 }

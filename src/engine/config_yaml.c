@@ -99,7 +99,8 @@ static mm_status read_sections(config_reader *reader, mm_config *config, mm_erro
             return status;
         const char *name = scalar(&reader->event);
         if (!name || !mm_config_has_section(name))
-            return mm_fail(err, MM_ERR_USAGE, "%.60s: unknown section; there are amg, output and image",
+            return mm_fail(err, MM_ERR_USAGE, "%.60s: unknown section; there are amg, corpus, output, image, journal, hints and "
+                           "detect",
                            name ? name : "a list, a section or an alias");
         char section[MAX_SECTION]; /* the event that holds the name goes with the next */
         (void)snprintf(section, sizeof section, "%s", name);
@@ -119,7 +120,7 @@ static mm_status read_document(config_reader *reader, mm_config *config, mm_erro
         return read_sections(reader, config, err);
     if (text && text[0] == '\0')
         return MM_OK; /* "---" and nothing below it */
-    return mm_fail(err, MM_ERR_USAGE, "a config is made of sections (amg, output, image) with keys below them");
+    return mm_fail(err, MM_ERR_USAGE, "a config is made of sections (amg, output, image, ...) with keys below them");
 }
 
 static mm_status read_stream(config_reader *reader, mm_config *config, mm_error *err)

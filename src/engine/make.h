@@ -9,6 +9,7 @@
 typedef struct mm_maker {
     const mm_setup *setup;
     const mm_stand_in *stand_in;    /* NULL but in tests and benchmarks */
+    pthread_mutex_t *hdf5;          /* held by whoever calls HDF5 while images are made; NULL: only this thread does */
     double seconds[MM_STAGE_COUNT]; /* so far */
 } mm_maker;
 

@@ -5,9 +5,11 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "engine/attempts.h"
+#include "engine/base.h"
 #include "engine/halt.h"
 #include "engine/make.h"
 #include "engine/output.h"
@@ -23,6 +25,7 @@ typedef struct run {
     mm_signals *signals;
     mm_setup setup;
     mm_maker maker; /* the computing thread's */
+    pthread_mutex_t hdf5; /* the writer's and, where masks are read from a dataset, the computing thread's */
     mm_owner *owner;
     mm_hand *hand;
     /* Rank 0's. */
@@ -67,22 +70,42 @@ static mm_status make(void *user, uint64_t image_id, bool suspect, mm_record *re
 
 static mm_shard_origin origin_of(const run *r)
 {
-    return (mm_shard_origin){.config_yaml = r->setup.config_yaml,
-                             .model_name = mm_model_arch(r->setup.model)->name,
-                             .model_sha256 = r->setup.model_sha256};
+    const mm_setup *setup = &r->setup;
+    mm_shard_origin origin = {.config_yaml = setup->config_yaml,
+                              .model_name = mm_model_arch(setup->model)->name,
+                              .model_sha256 = setup->model_sha256,
+                              .detector_sha256 = setup->detector ? setup->detector_sha256 : NULL,
+                              .confident = setup->config.detect.enabled,
+                              .hints = setup->config.hints.enabled};
+    if (setup->base) { /* what its masks have is kept */
+        const mm_shard_origin *base = mm_dataset_origin(setup->base);
+        origin.hints = base->hints;
+        origin.human = base->human;
+        origin.annotators = base->annotators;
+        origin.annotator_count = base->annotator_count;
+    }
+    return origin;
 }
 
 static mm_status commit(void *user, uint64_t shard, uint64_t first_image, const mm_record *records, size_t count,
                         mm_error *err)
 {
-    const run *r = user;
+    run *r = user;
     const char **names = calloc(count, sizeof *names);
     if (!names)
         return mm_fail_memory(err, "the file names of a shard");
     for (size_t i = 0; i < count; i++)
         names[i] = mm_manifest_at(r->setup.manifest, first_image + i).path;
     const mm_shard_origin origin = origin_of(r);
-    const mm_status status = mm_shard_write(r->options->out, shard, first_image, records, names, count, &origin, err);
+    mm_record *copy = NULL;
+    mm_status status = MM_OK;
+    pthread_mutex_lock(&r->hdf5);
+    if (r->setup.base)
+        status = mm_base_add_funnel(r->setup.base, shard, records, count, &copy, err);
+    if (status == MM_OK)
+        status = mm_shard_write(r->options->out, shard, first_image, copy ? copy : records, names, count, &origin, err);
+    pthread_mutex_unlock(&r->hdf5);
+    free(copy); /* its arrays are the records' */
     free(names);
     return status;
 }
@@ -366,6 +389,7 @@ static void clear(run *r)
     mm_recovered_free(&r->recovered);
     mm_quarantine_free(&r->quarantine);
     mm_setup_close(&r->setup);
+    pthread_mutex_destroy(&r->hdf5);
 }
 
 mm_status mm_engine_run_with(mm_comm *comm, const mm_run_options *options, const mm_stand_in *stand_in,
@@ -373,8 +397,8 @@ mm_status mm_engine_run_with(mm_comm *comm, const mm_run_options *options, const
 {
     const time_t started = time(NULL);
     const double start = mm_seconds_now();
-    run r = {.options = options, .speaks = mm_comm_rank(comm) == 0};
-    r.maker = (mm_maker){.setup = &r.setup, .stand_in = stand_in};
+    run r = {.options = options, .speaks = mm_comm_rank(comm) == 0, .hdf5 = PTHREAD_MUTEX_INITIALIZER};
+    r.maker = (mm_maker){.setup = &r.setup, .stand_in = stand_in, .hdf5 = &r.hdf5};
     mm_status status = mm_comm_agree(comm, mm_signals_start(&r.signals, err), err);
     mm_signals_leave_by(r.signals, leave_early, &r, true);
     if (status == MM_OK)
@@ -402,5 +426,20 @@ mm_status mm_engine_run_with(mm_comm *comm, const mm_run_options *options, const
 
 mm_status mm_engine_run(mm_comm *comm, const mm_run_options *options, mm_run_summary *summary, mm_error *err)
 {
-    return mm_engine_run_with(comm, options, NULL, summary, err);
+    if (!options->dataset)
+        return mm_engine_run_with(comm, options, NULL, summary, err);
+    char manifest[PATH_MAX];
+    const char *const source = manifest;
+    mm_run_options over = *options; /* its images are those of its manifest */
+    over.sources = &source;
+    over.source_count = 1;
+    struct stat info;
+    const bool folder = stat(options->dataset, &info) == 0 && S_ISDIR(info.st_mode);
+    const char *slash = strrchr(options->dataset, '/');
+    const int length = folder || !slash ? snprintf(manifest, sizeof manifest, "%s/manifest.h5", folder ? options->dataset : ".")
+                                        : snprintf(manifest, sizeof manifest, "%.*s/manifest.h5",
+                                                   (int)(slash - options->dataset), options->dataset);
+    if (length < 0 || (size_t)length >= sizeof manifest)
+        return mm_fail(err, MM_ERR_LIMIT, "the path %.100s... is too long", options->dataset);
+    return mm_engine_run_with(comm, &over, NULL, summary, err);
 }

@@ -11,11 +11,50 @@
 #include "engine/range.h"
 #include "engine/report.h"
 
+static mm_status open_base(const mm_run_options *options, mm_setup *setup, mm_error *err)
+{
+    if (options->config_path)
+        return mm_fail(err, MM_ERR_USAGE, "the configuration is that of the dataset; leave -c away, and give detect.* "
+                       "with --set");
+    if (!realpath(options->dataset, setup->base_path))
+        return mm_fail_errno(err, "dataset %s", options->dataset);
+    mm_status status = mm_base_open(setup->base_path, &setup->base, err);
+    if (status == MM_OK)
+        status = mm_base_config(setup->base, options->sets, options->set_count, &setup->config, err);
+    return status == MM_OK ? mm_base_digest(setup->base, &setup->base_digest, err) : status;
+}
+
+static mm_status find_detector(mm_setup *setup, mm_error *err)
+{
+    char found[PATH_MAX];
+    const mm_status status = mm_config_find_detector(setup->model_path, &setup->config, found, sizeof found, err);
+    if (status != MM_OK)
+        return status;
+    if (!realpath(found, setup->detector_path))
+        return mm_fail_errno(err, "detector %s", found);
+    return mm_checkpoint_sha256(setup->detector_path, setup->detector_sha256, err);
+}
+
 static mm_status load_config(const mm_run_options *options, mm_setup *setup, mm_error *err)
 {
-    const mm_status status = mm_config_load_for(setup->model_path, options->config_path, options->sets,
+    mm_status status = options->dataset
+                           ? open_base(options, setup, err)
+                           : mm_config_load_for(setup->model_path, options->config_path, options->sets,
                                                 options->set_count, &setup->config, NULL, err);
+    if (status == MM_OK && setup->config.detect.enabled)
+        status = find_detector(setup, err);
     return status == MM_OK ? mm_config_to_yaml(&setup->config, &setup->config_yaml, err) : status;
+}
+
+/* Masks of one model and confident masks of another would be two datasets in one. */
+static mm_status check_base_model(const mm_setup *setup, mm_error *err)
+{
+    const mm_shard_origin *origin = setup->base ? mm_dataset_origin(setup->base) : NULL;
+    if (!origin || strcmp(origin->model_sha256, setup->model_sha256) == 0)
+        return MM_OK;
+    return mm_fail(err, MM_ERR_USAGE, "the masks of %s are of the model %s (SHA-256 %.12s...), and %s is another one; name "
+                   "it with -m, or make masks with this one (`maskmill run`)", setup->base_path, origin->model_name,
+                   origin->model_sha256, setup->model_path);
 }
 
 static mm_status locate_model(const mm_run_options *options, mm_setup *setup, mm_error *err)
@@ -68,6 +107,8 @@ static mm_status compare_with_begun(const mm_run_options *options, const mm_setu
     mm_begun now = {.config = setup->config_yaml, .kernels = options->kernels, .first = setup->first,
                     .end = setup->end};
     memcpy(now.model_sha256, setup->model_sha256, sizeof now.model_sha256);
+    memcpy(now.detector_sha256, setup->detector_sha256, sizeof now.detector_sha256);
+    now.dataset = setup->base_digest;
     now.kernels.bf16_small_encoders = setup->begun.kernels.bf16_small_encoders;
     mm_status status = mm_begun_set_sources(&now, options->sources, options->source_count, err);
     if (status == MM_OK)
@@ -102,7 +143,9 @@ static mm_status check_all(const mm_run_options *options, mm_setup *setup, mm_er
         status = load_config(options, setup, err);
     if (status == MM_OK)
         status = check_output(options, setup, err);
-    return status == MM_OK ? mm_checkpoint_sha256(setup->model_path, setup->model_sha256, err) : status;
+    if (status == MM_OK)
+        status = mm_checkpoint_sha256(setup->model_path, setup->model_sha256, err);
+    return status == MM_OK ? check_base_model(setup, err) : status;
 }
 
 /* Rank 0, with the list of images: what is to be made of it, and is it what OUT was begun with? */
@@ -110,6 +153,9 @@ static mm_status check_images(const mm_run_options *options, mm_setup *setup, mm
 {
     mm_range range;
     mm_status status = MM_OK;
+    if (setup->base && mm_dataset_images(setup->base) != mm_manifest_count(setup->manifest))
+        return mm_fail(err, MM_ERR_FORMAT, "%s has %" PRIu64 " images, and its manifest.h5 lists %" PRIu64,
+                       setup->base_path, mm_dataset_images(setup->base), mm_manifest_count(setup->manifest));
     mm_range_of(options, mm_manifest_count(setup->manifest), setup->config.output.images_per_shard, &range);
     if (range.shards == 0) { /* a task of an array that has more tasks than the corpus has work for */
         setup->was_done = true;
@@ -132,6 +178,7 @@ static mm_status share_findings(mm_comm *comm, mm_setup *setup, mm_error *err)
         mm_config config;
         uint64_t yaml_size, first, end;
         char model_path[PATH_MAX], model_config[PATH_MAX], model_sha256[65];
+        char detector_path[PATH_MAX], detector_sha256[65], base_path[PATH_MAX];
         bool resumes, was_done;
     } found;
     memset(&found, 0, sizeof found); /* also the padding, which travels along */
@@ -142,6 +189,9 @@ static mm_status share_findings(mm_comm *comm, mm_setup *setup, mm_error *err)
         memcpy(found.model_path, setup->model_path, sizeof found.model_path);
         memcpy(found.model_config, setup->model_config, sizeof found.model_config);
         memcpy(found.model_sha256, setup->model_sha256, sizeof found.model_sha256);
+        memcpy(found.detector_path, setup->detector_path, sizeof found.detector_path);
+        memcpy(found.detector_sha256, setup->detector_sha256, sizeof found.detector_sha256);
+        memcpy(found.base_path, setup->base_path, sizeof found.base_path);
         found.first = setup->first;
         found.end = setup->end;
         found.resumes = setup->resumes;
@@ -155,6 +205,9 @@ static mm_status share_findings(mm_comm *comm, mm_setup *setup, mm_error *err)
         memcpy(setup->model_path, found.model_path, sizeof found.model_path);
         memcpy(setup->model_config, found.model_config, sizeof found.model_config);
         memcpy(setup->model_sha256, found.model_sha256, sizeof found.model_sha256);
+        memcpy(setup->detector_path, found.detector_path, sizeof found.detector_path);
+        memcpy(setup->detector_sha256, found.detector_sha256, sizeof found.detector_sha256);
+        memcpy(setup->base_path, found.base_path, sizeof found.base_path);
         setup->first = found.first;
         setup->end = found.end;
         setup->resumes = found.resumes;
@@ -266,7 +319,27 @@ static mm_status open_model(mm_comm *comm, const mm_run_options *options, mm_set
     }
     if (status == MM_OK)
         status = mm_embedding_new(setup->model, &setup->embedding, err);
+    if (status == MM_OK)
+        status = mm_setup_open_further(setup, err);
     return mm_comm_agree(comm, status, err);
+}
+
+mm_status mm_setup_open_further(mm_setup *setup, mm_error *err)
+{
+    mm_status status = MM_OK;
+    if (setup->detector_path[0]) {
+        status = mm_detector_open(setup->detector_path, setup->model, &setup->detector, err);
+        if (status == MM_OK && strcmp(mm_detector_sha256(setup->detector), setup->detector_sha256) != 0)
+            status = mm_fail(err, MM_ERR_FORMAT, "detector %s is another file here than on rank 0; copy the same to all "
+                             "hosts", setup->detector_path);
+        if (status == MM_OK) {
+            setup->detect = mm_config_detect_params(&setup->config, setup->detector);
+            status = mm_detect_check(&setup->detect, err);
+        }
+    }
+    if (status == MM_OK && setup->base_path[0] && !setup->base)
+        status = mm_base_open(setup->base_path, &setup->base, err);
+    return status;
 }
 
 /* What shards and journals depend on, as a file: from then on the run has begun. */
@@ -278,6 +351,8 @@ static mm_status write_begun(const mm_run_options *options, mm_setup *setup, mm_
     if (!begun->config || !begun->model_name)
         return mm_fail_memory(err, "what the run was begun with");
     memcpy(begun->model_sha256, setup->model_sha256, sizeof begun->model_sha256);
+    memcpy(begun->detector_sha256, setup->detector_sha256, sizeof begun->detector_sha256);
+    begun->dataset = setup->base_digest;
     begun->kernels = setup->kernels;
     begun->first = setup->first;
     begun->end = setup->end;
@@ -381,6 +456,8 @@ mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *
 
 void mm_setup_close(mm_setup *setup)
 {
+    mm_dataset_close(setup->base);
+    mm_detector_close(setup->detector);
     mm_embedding_free(setup->embedding);
     mm_model_close(setup->model);
     mm_manifest_free(setup->manifest);

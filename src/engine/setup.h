@@ -4,6 +4,7 @@
 
 #include <limits.h>
 
+#include "engine/base.h"
 #include "engine/begun.h"
 #include "engine/lock.h"
 #include "maskmill/corpus.h"
@@ -20,6 +21,13 @@ typedef struct mm_setup {
     char model_sha256[65];
     mm_model *model;
     mm_embedding *embedding;
+    char detector_path[PATH_MAX]; /* empty where none is wanted, and so are the next three */
+    char detector_sha256[65];
+    mm_detector *detector;
+    mm_detect_params detect;
+    char base_path[PATH_MAX]; /* the dataset whose masks are kept, or empty */
+    mm_dataset *base;
+    uint64_t base_digest;     /* rank 0 */
     uint64_t first, end; /* the images that OUT is to hold: first begins a shard, and end ends one, or is the last */
     bool resumes;        /* an earlier attempt has left something in OUT */
     bool was_done;       /* the dataset in OUT is complete: nothing else but `finished` is filled */
@@ -36,6 +44,9 @@ typedef struct mm_setup {
  * caller closes *setup, also after a failure. */
 MM_RESULT_USED mm_status mm_setup_open(mm_comm *comm, const mm_run_options *options, mm_setup *setup, mm_error *err);
 void mm_setup_close(mm_setup *setup);
+
+/* The detector and the dataset that the setup names, if any, with model, config and embedding known. */
+MM_RESULT_USED mm_status mm_setup_open_further(mm_setup *setup, mm_error *err);
 
 /* What all ranks can do: per choice the least of `count` resolved sets. Threads are each rank's own (of all[0]). */
 mm_kernels mm_kernels_in_common(const mm_kernels *all, size_t count);

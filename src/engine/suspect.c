@@ -21,7 +21,7 @@ extern char **environ;
 
 /* What the child sends, on descriptor 3: a byte, mm_status; then the packed record if it is MM_OK, else the error's
  * line. */
-enum { CHANNEL = 3, LOOK_MILLISECONDS = 100, ARGUMENTS = 9 };
+enum { CHANNEL = 3, LOOK_MILLISECONDS = 100, ARGUMENTS = 11 };
 
 /* --- The parent. --- */
 
@@ -61,7 +61,8 @@ static mm_status start(const mm_suspect_job *job, uint64_t image_id, pid_t *chil
     char *const arguments[] = {(char *)(uintptr_t)"maskmill", (char *)(uintptr_t)"suspect", (char *)(uintptr_t)job->out,
                                w.image, (char *)(uintptr_t)job->setup->model_path,
                                (char *)(uintptr_t)job->setup->model_config, w.backend, w.precision, w.isa, w.small,
-                               w.threads, w.parent, NULL};
+                               w.threads, (char *)(uintptr_t)job->setup->detector_path,
+                               (char *)(uintptr_t)job->setup->base_path, w.parent, NULL};
     posix_spawn_file_actions_t files;
     int code = posix_spawn_file_actions_init(&files);
     if (code == 0) {
@@ -233,6 +234,9 @@ static mm_status open_setup(char *const *arguments, mm_setup *setup, mm_error *e
     if (!there)
         return mm_fail(err, MM_ERR_USAGE, "there is no run in %s", arguments[0]);
     status = mm_config_from_yaml(begun.config, &setup->config, err);
+    memcpy(setup->detector_sha256, begun.detector_sha256, sizeof setup->detector_sha256);
+    (void)snprintf(setup->detector_path, sizeof setup->detector_path, "%s", arguments[9]); /* both as the parent's, */
+    (void)snprintf(setup->base_path, sizeof setup->base_path, "%s", arguments[10]);         /* so they fit */
     mm_begun_free(&begun);
     if (status == MM_OK)
         status = mm_output_path(arguments[0], "manifest.h5", path, sizeof path, err);
@@ -249,7 +253,9 @@ static mm_status open_setup(char *const *arguments, mm_setup *setup, mm_error *e
         status = mm_kernels_resolve(&setup->kernels, err);
     if (status == MM_OK)
         status = mm_model_open(arguments[2], &model, &setup->model, err);
-    return status == MM_OK ? mm_embedding_new(setup->model, &setup->embedding, err) : status;
+    if (status == MM_OK)
+        status = mm_embedding_new(setup->model, &setup->embedding, err);
+    return status == MM_OK ? mm_setup_open_further(setup, err) : status;
 }
 
 static mm_status make_and_pack(char *const *arguments, mm_setup *setup, uint8_t **bytes, size_t *size, mm_error *err)

@@ -1,8 +1,10 @@
 /* Building a queue: each rank weighs the images of its shards into files of QUEUE.part; rank 0 puts them in order. */
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "queue/open.h"
@@ -136,18 +138,21 @@ static mm_status write_queue(build *b, mm_queue_totals *totals, mm_error *err)
     return status == MM_OK ? mm_queue_reference_write(b->part.path, mm_dataset_folder(b->dataset), err) : status;
 }
 
-/* The shards' files go, and the folder gets its name. */
+/* The shards' files go, also those that an attempt at another dataset left, and the folder gets its name. */
 static mm_status put_in_place(build *b, mm_error *err)
 {
-    for (uint64_t k = 0; k < mm_dataset_shards(b->dataset); k++) {
-        char path[PATH_MAX];
-        const mm_status status = part_path(b, mm_dataset_span(b->dataset, k).number, path, err);
-        if (status != MM_OK)
-            return status;
-        if (unlink(path) != 0 && errno != ENOENT)
-            return mm_fail_errno(err, "cannot remove %s", path);
-    }
-    return mm_part_finish(&b->part, err);
+    DIR *folder = opendir(b->part.path);
+    const struct dirent *entry;
+    mm_status status = MM_OK;
+    if (!folder)
+        return mm_fail_errno(err, "cannot read %s", b->part.path);
+    while (status == MM_OK && (errno = 0, entry = readdir(folder)))
+        if (strncmp(entry->d_name, "sa_", 3) == 0 && unlinkat(dirfd(folder), entry->d_name, 0) != 0)
+            status = mm_fail_errno(err, "cannot remove %s in %s", entry->d_name, b->part.path);
+    if (status == MM_OK && errno)
+        status = mm_fail_errno(err, "cannot read %s", b->part.path);
+    (void)closedir(folder); /* only read */
+    return status == MM_OK ? mm_part_finish(&b->part, err) : status;
 }
 
 static mm_status prepare(build *b, mm_error *err)

@@ -242,11 +242,10 @@ mm_status mm_queue_import(mm_comm *comm, const mm_import_options *options, mm_an
             status = prepare(&in, err);
         status = mm_comm_agree(comm, status, err);
     }
-    if (status == MM_OK) {
+    if (status == MM_OK)
         status = make_version(comm, &in, err);
-        if (status != MM_OK && first)
-            clean_up(&in);
-    }
+    if (status != MM_OK && in.part.lock)
+        clean_up(&in); /* rank 0 alone has the lock, from when there is anything */
     if (status == MM_OK)
         mm_import_sum(&in, counts);
     mm_part_leave(&in.part);

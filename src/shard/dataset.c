@@ -21,6 +21,7 @@ void mm_dataset_close(mm_dataset *dataset)
     mm_shard_list_free(&dataset->list);
     mm_shard_origin_free(&dataset->origin);
     free(dataset->last);
+    free(dataset->checked);
     free(dataset->only);
     free(dataset->folder);
     free(dataset);
@@ -46,7 +47,10 @@ static mm_status open_index(mm_dataset *dataset, const char *path, mm_error *err
     (void)H5Fclose(file); /* only read from */
     for (size_t k = 0; status == MM_OK && k < dataset->list.count; k++)
         status = mm_shard_list_check(&dataset->list, dataset->folder, k, err);
-    return status;
+    if (status != MM_OK)
+        return status;
+    dataset->checked = calloc(dataset->list.count, sizeof *dataset->checked);
+    return dataset->checked ? MM_OK : mm_fail_memory(err, "a dataset");
 }
 
 static mm_status open_only_shard(mm_dataset *dataset, const char *path, mm_error *err)
@@ -226,8 +230,15 @@ mm_status mm_dataset_use_shard(const mm_dataset *dataset, size_t index, const mm
     if (last->open)
         mm_shard_file_close(&last->file);
     last->open = false;
-    status = mm_shard_file_open(path, &last->file, err);
+    /* Its content is read once; whoever goes from shard to shard and back need not wait for that again. */
+    if (dataset->checked && dataset->checked[index])
+        status = mm_shard_file_open_again(path, dataset->list.columns[SHARD_BYTES][index],
+                                          dataset->list.columns[SHARD_DIGEST][index], &last->file, err);
+    else
+        status = mm_shard_file_open(path, &last->file, err);
     last->open = status == MM_OK;
+    if (dataset->checked)
+        dataset->checked[index] = dataset->checked[index] || last->open;
     last->index = index;
     if (status == MM_OK && (last->file.image_count != dataset->list.columns[SHARD_IMAGES][index] ||
                             last->file.first_image != dataset->list.columns[SHARD_FIRST_IMAGE][index]))

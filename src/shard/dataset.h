@@ -19,6 +19,8 @@ struct mm_dataset {
     mm_stats stats;
     mm_shard_origin origin;
     mm_open_shard *last;
+    bool *checked; /* [list.count]: the shard's content was read and found good; NULL where only one shard is open */
+    int exported; /* the table whose masks exports write */
 };
 
 /* The shard of row `index` of the list, open; it belongs to the dataset. Whoever calls this holds an mm_h5_silence. */

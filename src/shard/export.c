@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "shard/dataset.h"
 #include "shard/export.h"
 #include "shard/export_name.h"
 #include "shard/json.h"
@@ -81,6 +82,25 @@ static mm_status write_sa1b(const char *path, const mm_record *record, const cha
     return finish(out, path, err);
 }
 
+mm_status mm_dataset_choose_masks(mm_dataset *dataset, const char *which, mm_error *err)
+{
+    for (int t = 0; t < MASK_TABLES; t++)
+        if (strcmp(which, mm_mask_tables[t].group) == 0 && mm_mask_table_there(&dataset->origin, t)) {
+            dataset->exported = t;
+            return MM_OK;
+        }
+    return mm_fail(err, MM_ERR_USAGE, "%s has no group %.40s%s", dataset->folder, which,
+                   strcmp(which, mm_mask_tables[TABLE_CONFIDENT].group) == 0
+                       ? "; `maskmill detect` makes a dataset that has"
+                       : "");
+}
+
+/* The masks of an image that is done. */
+static const mm_record *exported(const mm_dataset *dataset, const mm_record *record)
+{
+    return mm_mask_table_record(record, dataset->exported);
+}
+
 mm_status mm_dataset_export_sa1b(const mm_dataset *dataset, const char *folder, uint64_t *written, mm_error *err)
 {
     mm_export_names names = {0};
@@ -100,9 +120,9 @@ mm_status mm_dataset_export_sa1b(const mm_dataset *dataset, const char *folder, 
             if (status == MM_OK)
                 status = make_folders(path, strlen(folder) + 1, err);
             if (status == MM_OK)
-                status = write_sa1b(path, &record, file_name, next_id, err);
+                status = write_sa1b(path, exported(dataset, &record), file_name, next_id, err);
             *written += status == MM_OK;
-            next_id += record.mask_count;
+            next_id += exported(dataset, &record)->mask_count;
         }
         free(path);
         free(name);
@@ -140,10 +160,10 @@ static mm_status print_coco_part(const mm_dataset *dataset, FILE *out, coco_part
             (void)fputs(images ? ",\n " : "\n ", out);
             print_image(out, "id", &record, file_name);
         } else if (record.status == MM_IMAGE_DONE) {
-            print_coco_annotations(out, &record, next_id);
+            print_coco_annotations(out, exported(dataset, &record), next_id);
         }
         images += record.status == MM_IMAGE_DONE;
-        next_id += record.mask_count;
+        next_id += record.status == MM_IMAGE_DONE ? exported(dataset, &record)->mask_count : 0;
         free(file_name);
         mm_record_free(&record);
     }

@@ -77,6 +77,22 @@ void mm_json_mask_fields(FILE *out, const mm_record *record, uint64_t i)
     mm_json_f32(out, record->stability_score[i]);
     (void)fputs(", \"crop_box\": ", out);
     mm_json_f32_list(out, record->crop_box[i], 4);
+    if (record->detector_score) {
+        (void)fputs(", \"detector_score\": ", out);
+        mm_json_f32(out, record->detector_score[i]);
+    }
+}
+
+static mm_status print_masks(const mm_record *record, FILE *out, mm_error *err)
+{
+    (void)fputc('[', out);
+    for (uint64_t i = 0; i < record->mask_count; i++) {
+        (void)fputs(i ? ",\n {" : "{", out);
+        mm_json_mask_fields(out, record, i);
+        (void)fputc('}', out);
+    }
+    (void)fputs("]\n", out);
+    return fflush(out) == 0 && !ferror(out) ? MM_OK : mm_fail_errno(err, "cannot write the annotations");
 }
 
 mm_status mm_annotations_print_json(const mm_annotations *annotations, FILE *out, mm_error *err)
@@ -85,13 +101,19 @@ mm_status mm_annotations_print_json(const mm_annotations *annotations, FILE *out
     mm_status status = mm_record_from_annotations(0, annotations, &record, err);
     if (status != MM_OK)
         return status;
-    (void)fputc('[', out);
-    for (uint64_t i = 0; i < record.mask_count; i++) {
-        (void)fputs(i ? ",\n {" : "{", out);
-        mm_json_mask_fields(out, &record, i);
-        (void)fputc('}', out);
-    }
-    (void)fputs("]\n", out);
+    status = print_masks(&record, out, err);
     mm_record_free(&record);
-    return fflush(out) == 0 && !ferror(out) ? MM_OK : mm_fail_errno(err, "cannot write the annotations");
+    return status;
+}
+
+mm_status mm_confident_print_json(const mm_annotations *annotations, const float *scores, FILE *out, mm_error *err)
+{
+    mm_record record;
+    mm_status status = mm_record_from_annotations(0, annotations, &record, err);
+    if (status == MM_OK)
+        status = mm_record_set_confident(&record, annotations, scores, err);
+    if (status == MM_OK)
+        status = print_masks(record.confident, out, err);
+    mm_record_free(&record);
+    return status;
 }

@@ -26,10 +26,12 @@ mm_status mm_shard_origin_copy(const mm_shard_origin *origin, mm_shard_origin *c
 {
     *copy = *origin;
     copy->annotators = NULL;
+    copy->detector_sha256 = origin->detector_sha256 ? strdup(origin->detector_sha256) : NULL;
     copy->config_yaml = strdup(origin->config_yaml);
     copy->model_name = strdup(origin->model_name);
     copy->model_sha256 = strdup(origin->model_sha256);
-    mm_status status = copy->config_yaml && copy->model_name && copy->model_sha256
+    mm_status status = copy->config_yaml && copy->model_name && copy->model_sha256 &&
+                               (copy->detector_sha256 || !origin->detector_sha256)
                            ? MM_OK
                            : mm_fail_memory(err, "a dataset's origin");
     if (status == MM_OK && origin->annotator_count)
@@ -47,7 +49,13 @@ void mm_shard_origin_free(mm_shard_origin *origin)
     free((char *)origin->config_yaml);
     free((char *)origin->model_name);
     free((char *)origin->model_sha256);
+    free((char *)origin->detector_sha256);
     *origin = (mm_shard_origin){0};
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
 static bool same_annotators(const mm_shard_origin *a, const mm_shard_origin *b)
@@ -63,6 +71,7 @@ const char *mm_shard_origin_difference(const mm_shard_origin *a, const mm_shard_
     return strcmp(a->config_yaml, b->config_yaml) != 0     ? "configuration"
            : strcmp(a->model_name, b->model_name) != 0     ? "model"
            : strcmp(a->model_sha256, b->model_sha256) != 0 ? "model file"
+           : !same_text(a->detector_sha256, b->detector_sha256) ? "detector"
            : a->confident != b->confident                  ? "set of groups (confident masks)"
            : a->hints != b->hints                          ? "set of groups (hints)"
            : a->human != b->human                          ? "set of columns (annotators)"
@@ -94,12 +103,14 @@ mm_status mm_origin_write(hid_t file, const mm_shard_origin *origin, mm_error *e
         status = mm_h5_put_text(file, "model", origin->model_name, err);
     if (status == MM_OK)
         status = mm_h5_put_text(file, "model_sha256", origin->model_sha256, err);
+    if (status == MM_OK && origin->detector_sha256)
+        status = mm_h5_put_text(file, "detector_sha256", origin->detector_sha256, err);
     return status == MM_OK ? write_annotators(file, origin, err) : status;
 }
 
 static mm_status read_attributes(hid_t file, mm_shard_origin *origin, mm_error *err)
 {
-    char *config = NULL, *name = NULL, *sha256 = NULL;
+    char *config = NULL, *name = NULL, *sha256 = NULL, *detector = NULL;
     uint64_t version = 0;
     mm_status status = mm_h5_get_u64(file, "format_version", &version, err);
     if (status == MM_OK && version != MM_FORMAT_VERSION)
@@ -111,9 +122,12 @@ static mm_status read_attributes(hid_t file, mm_shard_origin *origin, mm_error *
         status = mm_h5_get_text(file, "model", &name, err);
     if (status == MM_OK)
         status = mm_h5_get_text(file, "model_sha256", &sha256, err);
+    if (status == MM_OK && H5Aexists(file, "detector_sha256") > 0)
+        status = mm_h5_get_text(file, "detector_sha256", &detector, err);
     origin->config_yaml = config;
     origin->model_name = name;
     origin->model_sha256 = sha256;
+    origin->detector_sha256 = detector;
     return status;
 }
 

@@ -2,73 +2,30 @@
 #include "check_main.h"
 
 #include <math.h>
-#include <omp.h>
 
 #include "amg/steps.h"
-#include "fields.h"
+#include "fake_model.h"
 
-typedef struct fake_model {
-    uint32_t salt, crops;
-    int threads;
-    mm_image_view image; /* the last one encoded */
-    mm_point first_point;
-    size_t prompts;
-    mm_status fail_at_take; /* what to answer instead of the first mask */
-} fake_model;
-
-static mm_status fake_set_image(void *user, mm_image_view image, mm_frame *frame, mm_error *err)
-{
-    fake_model *model = user;
-    (void)err;
-    const uint32_t longer = image.width > image.height ? image.width : image.height;
-    const double scale = (double)FAKE_IMAGE_SIZE / longer;
-    *frame = (mm_frame){image.width, image.height, (uint32_t)(image.width * scale + 0.5),
-                        (uint32_t)(image.height * scale + 0.5), FAKE_IMAGE_SIZE, FAKE_LOW};
-    model->image = image;
-    model->crops++;
-    return MM_OK;
-}
-
-static mm_status fake_decode(void *user, const mm_prompt *prompts, size_t count, const mm_mask_sink *sink,
-                             mm_error *err)
-{
-    fake_model *model = user;
-    model->first_point = prompts[0].points[0];
-    model->prompts += count;
-    mm_status result = MM_OK;
-#pragma omp parallel for num_threads(model->threads) schedule(dynamic)
-    for (size_t p = 0; p < count; p++) {
-        fake_mask f = {model->salt, model->crops - 1, (uint32_t)p, 0};
-        float iou[4], logits[FAKE_LOW * FAKE_LOW];
-        for (f.mask = 0; f.mask < 4; f.mask++)
-            iou[f.mask] = f.mask ? fake_iou(&f) : 1.0f; /* the single-mask output must not be used */
-        const uint32_t wanted = sink->select(sink->user, p, iou);
-        for (f.mask = 0; f.mask < 4; f.mask++) {
-            if (!(wanted >> f.mask & 1))
-                continue;
-            fake_logits(&f, logits);
-            mm_status status = sink->take(sink->user, p, f.mask, logits, err);
-            if (model->fail_at_take)
-                status = mm_fail(err, model->fail_at_take, "told to fail");
-            if (status) {
-#pragma omp atomic write
-                result = status;
-            }
-        }
-    }
-    return result;
-}
-
-static mm_status run(fake_model *model, const mm_amg_params *params, uint32_t width, uint32_t height,
-                     mm_annotations *annotations, mm_error *err)
+/* With hints, which are to change nothing, they are thrown away. */
+static mm_status run_with(fake_model *model, const mm_amg_params *params, const mm_hint_params *hint_params,
+                          uint32_t width, uint32_t height, mm_annotations *annotations, mm_error *err)
 {
     mm_image image;
     ck_assert_int_eq(mm_image_new(width, height, &image, NULL), MM_OK);
     memset(image.pixels, 0, (size_t)width * height * 3);
     const mm_predictor predictor = {.user = model, .mask_tokens = 4, .set_image = fake_set_image, .decode = fake_decode};
-    const mm_status status = mm_amg_run(&predictor, params, mm_image_whole(&image), annotations, err);
+    mm_annotations hints = {0};
+    const mm_status status =
+        mm_amg_run(&predictor, params, hint_params, mm_image_whole(&image), annotations, &hints, err);
+    mm_annotations_free(&hints);
     mm_image_free(&image);
     return status;
+}
+
+static mm_status run(fake_model *model, const mm_amg_params *params, uint32_t width, uint32_t height,
+                     mm_annotations *annotations, mm_error *err)
+{
+    return run_with(model, params, NULL, width, height, annotations, err);
 }
 
 static void assert_funnel_narrows(const mm_funnel *f)
@@ -79,7 +36,7 @@ static void assert_funnel_narrows(const mm_funnel *f)
     ck_assert(f->after_image_nms >= f->kept);
 }
 
-static void compare_with_reference(int threads)
+static void compare_with_reference(int threads, const mm_hint_params *hints)
 {
     FILE *file = open_golden("amg/pipeline.txt");
     static char name[64], counts[MAX_COUNTS];
@@ -99,7 +56,7 @@ static void compare_with_reference(int threads)
         model.crops = 0;
         model.prompts = 0;
         mm_annotations found;
-        ck_assert_int_eq(run(&model, &p, width, height, &found, NULL), MM_OK);
+        ck_assert_int_eq(run_with(&model, &p, hints, width, height, &found, NULL), MM_OK);
         ck_assert_msg(found.count == expected, "%s: %zu masks, not %zu", name, found.count, expected);
         ck_assert(found.width == width && found.height == height);
         ck_assert_uint_eq(found.funnel.candidates, 3 * model.prompts);
@@ -130,13 +87,20 @@ static void compare_with_reference(int threads)
 
 START_TEST(annotations_are_the_reference_s)
 {
-    compare_with_reference(1);
+    compare_with_reference(1, NULL);
 }
 END_TEST
 
 START_TEST(threads_change_nothing)
 {
-    compare_with_reference(3);
+    compare_with_reference(3, NULL);
+}
+END_TEST
+
+START_TEST(hints_change_nothing)
+{
+    const mm_hint_params hints = {.iou_margin = 0.3f, .stability_margin = 0.5f, .max_per_image = 50};
+    compare_with_reference(2, &hints);
 }
 END_TEST
 
@@ -306,6 +270,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_test(tests, annotations_are_the_reference_s);
     tcase_add_test(tests, threads_change_nothing);
+    tcase_add_test(tests, hints_change_nothing);
     tcase_add_test(tests, masks_are_stored_at_the_short_side);
     tcase_add_test(tests, masks_of_nearly_the_whole_frame_are_dropped);
     tcase_add_test(tests, masks_of_small_pieces_only_are_dropped_when_asked);

@@ -219,7 +219,7 @@ START_TEST(an_encoder_is_known_by_its_tensors_alone)
             tensors[k].data = changed;
         }
         ck_assert_ptr_nonnull(changed);
-        const char *config = mm_checkpoint_metadata(checkpoint);
+        const char *config = mm_checkpoint_metadata(checkpoint, "maskmill.config");
         ck_assert_int_eq(mm_checkpoint_write(at("changed.safetensors"), tensors, count,
                                              &(const char *const[2]){"maskmill.config", config}, 1, &err),
                          MM_OK);
@@ -380,7 +380,7 @@ START_TEST(generation_shows_its_embedding)
     mm_annotations alone, watched;
     mm_confident confident;
     watcher w = {.detector = detector};
-    const mm_amg_observer observer = {&w, watch};
+    const mm_amg_observer observer = {.user = &w, .whole_image = watch};
     ck_assert_int_eq(mm_detect_confident(tiny.model, tiny.embedding, detector, &detect, &confident, &err), MM_OK);
     params.points_per_side = 4;
     params.pred_iou_thresh = params.stability_score_thresh = 0;

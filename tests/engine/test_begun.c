@@ -59,6 +59,19 @@ START_TEST(what_is_written_is_read)
     again.kernels.threads = 99; /* does not matter */
     ck_assert_int_eq(mm_begun_digest(&again, two, &err), MM_OK);
     ck_assert_mem_eq(one, two, 16);
+    ck_assert(!again.detector_sha256[0] && !again.dataset);
+    /* A detector and a dataset count as well, and are read back. */
+    memset(again.detector_sha256, 'd', 64);
+    ck_assert_int_eq(mm_begun_digest(&again, two, &err), MM_OK);
+    ck_assert_mem_ne(one, two, 16);
+    again.dataset = 0xfedcba9876543210u;
+    ck_assert_int_eq(mm_begun_write(&again, folder, &err), MM_OK);
+    mm_begun_free(&again);
+    ck_assert_int_eq(mm_begun_read(folder, &there, &again, &err), MM_OK);
+    ck_assert_uint_eq(again.dataset, 0xfedcba9876543210u);
+    ck_assert_uint_eq(strspn(again.detector_sha256, "d"), 64);
+    memset(again.detector_sha256, 0, 65);
+    again.dataset = 0;
     again.end--;
     ck_assert_int_eq(mm_begun_digest(&again, two, &err), MM_OK);
     ck_assert_mem_ne(one, two, 16);
@@ -88,6 +101,12 @@ START_TEST(differences_are_named)
     now.model_sha256[3] = 'b';
     expect_difference(&now, "the model was tiny with SHA-256 aaaaaaaaaaaa... and now has aaabaaaaaaaa...");
     now.model_sha256[3] = 'a';
+    memset(now.detector_sha256, 'd', 64);
+    expect_difference(&now, "the detector had SHA-256 none... and now has dddddddddddd...");
+    memset(now.detector_sha256, 0, 65);
+    now.dataset = 5;
+    expect_difference(&now, "the dataset that masks are taken from was another");
+    now.dataset = 0;
     now.kernels.isa = MM_ISA_AVX512;
     expect_difference(&now, "the instruction set was avx2 and is now avx512");
     now.kernels.isa = MM_ISA_AUTO;

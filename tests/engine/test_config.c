@@ -124,6 +124,49 @@ START_TEST(every_key_is_read_and_written_alike)
 }
 END_TEST
 
+/* Sections that are off leave no trace; those that are on have all of their keys but the detector's path. */
+START_TEST(switched_sections_are_written_when_they_are_on)
+{
+    static const char wanted[] = "hints:\n"
+                                 "  enabled: true\n"
+                                 "  iou_margin: 0.08\n"
+                                 "  stability_margin: 0.125\n"
+                                 "  max_per_image: 50\n"
+                                 "detect:\n"
+                                 "  enabled: true\n"
+                                 "  score_thresh: 0.25\n"
+                                 "  pred_iou_thresh: auto\n"
+                                 "  stability_score_thresh: auto\n"
+                                 "  max_boxes: 7\n";
+    mm_config config, again;
+    mm_error err = {0};
+    char *yaml = NULL;
+    ck_assert_msg(load("hints: {stability_margin: 0.125}\ndetect: {head: a/b, score_thresh: 0.25, max_boxes: 7}\n",
+                       &config, &err) == MM_OK, "%s", err.text);
+    ck_assert(config.hints.params.stability_margin == 0.125f && config.hints.params.iou_margin == 0.08f);
+    ck_assert(config.detect.score_thresh == 0.25f && config.detect.pred_iou_thresh < 0);
+    ck_assert_str_eq(config.detect.head, "a/b");
+    ck_assert_int_eq(mm_config_to_yaml(&config, &yaml, &err), MM_OK);
+    ck_assert(!strstr(yaml, "hints") && !strstr(yaml, "detect"));
+    free(yaml);
+    config.hints.enabled = config.detect.enabled = true;
+    ck_assert_int_eq(mm_config_to_yaml(&config, &yaml, &err), MM_OK);
+    ck_assert_str_eq(strstr(yaml, "hints:"), wanted);
+    ck_assert_msg(mm_config_from_yaml(yaml, &again, &err) == MM_OK, "%s", err.text);
+    ck_assert(again.detect.enabled && again.detect.max_boxes == 7 && again.detect.stability_score_thresh < 0);
+    ck_assert_str_eq(again.detect.head, "");
+    free(yaml);
+    /* A path may be long, but not longer than there is room for. */
+    char text[2048] = "detect.head=";
+    memset(text + strlen(text), 'x', 1023);
+    ck_assert_int_eq(set(text, &config, &err), MM_OK);
+    ck_assert_uint_eq(strlen(config.detect.head), 1023);
+    text[strlen(text)] = 'x';
+    ck_assert_int_eq(set(text, &config, &err), MM_ERR_USAGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "may have 1023 bytes"));
+}
+END_TEST
+
 START_TEST(floats_survive_writing_bit_for_bit)
 {
     mm_config config, again;
@@ -209,11 +252,17 @@ static const struct {
     {"corpus:\n  duplicates: drop\n", 2, {"corpus.duplicates", "\"drop\"", "keep, flag, skip"}},
     {"image:\n  max_pixels: 0\n", 2, {"image.max_pixels", "\"0\"", "4294836225"}},
     {"image:\n  max_bytes: 1099511627777\n", 2, {"image.max_bytes", "out of range", "1099511627776"}},
+    {"hints:\n  enabled: yes\n", 2, {"hints.enabled", "\"yes\"", "false or true"}},
+    {"hints:\n  iou_margin: auto\n", 2, {"hints.iou_margin", "\"auto\" is not a number", "from 0 to 1"}},
+    {"hints:\n  max_per_image: 0\n", 2, {"hints.max_per_image", "\"0\"", "from 1 to 100000"}},
+    {"detect:\n  score_thresh: -1\n", 2, {"detect.score_thresh", "\"-1\"", "auto or a number from 0 to 1"}},
+    {"detect:\n  pred_iou_thresh: automatic\n", 2, {"detect.pred_iou_thresh", "auto or a", "from 0 to 1"}},
+    {"detect:\n  max_boxes: 1001\n", 2, {"detect.max_boxes", "\"1001\"", "from 1 to 1000"}},
     {"amg:\n  short_side: 5\n", 2, {"amg.short_side", "unknown key", "configuration.md"}},
     {"amg:\n  points: 5\n", 2, {"amg.points", "unknown key", ""}},
     {"amg:\n  Points_Per_Side: 5\n", 2, {"amg.Points_Per_Side", "unknown key", ""}},
     {"amg:\n  <<: {points_per_side: 5}\n", 2, {"amg.<<", "unknown key", ""}},
-    {"\nmodel:\n  path: x\n", 2, {"model", "unknown section", "amg, output and image"}},
+    {"\nmodel:\n  path: x\n", 2, {"model", "unknown section", "journal, hints and detect"}},
     {"points_per_side: 32\n", 1, {"points_per_side", "unknown section", ""}},
     {"amg: 5\n", 1, {"amg", "section", "below it"}},
     {"amg:\n- 5\n", 2, {"amg", "section", ""}},
@@ -466,6 +515,7 @@ int main(void)
     tcase_add_unchecked_fixture(tests, make_file, remove_file);
     tcase_add_test(tests, defaults_are_the_references);
     tcase_add_test(tests, every_key_is_read_and_written_alike);
+    tcase_add_test(tests, switched_sections_are_written_when_they_are_on);
     tcase_add_test(tests, floats_survive_writing_bit_for_bit);
     tcase_add_test(tests, sparse_files_keep_the_defaults);
     tcase_add_loop_test(tests, mistakes_name_line_key_and_range, 0, (int)(sizeof mistakes / sizeof mistakes[0]));

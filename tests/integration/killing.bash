@@ -2,6 +2,7 @@
 # To be sourced by tests that stop runs: a corpus, a run of it that nothing disturbs, and ways to begin, hit, resume and
 # compare others. Needs $program, $source, $scratch; the caller's name is $me.
 . "$source/scripts/mpi-environment"
+command=(run corpus) # what begin and resume do
 shim=$(dirname "$program")/tests/libmaskmill-shim.so
 
 fail() {
@@ -34,7 +35,7 @@ begin() {
   local out=$1 ranks=$2
   shift 2
   touch began
-  mpirun -n "$ranks" "$program" run corpus -o "$out" "${options[@]}" "$@" >last.txt 2>&1 &
+  mpirun -n "$ranks" "$program" "${command[@]}" -o "$out" "${options[@]}" "$@" >last.txt 2>&1 &
   run=$!
 }
 
@@ -123,7 +124,7 @@ resume() {
   local out=$1 ranks=$2
   shift 2
   status=0
-  mpirun -n "$ranks" "$program" run corpus -o "$out" "${options[@]}" --resume "$@" >last.txt 2>&1 || status=$?
+  mpirun -n "$ranks" "$program" "${command[@]}" -o "$out" "${options[@]}" --resume "$@" >last.txt 2>&1 || status=$?
 }
 
 # same FOLDER: everything that does not tell of times is byte for byte that of the undisturbed run; no image is counted

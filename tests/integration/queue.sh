@@ -98,6 +98,13 @@ for at in $(seq 1 20); do
 done
 [ "$kills" -ge 5 ] || fail "the build was killed at only $kills places"
 
+# What an attempt at another dataset left does not get into the queue.
+mkdir stale.part
+printf rubbish >stale.part/sa_000001.h5
+printf rubbish >stale.part/sa_000077.h5
+ends 0 "$maskmill" queue build data -o stale --batch 4
+same_dataset queue stale
+
 echo "-- export"
 ends 0 "$maskmill" queue export queue --format coco -o coco --images --thumbnails 32
 says stdout "10 images in coco"
