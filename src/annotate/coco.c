@@ -117,8 +117,9 @@ static mm_status collect(coco *c, mm_source *source, const char *path, mm_error 
         else if (mm_book_answered(c->book, image))
             status = put_image(c, source, index, err);
     }
-    const bool whole = (!c->images || fclose(c->images) == 0) & (!c->annotations || fclose(c->annotations) == 0);
-    if (status == MM_OK && !whole)
+    const bool images_whole = !c->images || fclose(c->images) == 0;
+    const bool annotations_whole = !c->annotations || fclose(c->annotations) == 0;
+    if (status == MM_OK && !(images_whole && annotations_whole))
         status = mm_fail_memory(err, "answers");
     if (status == MM_OK)
         status = write_file(path, images, annotations, err);

@@ -58,8 +58,8 @@ mm_status mm_token_keep(const char *path, char token[MM_TOKEN + 1], mm_error *er
     if (fd < 0)
         return mm_fail_errno(err, "%s", path);
     const ssize_t wrote = write(fd, line, sizeof line - 1);
-    const bool good = wrote == (ssize_t)sizeof line - 1;
-    if ((close(fd) != 0) | !good) {
+    const bool closed = close(fd) == 0;
+    if (wrote != (ssize_t)sizeof line - 1 || !closed) {
         const mm_status failed = mm_fail_errno(err, "%s", path);
         (void)unlink(path);
         return failed;
