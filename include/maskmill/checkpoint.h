@@ -35,14 +35,18 @@ typedef struct mm_checkpoint mm_checkpoint;
  * the mapped file, like those of safetensors; only strided and compressed ones are copied. A state dict may lie under
  * "model", "state_dict" or "model_state_dict". The file must not be changed while it is open: replace it by rename. */
 MM_RESULT_USED mm_status mm_checkpoint_open(const char *path, mm_checkpoint **checkpoint, mm_error *err);
+/* For what a file says of itself, before any work: the same for safetensors, whose header alone is read. A .pth says
+ * nothing, and all of it would be read: MM_OK and NULL. */
+MM_RESULT_USED mm_status mm_checkpoint_peek(const char *path, mm_checkpoint **checkpoint, mm_error *err);
 void mm_checkpoint_close(mm_checkpoint *checkpoint);
 
 size_t mm_checkpoint_count(const mm_checkpoint *checkpoint);
 const mm_tensor *mm_checkpoint_at(const mm_checkpoint *checkpoint, size_t index); /* sorted by name */
 const mm_tensor *mm_checkpoint_find(const mm_checkpoint *checkpoint, const char *name); /* NULL if absent */
-const char *mm_checkpoint_metadata(const mm_checkpoint *checkpoint); /* the JSON of maskmill.config, or NULL */
-/* What a safetensors file's metadata has under `key`, or NULL. */
-const char *mm_checkpoint_text(const mm_checkpoint *checkpoint, const char *key);
+/* What a safetensors file says of itself under `key` of its metadata, or NULL: "maskmill.config" (the architecture, JSON),
+ * "maskmill.thresholds" (JSON, see mm_config_load_for), "maskmill.card" (a model card, text), "maskmill.detector" and
+ * "maskmill.training" (JSON; docs/formats.md). Owned by the checkpoint. */
+const char *mm_checkpoint_metadata(const mm_checkpoint *checkpoint, const char *key);
 
 /* The named tensor as f32 into out[0 .. elements); f16 and bf16 become f32 exactly. MM_ERR_FORMAT if it is absent, holds
  * integers, or has another number of elements. */
@@ -99,7 +103,8 @@ MM_RESULT_USED mm_status mm_arch_recognise(const mm_checkpoint *checkpoint, cons
 /* The architecture as the JSON text that mm_arch_recognise reads from metadata. The caller frees *json. */
 MM_RESULT_USED mm_status mm_arch_to_json(const mm_arch *arch, char **json, mm_error *err);
 
-/* Write all tensors that the architecture uses as safetensors, with its metadata: f32, or with `bf16` the matrices and
+/* Write all tensors that the architecture uses as safetensors, with its metadata and whatever else the file said of
+ * itself: f32, or with `bf16` the matrices and
  * convolutions rounded to nearest even bf16 (NaN stays NaN). Vectors and the positional matrix stay f32: they are small,
  * and rounding the latter would move points. Temporary name, fsync, rename. */
 MM_RESULT_USED mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, const mm_arch *arch, bool bf16,

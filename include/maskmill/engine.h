@@ -38,13 +38,15 @@ mm_config mm_config_defaults(void);
 /* `path` may be NULL (the reference's defaults); sets[] are "section.key=value". */
 MM_RESULT_USED mm_status mm_config_load(const char *path, const char *const *sets, size_t set_count,
                                         mm_config *config, mm_error *err);
-/* Where `-c` looks: an existing file is taken as it is; else a preset's name ("default", "sa1b", "fast",
- * "small-model") is looked up beside the program (../share/maskmill/configs) and in the source tree it was built from.
+/* For a model: in between stand the thresholds that its file brings along, "maskmill.thresholds" in a safetensors file's
+ * metadata, a JSON object with pred_iou_thresh, stability_score_thresh and stability_score_offset, each if it wants: they
+ * take the place of the reference's defaults, and `config` (a path, a preset's name, or NULL) and sets[] that of both.
+ * *own (may be NULL) tells whether there are any. MM_ERR_FORMAT for thresholds that are none. */
+MM_RESULT_USED mm_status mm_config_load_for(const char *model_path, const char *config, const char *const *sets,
+                                            size_t set_count, mm_config *loaded, bool *own, mm_error *err);
+/* Where `-c` looks: an existing file is taken as it is; else a preset's name ("default", "sa1b", "fast") is looked up beside the program (../share/maskmill/configs) and in the source tree it was built from.
  * `path` takes up to `size` bytes; MM_ERR_USAGE if there is none. */
 MM_RESULT_USED mm_status mm_config_locate(const char *name_or_path, char *path, size_t size, mm_error *err);
-/* The preset for a run without -c: "small-model" for the model that is shipped (`model` NULL or "default"), whose
- * scores are lower than the public checkpoints'; else "default". */
-const char *mm_config_preset_for(const char *model);
 /* From the text that mm_config_to_yaml gave; messages call it "config". */
 MM_RESULT_USED mm_status mm_config_from_yaml(const char *yaml, mm_config *config, mm_error *err);
 /* Every key that decides the masks, with its value, in a fixed order: what a shard's `config` attribute holds. The

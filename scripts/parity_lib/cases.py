@@ -101,7 +101,7 @@ class Group:
 
 NATURE = ("Aqua", "Blinds", "Dune", "FreshFlower", "Garden", "GreenMeadow", "LadyBird", "RainDrops", "Storm", "TwoWings", "Wood",
           "YellowFlower")  # all photographs of the package
-SMALL_MODEL = {"points_per_side": 32, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.6}  # configs/small-model.yaml
+SMALL_MODEL = {"points_per_side": 32, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.6}  # its own
 
 
 def whole(model, names, changes):

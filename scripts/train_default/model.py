@@ -13,8 +13,8 @@ from torch import nn
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 DEFAULT = {
-    "family": "tiny_vit", "image_size": 512, "embed_dims": [32, 64, 96, 128], "depths": [2, 2, 4, 2],
-    "num_heads": [1, 2, 3, 4], "window_sizes": [8, 8, 16, 8], "mlp_ratio": 3, "mbconv_expand_ratio": 3,
+    "family": "tiny_vit", "image_size": 512, "embed_dims": [32, 64, 160, 192], "depths": [2, 2, 6, 2],
+    "num_heads": [1, 2, 5, 6], "window_sizes": [8, 8, 16, 8], "mlp_ratio": 3, "mbconv_expand_ratio": 3,
     "downsample_between_stages": [True, True, False], "embedding_stride": 16, "prompt_embed_dim": 128, "mask_in_chans": 16,
     "decoder": {"depth": 2, "num_heads": 2, "mlp_dim": 512, "attention_downsample_rate": 2, "num_multimask_outputs": 3,
                 "iou_head_depth": 3, "iou_head_hidden_dim": 128},
@@ -171,10 +171,13 @@ class PointEncoding(nn.Module):
             angle = 2 * math.pi * ((2 * xy.float() - 1) @ self.positional_encoding_gaussian_matrix)
             return torch.cat([angle.sin(), angle.cos()], -1)
 
-    def grid(self, side):  # [1][side * side][C]
-        at = (torch.arange(side, dtype=torch.float32) + 0.5) / side
+    def grid(self, side, frame=None, origins=None):
+        """Encoding of each cell of a square of side x side cells: the whole image, [1][side * side][C]; or windows of images of
+        frame x frame cells, whose first cells are origins i64 [B][2] (x, y), [B][side * side][C]."""
+        at = torch.arange(side)
         y, x = torch.meshgrid(at, at, indexing="ij")
-        return self(torch.stack([x, y], -1)).view(1, side * side, -1)
+        cells = torch.stack([x, y], -1).view(1, side * side, 2)
+        return self(((cells if origins is None else cells + origins[:, None]) + 0.5) / (frame or side))
 
 
 class PromptEncoder(nn.Module):
@@ -317,15 +320,24 @@ class Model(nn.Module):
 
     def embed(self, images):  # u8 [B][S][S][3] -> [B][C][H][W]
         mean, std = torch.tensor(MEAN), torch.tensor(STD)
-        return self.image_encoder(((images.float() - mean) / std).permute(0, 3, 1, 2).contiguous())
+        return self.image_encoder(((images.float() - mean) / std).permute(0, 3, 1, 2))  # channels stay last, as in the weights
 
-    def decode(self, embeddings, owner, points, labels, mask_input=None):
+    def encoding(self, embeddings, origins=None):
+        """Positions of the embeddings' cells; origins: the first cells of windows of whole images (PointEncoding.grid)."""
+        frame = self.config["image_size"] // self.config["embedding_stride"]
+        return self.prompt_encoder.pe_layer.grid(embeddings.shape[-1], frame, origins)
+
+    def decode(self, embeddings, owner, points, labels, mask_input=None, origins=None):
         """Prompts of image owner[N] each: points [N][P][2] as shares of the side (x, y), labels [N][P], mask_input
         [N][1][4H][4W] or None -> logits [N][masks][4H][4W], predicted IoU [N][masks]. A prompt without a box has one point
-        of label -1, as the public models expect (`prompts.clicks`)."""
-        side = embeddings.shape[-1]
+        of label -1, as the public models expect. With origins [B][2] the embeddings are those of windows; points stay in
+        shares of the whole image."""
         image = embeddings.flatten(2).transpose(1, 2)[owner] + self.prompt_encoder.dense(mask_input)
-        return self.mask_decoder(image, self.prompt_encoder.pe_layer.grid(side), self.prompt_encoder(points, labels))
+        encoding = self.encoding(embeddings, origins)
+        encoding = encoding if origins is None else encoding[owner]
+        if torch.is_autocast_enabled("cpu"):  # else sums with the encoding would turn all of the image side to f32 and back
+            image, encoding = image.bfloat16(), encoding.bfloat16()
+        return self.mask_decoder(image, encoding, self.prompt_encoder(points, labels))
 
 
 def drawn(config, seed):
@@ -342,7 +354,8 @@ def drawn(config, seed):
 
 
 def fit(state, model):
-    """A state dict of another image size: window biases are cut or continued to this model's windows."""
+    """What a state dict of another shape has for this model: window biases are cut or continued to its windows, tensors of other
+    widths are left out."""
     own = model.state_dict()
     fitted = {}
     for name, tensor in state.items():
@@ -350,7 +363,7 @@ def fit(state, model):
             old, new = math.isqrt(tensor.shape[1]), math.isqrt(own[name].shape[1])
             at = torch.arange(new).clamp(max=old - 1)
             tensor = tensor.view(-1, old, old)[:, at][:, :, at].reshape(-1, new * new)
-        if name in own:
+        if name in own and tensor.shape == own[name].shape:
             fitted[name] = tensor
     return fitted
 
@@ -371,3 +384,8 @@ def read(path):
         kept = torch.load(path, map_location="cpu", weights_only=True)
         state, config = kept["ema"], kept["config"]
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}, config
+
+
+def read_dense(path):
+    """The state of the dense head (dense.py) that a checkpoint of train.py keeps, or None."""
+    return None if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True).get("dense")

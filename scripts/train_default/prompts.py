@@ -8,16 +8,19 @@ import torch
 
 import scenes
 
-LEVELS = 3  # nested targets of a click
+LEVELS = 3    # nested targets of a click
+STRIDE = 16   # pixels of an embedding's cell
 
 
 @dataclass
 class Batch:
-    """images u8 [B][S][S][3]; owner [N], the prompts' images; points f32 [N][2][2] as shares of the side and labels [N][2]: a
-    click and a "no point", or a box's corners; targets f32 [N][LEVELS][L][L], the share of each low-res cell that is
-    covered, `asked` [N] which of them is meant, `known` bool [N][LEVELS] which are there."""
+    """images u8 [B][W][W][3], windows of images of side S whose first cells (x, y) are origins [B][2]; owner [N], the prompts'
+    images; points f32 [N][2][2] as shares of S and labels [N][2]: a click and a "no point", or a box's corners; targets f32
+    [N][LEVELS][L][L], the share of each low-res cell that is covered, `asked` [N] which of them is meant, `known` bool
+    [N][LEVELS] which are there."""
 
     images: torch.Tensor
+    origins: torch.Tensor
     owner: torch.Tensor
     points: torch.Tensor
     labels: torch.Tensor
@@ -42,6 +45,13 @@ def augment(rng, scene):
     table = 255 * (np.arange(256) / 255)[:, None] ** 2.0 ** rng.normal(0, 0.25) * 2.0 ** (rng.normal(0, 0.15) + rng.normal(0, 0.05, 3))
     image = np.stack([cv2.LUT(np.ascontiguousarray(image[..., c]), np.uint8(np.clip(table[:, c], 0, 255))) for c in range(3)], 2)
     return scenes.Scene(image, np.ascontiguousarray(leaf), scene.nodes)
+
+
+def window_of(rng, view, size):
+    """A window of a view, size x size pixels, and its first cell (x, y)."""
+    origin = rng.integers(0, (view.image.shape[0] - size) // STRIDE + 1, 2)
+    here = tuple(slice(at * STRIDE, at * STRIDE + size) for at in origin[::-1])
+    return scenes.Scene(view.image[here], np.ascontiguousarray(view.leaf[here]), view.nodes), origin
 
 
 def _click_in(rng, mask, coverage):
@@ -71,7 +81,7 @@ def _box_of(rng, mask):
 
 
 def ask(rng, scene, count, least_area, box_share):
-    """Prompts of one image: lists of points, labels, targets, asked, known."""
+    """Prompts of one image or window: lists of points in pixels, labels, targets, asked, known."""
     side = scene.image.shape[0]
     low = side // 4
     nodes = scenes.visible_nodes(scene, least_area)
@@ -110,22 +120,24 @@ def ask(rng, scene, count, least_area, box_share):
             points, labels = _box_of(rng, masks[node]).reshape(2, 2), [2, 3]
         else:
             points, labels = np.array([[x, y], [0, 0]], float), [1, -1]
-        asked_of.append(((points + 0.5) / side, labels, targets, chain.index(node), known))
+        asked_of.append((points + 0.5, labels, targets, chain.index(node), known))
     return asked_of
 
 
-def collate(views, questions):
-    """One batch from the scenes' views and what is asked of each."""
+def collate(views, origins, questions, side):
+    """One batch from the scenes' views, or windows of them, and what is asked of each."""
     owner = torch.tensor([i for i, asked in enumerate(questions) for _ in asked])
     flat = [question for asked in questions for question in asked]
     points, labels, targets, asked, known = (np.stack([np.asarray(q[i]) for q in flat]) for i in range(5))
-    return Batch(torch.from_numpy(np.stack([view.image for view in views])), owner, torch.from_numpy(points).float(),
+    origins = torch.from_numpy(np.stack(origins))
+    points = (torch.from_numpy(points).float() + STRIDE * origins[owner, None]) / side
+    return Batch(torch.from_numpy(np.stack([view.image for view in views])), origins, owner, points,
                  torch.from_numpy(labels), torch.from_numpy(targets), torch.from_numpy(asked), torch.from_numpy(known))
 
 
 def error_clicks(generator, logits, target):
     """The next click of each prompt: in the region where mask and target differ, rather in its middle. logits, target
-    [N][L][L] -> points [N][1][2] as shares of the side, labels [N][1]."""
+    [N][L][L] -> points [N][1][2] in low-res pixels, labels [N][1]."""
     side = logits.shape[-1]
     wrong = ((logits > 0) != (target > 0.5)).float()
     inner = torch.nn.functional.avg_pool2d(wrong[:, None], 5, 1, 2)[:, 0]
@@ -136,4 +148,4 @@ def error_clicks(generator, logits, target):
     label = (target.flatten(1).gather(1, cell[:, None]) > 0.5).long()
     at = torch.stack([cell % side, cell // side], 1).float()
     at = at + 0.5 + torch.rand(at.shape, generator=generator) * 0.5 - 0.25
-    return (at / side)[:, None], label
+    return at[:, None], label

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+import dense
 import losses
 import materials
 import model as models
@@ -30,10 +31,12 @@ def parse():
     add("--out", type=Path, required=True)
     add("--start", type=Path, help="checkpoint to begin with")
     add("--side", type=int, default=512)
+    add("--window", type=int, help="train on windows of so many pixels instead of whole images")
     add("--steps", type=int, required=True)
     add("--batch", type=int, default=8, help="images a step and process")
     add("--prompts", type=int, default=10, help="prompts an image")
     add("--rate", type=float, default=5e-4, help="peak learning rate")
+    add("--muon", action="store_true", help="Muon instead of AdamW for the matrices of linear layers")
     add("--warm-up", type=int, default=100, help="steps over which the rate rises")
     add("--balance", type=int, default=0, help="first steps, in which class-balanced cross-entropy fades out")
     add("--box-share", type=float, default=0.2)
@@ -46,6 +49,7 @@ def parse():
     add("--bf16", action="store_true")
     add("--seed", type=int, default=1)
     add("--save-every", type=int, default=100)
+    add("--dense", type=int, default=0, help="dense clicks an image (dense.py)")
     add("--patches", type=Path, help="file of patches.py: photographs' textures beside the drawn ones")
     add("--scene-offset", type=int, default=0, help="first scene's index; another phase should see other scenes")
     return parser.parse_args()
@@ -79,14 +83,19 @@ class Pool:
         self.scenes = self.scenes[-self.size:]
 
     def batch(self, rng, args):
-        views, questions = [], []
+        views, origins, questions, clicks = [], [], [], []
+        least_area = args.least_area * args.side ** 2
         while len(views) < args.batch:
             view = prompts.augment(rng, self.scenes[rng.integers(len(self.scenes))])
-            asked = prompts.ask(rng, view, args.prompts, args.least_area * args.side ** 2, args.box_share)
+            view, origin = prompts.window_of(rng, view, args.window or args.side)
+            asked = prompts.ask(rng, view, args.prompts, least_area, args.box_share)
             if asked:
+                if args.dense:
+                    clicks.append(dense.questions(rng, view, args.dense, least_area))
                 views.append(view)
+                origins.append(origin)
                 questions.append(asked)
-        return prompts.collate(views, questions)
+        return prompts.collate(views, origins, questions, args.side), [torch.from_numpy(np.stack(part)) for part in zip(*clicks)]
 
     def advance(self):
         self._take(self.fresh)
@@ -99,17 +108,22 @@ def rate_at(step, args):
     return args.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, done))))
 
 
-def one_step(model, batch, rounds, balance, args, generator):
-    """Forward and backward of one batch; the decoder's rounds give back their memory one by one."""
+def one_step(model, head, batch, clicks, rounds, balance, args, generator):
+    """Forward and backward of one batch; the dense clicks and the decoder's rounds give back their memory one by one."""
     with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
         embeddings = model.embed(batch.images)
     kept = embeddings.detach().float().requires_grad_()
     points, labels, mask_input = batch.points, batch.labels, None
     figures = {}
+    if args.dense:
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            loss, figures["dense_iou"] = dense.dense_loss(head, kept, model.encoding(kept, batch.origins), *clicks)
+        loss.backward()
+        figures["dense"] = loss.item()
     rows = torch.arange(len(batch.owner))
     for number in range(rounds):
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
-            logits, predicted = model.decode(kept, batch.owner, points, labels, mask_input)
+            logits, predicted = model.decode(kept, batch.owner, points, labels, mask_input, batch.origins)
         ambiguous = (labels[:, 0] == 1) if number == 0 else torch.zeros(len(rows), dtype=torch.bool)
         loss, found = losses.round_loss(logits, predicted, batch.targets, batch.known, batch.asked, ambiguous, balance)
         (loss / rounds).backward()
@@ -118,21 +132,34 @@ def one_step(model, batch, rounds, balance, args, generator):
             best = 1 + predicted[:, 1:].argmax(1)
             mask_input = logits[rows, best][:, None].detach().float()
             more, label = prompts.error_clicks(generator, mask_input[:, 0], batch.targets[rows, batch.asked])
+            more = (more * prompts.STRIDE / 4 + prompts.STRIDE * batch.origins[batch.owner, None]) / args.side
             points, labels = torch.cat([points, more], 1), torch.cat([labels, label], 1)
             mask_input = mask_input.clamp(-32, 32)
     embeddings.backward(kept.grad.to(embeddings.dtype))
     return figures
 
 
-def sum_gradients(model, processes):
-    for parameter in model.parameters():
+def make_optimisers(model, head, args):
+    """Muon for the matrices between hidden layers, AdamW for all else: convolutions, embeddings, vectors."""
+    named = [*model.named_parameters(), *(head.named_parameters() if args.dense else [])]
+    hidden = [p for name, p in named if args.muon and p.dim() == 2 and "token" not in name and "embed" not in name]
+    others = [p for _, p in named if not any(p is q for q in hidden)]
+    groups = [dict(params=[p for p in others if p.dim() >= 2], weight_decay=0.02), dict(params=[p for p in others if p.dim() < 2], weight_decay=0.0)]
+    found = [torch.optim.AdamW(groups, lr=args.rate)]
+    if hidden:
+        found.append(torch.optim.Muon(hidden, lr=args.rate, weight_decay=0.02, adjust_lr_fn="match_rms_adamw"))
+    return found
+
+
+def sum_gradients(parameters, processes):
+    for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    flat = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    flat = torch.cat([parameter.grad.flatten() for parameter in parameters])
     dist.all_reduce(flat)
     flat /= processes
     at = 0
-    for parameter in model.parameters():
+    for parameter in parameters:
         parameter.grad.copy_(flat[at:at + parameter.numel()].view_as(parameter))
         at += parameter.numel()
 
@@ -146,23 +173,27 @@ def work(rank, args):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{args.out.absolute()}/meet", rank=rank, world_size=args.processes)
     config = {**models.DEFAULT, "image_size": args.side}
-    model = models.drawn(config, args.seed)
+    model = models.drawn(config, args.seed).to(memory_format=torch.channels_last)  # a fifth off the encoder's time
     if args.start:
         state, _ = models.read(args.start)
         missing = [name for name in model.load_state_dict(models.fit(state, model), strict=False).missing_keys
                    if not name.endswith("num_batches_tracked")]
-        if missing:
-            raise SystemExit(f"train.py: {args.start} has no {missing[0]}")
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
-    vectors = [p for p in model.parameters() if p.dim() < 2]
-    optimiser = torch.optim.AdamW([dict(params=matrices, weight_decay=0.02), dict(params=vectors, weight_decay=0.0)], lr=args.rate)
+        if missing and rank == 0:
+            print(f"{args.start} has {len(missing)} tensors less, or of another shape; they are drawn anew", flush=True)
+    head = dense.DenseHead(config["prompt_embed_dim"])
+    if args.start and (state := models.read_dense(args.start)):
+        head.load_state_dict(state)
+    parameters = [*model.parameters(), *(head.parameters() if args.dense else [])]
+    optimisers = make_optimisers(model, head, args)
     ema = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     step, seconds = 0, 0.0
     last = args.out / "last.pt"
     if last.exists():
         kept = torch.load(last, map_location="cpu", weights_only=True)
         model.load_state_dict(kept["model"])
-        optimiser.load_state_dict(kept["optimiser"])
+        head.load_state_dict(kept["dense"])
+        for optimiser, state in zip(optimisers, kept["optimisers"]):
+            optimiser.load_state_dict(state)
         ema, step, seconds = kept["ema"], kept["step"], kept["seconds"]
     pool = Pool(args, rank, step)
     model.train()
@@ -175,13 +206,15 @@ def work(rank, args):
         generator = torch.Generator().manual_seed(int(rng.integers(1 << 60)))
         rounds = int(shared.choice(3, p=args.rounds)) + 1
         balance = max(0.0, 1 - step / args.balance) if args.balance else 0.0
-        for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, args)
-        optimiser.zero_grad(set_to_none=True)
-        figures = one_step(model, pool.batch(rng, args), rounds, balance, args, generator)
-        sum_gradients(model, args.processes)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        for optimiser in optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate_at(step, args)
+            optimiser.zero_grad(set_to_none=True)
+        figures = one_step(model, head, *pool.batch(rng, args), rounds, balance, args, generator)
+        sum_gradients(parameters, args.processes)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
         pool.advance()
         step += 1
         decay = min(args.ema, (step + 1) / (step + 10))
@@ -193,7 +226,7 @@ def work(rank, args):
         for name, value in figures.items():
             sums.setdefault(name, []).append(value)
         if rank == 0 and (step % 20 == 0 or step == args.steps):
-            line = dict(step=step, seconds=round(time.monotonic() - begun), side=args.side, rate=optimiser.param_groups[0]["lr"],
+            line = dict(step=step, seconds=round(time.monotonic() - begun), side=args.side, rate=rate_at(step - 1, args),
                         **{name: round(float(np.mean(values)), 4) for name, values in sorted(sums.items())})
             with open(log, "a") as file:
                 file.write(json.dumps(line) + "\n")
@@ -201,8 +234,8 @@ def work(rank, args):
             sums = {}
         if rank == 0 and (step % args.save_every == 0 or step == args.steps):
             passed = time.monotonic() - begun
-            save(last, dict(model=model.state_dict(), optimiser=optimiser.state_dict(), ema=ema, step=step, seconds=passed))
-            save(args.out / "ema.pt", dict(ema=ema, step=step, seed=args.seed, seconds=passed, config=config,
+            save(last, dict(model=model.state_dict(), dense=head.state_dict(), optimisers=[optimiser.state_dict() for optimiser in optimisers], ema=ema, step=step, seconds=passed))
+            save(args.out / "ema.pt", dict(ema=ema, dense=head.state_dict(), step=step, seed=args.seed, seconds=passed, config=config,
                                            arguments={k: str(v) for k, v in vars(args).items()}))
     pool.process.terminate()
     dist.barrier()

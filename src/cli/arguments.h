@@ -50,7 +50,7 @@ typedef struct mm_cli_model_options {
 extern const struct argp mm_cli_model_argp; /* a child; its input is an mm_cli_model_options with `base` set */
 void mm_cli_model_options_free(mm_cli_model_options *options);
 
-/* Without -c, say on stderr which preset is taken. */
-void mm_cli_tell_preset(const mm_cli_model_options *options);
+/* Say on stderr which thresholds apply, if the model has some of its own. */
+void mm_cli_tell_thresholds(const mm_cli_model_options *options);
 
 #endif

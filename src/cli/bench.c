@@ -68,7 +68,7 @@ static mm_status measure(const bench_arguments *arguments, mm_error *err)
                                       .runs = arguments->runs,
                                       .keep = arguments->keep};
     mm_bench bench;
-    mm_cli_tell_preset(model);
+    mm_cli_tell_thresholds(model);
     const mm_status status = mm_bench_run(&options, &bench, err);
     if (status != MM_OK)
         return status;

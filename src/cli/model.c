@@ -104,6 +104,12 @@ static void print_model(const char *path, const mm_checkpoint *checkpoint, const
         }
     printf(")\n");
     printf("weights:     %.1f MB in f32, %.1f MB in bf16\n", (double)parameters * 4e-6, (double)parameters * 2e-6);
+    const char *thresholds = mm_checkpoint_metadata(checkpoint, "maskmill.thresholds");
+    const char *card = mm_checkpoint_metadata(checkpoint, "maskmill.card");
+    if (thresholds)
+        printf("thresholds:  %s\n", thresholds);
+    if (card)
+        printf("\n%s", card);
 }
 
 /* Open and recognise; the caller closes *checkpoint, also on failure. */

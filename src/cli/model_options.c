@@ -12,7 +12,8 @@ static const struct argp_option rows[] = {
     {"model", 'm', "MODEL", 0, "checkpoint file, or a name that `maskmill model list` shows (default: default)", 0},
     {"model-config", KEY_MODEL_CONFIG, "FILE", 0, "JSON with what the checkpoint does not tell of its shape", 0},
     {"config", 'c', "CONFIG", 0,
-     "YAML file, or a preset: default, sa1b, fast, small-model (default: the one that suits the model)", 0},
+     "YAML file, or a preset: default, sa1b, fast (default: the reference's values, with the model's own thresholds "
+     "if its file has any)", 0},
     {"set", KEY_SET, "KEY=VALUE", 0, "change one key of the config, as in amg.points_per_side=16; repeatable", 0},
     {"threads", KEY_THREADS, "N", 0, "threads of this process or of each rank (default: 1)", 0},
     {"precision", KEY_PRECISION, "P", 0, "f32, bf16 or auto (default: auto)", 0},
@@ -85,9 +86,16 @@ void mm_cli_model_options_free(mm_cli_model_options *options)
     options->sets = NULL;
 }
 
-void mm_cli_tell_preset(const mm_cli_model_options *options)
+void mm_cli_tell_thresholds(const mm_cli_model_options *options)
 {
-    if (!options->config && !options->quiet)
-        (void)fprintf(stderr, "maskmill: config: preset %s, which suits the model (-c chooses another)\n",
-                      mm_config_preset_for(options->model));
+    char path[4096];
+    mm_config config;
+    bool own = false;
+    /* What fails here fails again where it counts, and is told there. */
+    if (!options->quiet &&
+        mm_checkpoint_locate(options->model ? options->model : "default", path, sizeof path, NULL) == MM_OK &&
+        mm_config_load_for(path, options->config, options->sets, options->set_count, &config, &own, NULL) == MM_OK && own)
+        (void)fprintf(stderr, "maskmill: the model brings thresholds along (-c and --set go before them); now: predicted "
+                      "IoU > %g, stability >= %g at offset %g\n", (double)config.amg.pred_iou_thresh,
+                      (double)config.amg.stability_score_thresh, (double)config.amg.stability_score_offset);
 }

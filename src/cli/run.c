@@ -133,7 +133,7 @@ static mm_status run(mm_comm *comm, const run_arguments *arguments, int argc, ch
                      mm_error *err)
 {
     if (mm_comm_rank(comm) == 0)
-        mm_cli_tell_preset(&arguments->model);
+        mm_cli_tell_thresholds(&arguments->model);
     const mm_run_options options = {
         .sources = arguments->sources,
         .source_count = arguments->source_count,

@@ -95,13 +95,13 @@ static mm_status read_image(const char *path, const mm_config *config, mm_image 
 static mm_status open_session(const segment_arguments *arguments, segment_session *session, mm_error *err)
 {
     const mm_cli_model_options *model = &arguments->model;
-    char config_path[4096], model_path[4096];
+    char model_path[4096];
     const mm_model_options options = {.config_path = model->model_config, .kernels = model->kernels};
-    mm_cli_tell_preset(model);
-    mm_status status = mm_config_locate(model->config ? model->config : mm_config_preset_for(model->model), config_path,
-                                        sizeof config_path, err);
+    mm_cli_tell_thresholds(model);
+    mm_status status = mm_checkpoint_locate(model->model ? model->model : "default", model_path, sizeof model_path, err);
     if (status == MM_OK)
-        status = mm_config_load(config_path, model->sets, model->set_count, &session->config, err);
+        status = mm_config_load_for(model_path, model->config, model->sets, model->set_count, &session->config, NULL,
+                                    err);
     if (status == MM_OK && arguments->prompts_file)
         status = mm_cli_prompts_read(arguments->prompts_file, &session->prompts, err);
     else if (status == MM_OK && (arguments->has_box || arguments->point_count > 0))
@@ -109,8 +109,6 @@ static mm_status open_session(const segment_arguments *arguments, segment_sessio
                                              arguments->has_box ? arguments->box : NULL, &session->prompts, err);
     if (status == MM_OK)
         status = read_image(arguments->image, &session->config, &session->image, err);
-    if (status == MM_OK)
-        status = mm_checkpoint_locate(model->model ? model->model : "default", model_path, sizeof model_path, err);
     if (status == MM_OK)
         status = mm_model_open(model_path, &options, &session->model, err);
     if (status == MM_OK)

@@ -164,7 +164,7 @@ mm_status mm_head_collect(const mm_head *head, const char *prefix, const mm_chec
 
 static mm_status read_checkpoint(const mm_checkpoint *checkpoint, mm_head_file *file, mm_error *err)
 {
-    const char *text = mm_checkpoint_text(checkpoint, "maskmill.detector");
+    const char *text = mm_checkpoint_metadata(checkpoint, "maskmill.detector");
     if (!text)
         return mm_fail(err, MM_ERR_FORMAT, "it is no detector: it has no metadata maskmill.detector");
     json_error_t where;

@@ -52,17 +52,6 @@ static mm_status load_image(session *s, mm_image *own, mm_image_view *view, mm_e
     return status;
 }
 
-static mm_status load_config(session *s, mm_error *err)
-{
-    const mm_bench_options *options = s->options;
-    char path[PATH_MAX];
-    const char *name = options->config_path ? options->config_path : mm_config_preset_for(options->model);
-    mm_status status = mm_config_locate(name, path, sizeof path, err);
-    if (status == MM_OK)
-        status = mm_config_load(path, options->sets, options->set_count, &s->config, err);
-    return status;
-}
-
 /* Cheap things first, so that mistakes show before the model is loaded. */
 static mm_status open_session(session *s, mm_bench *bench, mm_error *err)
 {
@@ -70,7 +59,10 @@ static mm_status open_session(session *s, mm_bench *bench, mm_error *err)
     char path[PATH_MAX];
     mm_image image = {0};
     mm_image_view view;
-    mm_status status = load_config(s, err);
+    mm_status status = mm_checkpoint_locate(options->model ? options->model : "default", path, sizeof path, err);
+    if (status == MM_OK)
+        status = mm_config_load_for(path, options->config_path, options->sets, options->set_count, &s->config, NULL,
+                                    err);
     if (status == MM_OK && !options->image)
         status = mm_bench_picture(DRAWN_WIDTH, DRAWN_HEIGHT, &s->drawn, err);
     if (status == MM_OK)
@@ -79,7 +71,6 @@ static mm_status open_session(session *s, mm_bench *bench, mm_error *err)
         bench->width = view.width;
         bench->height = view.height;
         mm_image_free(&image);
-        status = mm_checkpoint_locate(options->model ? options->model : "default", path, sizeof path, err);
     }
     if (status == MM_OK)
         status = mm_kernels_resolve(&bench->kernels, err);

@@ -2,6 +2,7 @@
  * shard, so that a dataset says how it was made. */
 #include "config_keys.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,23 +55,45 @@ static mm_status apply_set(const char *set, mm_config *config, mm_error *err)
     return status == MM_OK ? MM_OK : mm_error_prefix(err, "--set");
 }
 
+/* On top of what *config holds: the file, if any, then the sets; then all of it is checked. */
+static mm_status load_over(const char *path, const char *const *sets, size_t set_count, mm_config *config, mm_error *err)
+{
+    mm_status status = path ? load_file(path, config, err) : MM_OK;
+    for (size_t i = 0; status == MM_OK && i < set_count; i++)
+        status = apply_set(sets[i], config, err);
+    if (status != MM_OK)
+        return status;
+    status = mm_config_check(config, err);
+    return status != MM_OK && path ? mm_error_prefix(err, "%s", path) : status;
+}
+
 mm_status mm_config_load(const char *path, const char *const *sets, size_t set_count, mm_config *config,
                          mm_error *err)
 {
     mm_config loaded = mm_config_defaults();
-    mm_status status = MM_OK;
-    if (path)
-        status = load_file(path, &loaded, err);
-    for (size_t i = 0; status == MM_OK && i < set_count; i++)
-        status = apply_set(sets[i], &loaded, err);
-    if (status == MM_OK) {
-        status = mm_config_check(&loaded, err);
-        if (status != MM_OK && path)
-            status = mm_error_prefix(err, "%s", path);
-    }
+    const mm_status status = load_over(path, sets, set_count, &loaded, err);
     if (status == MM_OK)
         *config = loaded;
     return status;
+}
+
+mm_status mm_config_load_for(const char *model_path, const char *config, const char *const *sets, size_t set_count,
+                             mm_config *loaded, bool *own, mm_error *err)
+{
+    mm_config over = mm_config_defaults();
+    char path[PATH_MAX];
+    bool found = false;
+    mm_status status = config ? mm_config_locate(config, path, sizeof path, err) : MM_OK;
+    if (status == MM_OK)
+        status = mm_config_take_thresholds(model_path, &over, &found, err);
+    if (status == MM_OK)
+        status = load_over(config ? path : NULL, sets, set_count, &over, err);
+    if (status != MM_OK)
+        return status;
+    *loaded = over;
+    if (own)
+        *own = found;
+    return MM_OK;
 }
 
 mm_status mm_config_from_yaml(const char *yaml, mm_config *config, mm_error *err)

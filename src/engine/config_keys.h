@@ -24,6 +24,10 @@ void mm_config_key_get(const mm_config *config, size_t key, char text[40]);
 /* What no single key can say: values that exclude each other. */
 MM_RESULT_USED mm_status mm_config_check(const mm_config *config, mm_error *err);
 
+/* The thresholds that the model's file brings along, if any, into the config. */
+MM_RESULT_USED mm_status mm_config_take_thresholds(const char *model_path, mm_config *config, bool *found,
+                                                   mm_error *err);
+
 /* Read YAML bytes into the config; `file` is for messages only. */
 MM_RESULT_USED mm_status mm_config_parse_yaml(const char *file, const unsigned char *bytes, size_t size,
                                               mm_config *config, mm_error *err);

@@ -27,11 +27,6 @@ mm_status mm_config_locate(const char *name_or_path, char *path, size_t size, mm
         if (mm_file_find_shipped("configs", MM_SOURCE_CONFIGS, file, path, size))
             return MM_OK;
     }
-    return mm_fail(err, MM_ERR_USAGE, "config %s: neither a file nor a preset; presets are default, sa1b, fast and "
-                                      "small-model", name_or_path);
-}
-
-const char *mm_config_preset_for(const char *model)
-{
-    return !model || strcmp(model, "default") == 0 ? "small-model" : "default";
+    return mm_fail(err, MM_ERR_USAGE, "config %s: neither a file nor a preset; presets are default, sa1b and fast",
+                   name_or_path);
 }

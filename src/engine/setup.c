@@ -13,15 +13,12 @@
 
 static mm_status load_config(const mm_run_options *options, mm_setup *setup, mm_error *err)
 {
-    char path[PATH_MAX];
-    const char *name = options->config_path ? options->config_path : mm_config_preset_for(options->model);
-    mm_status status = mm_config_locate(name, path, sizeof path, err);
-    if (status == MM_OK)
-        status = mm_config_load(path, options->sets, options->set_count, &setup->config, err);
+    const mm_status status = mm_config_load_for(setup->model_path, options->config_path, options->sets,
+                                                options->set_count, &setup->config, NULL, err);
     return status == MM_OK ? mm_config_to_yaml(&setup->config, &setup->config_yaml, err) : status;
 }
 
-static mm_status find_model(const mm_run_options *options, mm_setup *setup, mm_error *err)
+static mm_status locate_model(const mm_run_options *options, mm_setup *setup, mm_error *err)
 {
     char found[PATH_MAX];
     mm_status status = mm_checkpoint_locate(options->model ? options->model : "default", found, sizeof found, err);
@@ -32,7 +29,7 @@ static mm_status find_model(const mm_run_options *options, mm_setup *setup, mm_e
         return mm_fail_errno(err, "model %s", found);
     if (options->model_config && !realpath(options->model_config, setup->model_config))
         return mm_fail_errno(err, "model config %s", options->model_config);
-    return mm_checkpoint_sha256(setup->model_path, setup->model_sha256, err);
+    return MM_OK;
 }
 
 /* The corpus as an earlier attempt listed it, and what it was begun with. */
@@ -100,10 +97,12 @@ static mm_status check_output(const mm_run_options *options, mm_setup *setup, mm
 /* Rank 0, cheapest first; nothing is changed yet. */
 static mm_status check_all(const mm_run_options *options, mm_setup *setup, mm_error *err)
 {
-    mm_status status = load_config(options, setup, err);
+    mm_status status = locate_model(options, setup, err);
+    if (status == MM_OK)
+        status = load_config(options, setup, err);
     if (status == MM_OK)
         status = check_output(options, setup, err);
-    return status == MM_OK ? find_model(options, setup, err) : status;
+    return status == MM_OK ? mm_checkpoint_sha256(setup->model_path, setup->model_sha256, err) : status;
 }
 
 /* Rank 0, with the list of images: what is to be made of it, and is it what OUT was begun with? */

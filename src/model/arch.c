@@ -108,7 +108,7 @@ static mm_status apply_config(const mm_checkpoint *checkpoint, const char *confi
         free(text);
         return status;
     }
-    const char *metadata = mm_checkpoint_metadata(checkpoint);
+    const char *metadata = mm_checkpoint_metadata(checkpoint, "maskmill.config");
     return metadata ? mm_arch_apply_config(metadata, strlen(metadata), "metadata maskmill.config", draft, err) : MM_OK;
 }
 

@@ -172,6 +172,20 @@ mm_status mm_checkpoint_open(const char *path, mm_checkpoint **checkpoint, mm_er
     return MM_OK;
 }
 
+mm_status mm_checkpoint_peek(const char *path, mm_checkpoint **checkpoint, mm_error *err)
+{
+    char start[4] = {0};
+    *checkpoint = NULL;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0) {
+        const bool zip = pread(fd, start, sizeof start, 0) == sizeof start && memcmp(start, "PK\003\004", 4) == 0;
+        (void)close(fd); /* only read */
+        if (zip)
+            return MM_OK;
+    }
+    return mm_checkpoint_open(path, checkpoint, err); /* says what is wrong with a file that cannot be opened */
+}
+
 void mm_checkpoint_close(mm_checkpoint *checkpoint)
 {
     if (!checkpoint)
@@ -209,15 +223,10 @@ const mm_tensor *mm_checkpoint_find(const mm_checkpoint *checkpoint, const char 
     return bsearch(&key, checkpoint->tensors, checkpoint->count, sizeof key, compare_names);
 }
 
-const char *mm_checkpoint_metadata(const mm_checkpoint *checkpoint)
+const char *mm_checkpoint_metadata(const mm_checkpoint *checkpoint, const char *key)
 {
-    return mm_checkpoint_text(checkpoint, "maskmill.config");
-}
-
-const char *mm_checkpoint_text(const mm_checkpoint *checkpoint, const char *key)
-{
-    for (size_t i = 0; i < checkpoint->text_count; i++)
-        if (strcmp(checkpoint->texts[i][0], key) == 0)
-            return checkpoint->texts[i][1];
+    for (size_t i = 0; i < checkpoint->metadata_count; i++)
+        if (strcmp(checkpoint->metadata[i].key, key) == 0)
+            return checkpoint->metadata[i].text;
     return NULL;
 }

@@ -8,14 +8,18 @@
 #define MM_CHECKPOINT_MAX_TENSORS 16384u
 #define MM_CHECKPOINT_MAX_NAME 256u
 
+typedef struct mm_checkpoint_text {
+    const char *key, *text;
+} mm_checkpoint_text;
+
 struct mm_checkpoint {
     const unsigned char *map; /* the whole file, read-only and shared */
     size_t map_size;
     mm_tensor *tensors;
     size_t count, capacity;
     struct mm_checkpoint_block *blocks; /* names and copies, freed with the checkpoint */
-    const char *(*texts)[2];            /* [text_count]: keys and texts of the metadata, all in blocks */
-    size_t text_count;
+    mm_checkpoint_text *metadata;       /* of a safetensors file; keys and texts lie in blocks */
+    size_t metadata_count;
 };
 
 size_t mm_dtype_size(mm_dtype dtype);

@@ -75,35 +75,33 @@ static mm_status read_entry(mm_checkpoint *checkpoint, const char *name, const j
     return status;
 }
 
+/* A copy that lives as long as the checkpoint. */
 static const char *keep_text(mm_checkpoint *checkpoint, const char *text, size_t length)
 {
     char *copy = mm_checkpoint_alloc(checkpoint, length + 1);
-    if (copy) {
-        memcpy(copy, text, length);
-        copy[length] = '\0';
-    }
+    if (copy)
+        memcpy(copy, text, length + 1);
     return copy;
 }
 
 static mm_status keep_metadata(mm_checkpoint *checkpoint, json_t *metadata, mm_error *err)
 {
-    const json_t *config = json_object_get(metadata, "maskmill.config");
-    if (!json_is_object(metadata) || (config && !json_is_string(config)) || checkpoint->texts)
+    if (!json_is_object(metadata))
         return mm_fail(err, MM_ERR_FORMAT, "__metadata__ is not a table of texts");
-    checkpoint->texts = mm_checkpoint_alloc(checkpoint, (json_object_size(metadata) + 1) * sizeof checkpoint->texts[0]);
-    if (!checkpoint->texts)
+    checkpoint->metadata = mm_checkpoint_alloc(checkpoint, json_object_size(metadata) * sizeof *checkpoint->metadata);
+    if (!checkpoint->metadata)
         return mm_fail_memory(err, "the checkpoint's metadata");
     const char *key;
     json_t *value;
     json_object_foreach(metadata, key, value) {
         if (!json_is_string(value))
-            continue; /* of another program */
-        const char *name = keep_text(checkpoint, key, strlen(key));
-        const char *text = keep_text(checkpoint, json_string_value(value), json_string_length(value));
-        if (!name || !text)
+            return mm_fail(err, MM_ERR_FORMAT, "__metadata__ is not a table of texts");
+        mm_checkpoint_text *kept = &checkpoint->metadata[checkpoint->metadata_count];
+        kept->key = keep_text(checkpoint, key, strlen(key));
+        kept->text = keep_text(checkpoint, json_string_value(value), json_string_length(value));
+        if (!kept->key || !kept->text)
             return mm_fail_memory(err, "the checkpoint's metadata");
-        checkpoint->texts[checkpoint->text_count][0] = name;
-        checkpoint->texts[checkpoint->text_count++][1] = text;
+        checkpoint->metadata_count++;
     }
     return MM_OK;
 }

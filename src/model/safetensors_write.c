@@ -73,6 +73,11 @@ static mm_status make_header(const plan *p, const char *const (*texts)[2], size_
     bool ok = root != NULL;
     for (size_t i = 0; ok && i < text_count; i++)
         ok = json_object_set_new(json_object_get(root, "__metadata__"), texts[i][0], json_string(texts[i][1])) == 0;
+    for (size_t i = 0; ok && p->checkpoint && i < p->checkpoint->metadata_count; i++) {
+        const mm_checkpoint_text *said = &p->checkpoint->metadata[i];
+        if (strcmp(said->key, "maskmill.config") != 0)
+            ok = json_object_set_new(json_object_get(root, "__metadata__"), said->key, json_string(said->text)) == 0;
+    }
     for (size_t i = 0; ok && i < p->count; i++) {
         const uint64_t end = at + p->items[i].tensor->elements * mm_dtype_size(p->items[i].dtype);
         ok = json_object_set_new(root, p->items[i].tensor->name, entry_json(&p->items[i], at, end)) == 0;

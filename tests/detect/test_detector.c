@@ -219,7 +219,7 @@ START_TEST(an_encoder_is_known_by_its_tensors_alone)
             tensors[k].data = changed;
         }
         ck_assert_ptr_nonnull(changed);
-        const char *config = mm_checkpoint_metadata(checkpoint);
+        const char *config = mm_checkpoint_metadata(checkpoint, "maskmill.config");
         ck_assert_int_eq(mm_checkpoint_write(at("changed.safetensors"), tensors, count,
                                              &(const char *const[2]){"maskmill.config", config}, 1, &err),
                          MM_OK);

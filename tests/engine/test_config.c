@@ -369,11 +369,11 @@ END_TEST
 
 START_TEST(presets_are_found_by_name_and_load)
 {
-    static const char *const names[] = {"default", "sa1b", "fast", "small-model"};
-    mm_config config[4];
+    static const char *const names[] = {"default", "sa1b", "fast"};
+    mm_config config[3];
     mm_error err = {0};
     char path[4096];
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 3; i++) {
         ck_assert_msg(mm_config_locate(names[i], path, sizeof path, &err) == MM_OK, "%s", err.text);
         ck_assert_msg(mm_config_load(path, NULL, 0, &config[i], &err) == MM_OK, "%s", err.text);
     }
@@ -390,7 +390,6 @@ START_TEST(presets_are_found_by_name_and_load)
     ck_assert_uint_eq(config[1].amg.min_mask_region_area, 100);
     ck_assert(config[1].amg.drop_small_masks && config[1].amg.max_area_fraction == 0.95);
     ck_assert_uint_eq(config[2].amg.points_per_side, 16);
-    ck_assert(config[3].amg.pred_iou_thresh == 0.5f && config[3].amg.stability_score_offset == 0.25f);
 
     ck_assert_int_eq(mm_config_locate(file, path, sizeof path, &err), MM_OK);
     ck_assert_str_eq(path, file);
@@ -399,9 +398,63 @@ START_TEST(presets_are_found_by_name_and_load)
     ck_assert_int_eq(mm_config_locate("../configs/sa1b", path, sizeof path, &err), MM_ERR_USAGE);
     ck_assert_int_eq(mm_config_locate("", path, sizeof path, &err), MM_ERR_USAGE);
     ck_assert_int_eq(mm_config_locate(file, path, 10, &err), MM_ERR_LIMIT);
-    ck_assert_str_eq(mm_config_preset_for(NULL), "small-model");
-    ck_assert_str_eq(mm_config_preset_for("default"), "small-model");
-    ck_assert_str_eq(mm_config_preset_for("vit_h"), "default");
+}
+END_TEST
+
+/* A safetensors file without tensors to speak of, but with these thresholds: a JSON string. */
+static void write_model(const char *thresholds)
+{
+    char header[512];
+    const int length = snprintf(header, sizeof header,
+                                "{\"__metadata__\": {\"maskmill.thresholds\": %s}, "
+                                "\"t\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [0, 4]}}",
+                                thresholds);
+    const uint64_t size = (uint64_t)length;
+    static const char tensor[4] = {0};
+    FILE *out = fopen(file, "wb");
+    ck_assert_ptr_nonnull(out);
+    ck_assert_uint_eq(fwrite(&size, sizeof size, 1, out), 1);
+    ck_assert_uint_eq(fwrite(header, 1, size, out), size);
+    ck_assert_uint_eq(fwrite(tensor, sizeof tensor, 1, out), 1);
+    ck_assert_int_eq(fclose(out), 0);
+}
+
+#define THRESHOLDS "\"{\\\"pred_iou_thresh\\\": 0.7, \\\"stability_score_offset\\\": 0.5}\""
+
+START_TEST(a_models_own_thresholds_stand_between_defaults_and_config)
+{
+    static const char *const sets[] = {"amg.stability_score_offset=0.75"};
+    mm_config config;
+    mm_error err = {0};
+    bool own = false;
+    write_model(THRESHOLDS);
+    ck_assert_msg(mm_config_load_for(file, NULL, NULL, 0, &config, &own, &err) == MM_OK, "%s", err.text);
+    ck_assert(own && config.amg.pred_iou_thresh == 0.7f && config.amg.stability_score_offset == 0.5f);
+    ck_assert(config.amg.stability_score_thresh == 0.95f);
+    ck_assert_msg(mm_config_load_for(file, "fast", sets, 1, &config, NULL, &err) == MM_OK, "%s", err.text);
+    ck_assert(config.amg.pred_iou_thresh == 0.7f && config.amg.stability_score_offset == 0.75f);
+    ck_assert_uint_eq(config.amg.points_per_side, 16);
+    ck_assert_msg(mm_config_load_for(file, "default", NULL, 0, &config, NULL, &err) == MM_OK, "%s", err.text);
+    ck_assert(config.amg.pred_iou_thresh == 0.88f && config.amg.stability_score_offset == 1.0f);
+
+    static const char *const damaged[] = {"nothing", "[1]", "{'crop_n_layers': 2}", "{'pred_iou_thresh': true}",
+                                          "{'pred_iou_thresh': 7}", "{'pred_iou_thresh': 0.5"};
+    for (size_t i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
+        char text[200], *to = text;
+        for (const char *from = damaged[i]; *from; from++) { /* ' is an escaped " */
+            if (*from == '\'')
+                *to++ = '\\';
+            *to++ = *from == '\'' ? '"' : *from;
+        }
+        *to = '\0';
+        char quoted[210];
+        (void)snprintf(quoted, sizeof quoted, "\"%s\"", text);
+        write_model(quoted);
+        const mm_status status = mm_config_load_for(file, NULL, NULL, 0, &config, &own, &err);
+        ck_assert_msg(status == MM_ERR_FORMAT || status == MM_ERR_USAGE, "%s", damaged[i]);
+        ck_assert_msg(strstr(err.text, "maskmill.thresholds") != NULL, "%s", err.text);
+    }
+    ck_assert_int_ne(mm_config_load_for("/nonexistent", NULL, NULL, 0, &config, &own, &err), MM_OK);
 }
 END_TEST
 
@@ -423,6 +476,7 @@ int main(void)
     tcase_add_test(tests, every_prefix_and_every_flipped_byte_is_survived);
     tcase_add_test(tests, unreadable_files_are_wrong_usage);
     tcase_add_test(tests, presets_are_found_by_name_and_load);
+    tcase_add_test(tests, a_models_own_thresholds_stand_between_defaults_and_config);
     suite_add_tcase(suite, tests);
     return mm_check_main(suite);
 }

@@ -130,7 +130,7 @@ good "$maskmill" segment -q "$photograph" "${everything[@]}" -o grid.json
 good "$maskmill" segment -q "$photograph" --point "$(python3 -c "print($width / 2, $height / 2, sep=',')")" -o point.json
 good "$maskmill" segment "$photograph" --point "$x,$y" --point "0,0,0" --box "10,20,$((width - 10)),$((height - 20))" \
   --overlay overlay.png -o box.json
-grep -q "preset small-model" stderr || fail "the preset is not told: $(cat stderr)"
+grep -q "the model brings thresholds along" stderr || fail "the thresholds are not told: $(cat stderr)"
 cat >prompts.json <<EOF
 [{"points": [[$x, $y], [0, 0, 0]], "box": [10, 20, $((width - 10)), $((height - 20))]},
  {"box": [10.5, 20, 200, 300]}, {"points": [[$x.0, $y, 1]]}]

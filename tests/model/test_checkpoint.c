@@ -107,11 +107,12 @@ START_TEST(reading_asks_for_the_right_thing)
     ck_assert_int_eq(mm_checkpoint_read_f32(checkpoint, "column", values, 3, &err), MM_ERR_FORMAT);
     ck_assert_ptr_nonnull(strstr(err.text, "4 elements instead of 3"));
     ck_assert_int_eq(mm_checkpoint_read_f32(checkpoint, "counter", values, 2, &err), MM_ERR_FORMAT);
-    ck_assert_ptr_null(mm_checkpoint_metadata(checkpoint));
+    ck_assert_ptr_null(mm_checkpoint_metadata(checkpoint, "maskmill.config"));
     mm_checkpoint_close(checkpoint);
     mm_checkpoint_close(NULL);
     checkpoint = opened(DATA "vit_bf16.safetensors");
-    ck_assert_str_eq(mm_checkpoint_metadata(checkpoint), "{\"decoder\": {\"num_heads\": 2}}");
+    ck_assert_ptr_null(mm_checkpoint_metadata(checkpoint, "maskmill.card"));
+    ck_assert_str_eq(mm_checkpoint_metadata(checkpoint, "maskmill.config"), "{\"decoder\": {\"num_heads\": 2}}");
     mm_checkpoint_close(checkpoint);
 }
 END_TEST
