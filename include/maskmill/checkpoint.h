@@ -44,7 +44,8 @@ size_t mm_checkpoint_count(const mm_checkpoint *checkpoint);
 const mm_tensor *mm_checkpoint_at(const mm_checkpoint *checkpoint, size_t index); /* sorted by name */
 const mm_tensor *mm_checkpoint_find(const mm_checkpoint *checkpoint, const char *name); /* NULL if absent */
 /* What a safetensors file says of itself under `key` of its metadata, or NULL: "maskmill.config" (the architecture, JSON),
- * "maskmill.thresholds" (JSON, see mm_config_load_for), "maskmill.card" (a model card, text). Owned by the checkpoint. */
+ * "maskmill.thresholds" (JSON, see mm_config_load_for), "maskmill.card" (a model card, text), "maskmill.detector" and
+ * "maskmill.training" (JSON; docs/formats.md). Owned by the checkpoint. */
 const char *mm_checkpoint_metadata(const mm_checkpoint *checkpoint, const char *key);
 
 /* The named tensor as f32 into out[0 .. elements); f16 and bf16 become f32 exactly. MM_ERR_FORMAT if it is absent, holds
