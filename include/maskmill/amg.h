@@ -75,6 +75,20 @@ MM_RESULT_USED mm_status mm_amg_generate(const mm_model *model, mm_embedding *em
                                          mm_image_view image, mm_annotations *annotations, mm_error *err);
 void mm_annotations_free(mm_annotations *annotations);
 
+/* Who wants to use the whole image's embedding as well (a detector), so that it need not be made twice. */
+typedef struct mm_amg_observer {
+    void *user;
+    /* Called once an image, when its layer 0 has been decoded: `embedding` holds the frame, as mm_embedding_frame says.
+     * The callee may decode prompts on it, but not encode. Anything but MM_OK ends the generation. */
+    mm_status (*whole_image)(void *user, mm_embedding *embedding, mm_error *err);
+} mm_amg_observer;
+
+/* mm_amg_generate with an observer, whose time is in none of the annotations' seconds. */
+MM_RESULT_USED mm_status mm_amg_generate_observed(const mm_model *model, mm_embedding *embedding,
+                                                  const mm_amg_params *params, mm_image_view image,
+                                                  const mm_amg_observer *observer, mm_annotations *annotations,
+                                                  mm_error *err);
+
 /* The best predicted IoU of each prompt of the grids, window by window, over its multimask outputs (-infinity if they
  * are NaN): what pred_iou_thresh is compared with. No mask is made. The caller frees *best. */
 MM_RESULT_USED mm_status mm_amg_best_ious(const mm_model *model, mm_embedding *embedding, const mm_amg_params *params,

@@ -109,8 +109,27 @@ MM_RESULT_USED mm_status mm_arch_to_json(const mm_arch *arch, char **json, mm_er
 MM_RESULT_USED mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, const mm_arch *arch, bool bf16,
                                                const char *out_path, mm_error *err);
 
+/* Write tensors (f32; their `data` is the caller's) and texts {key, text} as safetensors, in the order given: other weights
+ * than a model's. Temporary name, fsync, rename. */
+MM_RESULT_USED mm_status mm_checkpoint_write(const char *path, const mm_tensor *tensors, size_t count,
+                                             const char *const (*texts)[2], size_t text_count, mm_error *err);
+
+/* As mm_checkpoint_convert, but tensors of tensors[count] (f32) stand in place of those of the same name, and the others are
+ * written as they are stored (bf16 stays bf16; f16 becomes f32, which changes no value). */
+MM_RESULT_USED mm_status mm_checkpoint_replace(const mm_checkpoint *checkpoint, const mm_arch *arch,
+                                               const mm_tensor *tensors, size_t count, const char *out_path,
+                                               mm_error *err);
+
 /* SHA-256 of a file as 64 hex digits and a terminator. */
 MM_RESULT_USED mm_status mm_checkpoint_sha256(const char *path, char hex[65], mm_error *err);
+
+/* What identifies an image encoder, whatever decoder it is with and however its file stores it: SHA-256, as 64 hex digits
+ * and a terminator, of one line of text ("encoder 1 S IMAGE_SIZE mean std") and then, in bytewise order of their names,
+ * of the image_encoder.* tensors that the computation reads: name, zero byte, number of dimensions u32, shape u64[], and
+ * values, little-endian, as mm_checkpoint_convert writes them in bf16 (matrices and convolutions rounded to bf16, vectors
+ * f32). So a checkpoint and its conversions are one encoder, in f32 and in bf16. */
+MM_RESULT_USED mm_status mm_checkpoint_encoder_sha256(const mm_checkpoint *checkpoint, const mm_arch *arch, char hex[65],
+                                                      mm_error *err);
 
 /* Where `-m` looks: an existing path is taken as it is; else a name ("vit_h", "mobile_sam", "default") is looked up
  * in $MASKMILL_MODELS, $XDG_DATA_HOME/maskmill/models (~/.local/share/...), beside the program

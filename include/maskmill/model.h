@@ -23,6 +23,9 @@ MM_RESULT_USED mm_status mm_model_open(const char *path, const mm_model_options 
                                        mm_error *err);
 void mm_model_close(mm_model *model);
 const mm_arch *mm_model_arch(const mm_model *model);
+/* What identifies the image encoder, 64 hex digits and a terminator: mm_checkpoint_encoder_sha256 of the model's file. */
+MM_RESULT_USED mm_status mm_model_encoder_sha256(const mm_model *model, char hex[65], mm_error *err);
+const mm_kernels *mm_model_kernels(const mm_model *model); /* resolved */
 
 MM_RESULT_USED mm_status mm_embedding_new(const mm_model *model, mm_embedding **embedding, mm_error *err);
 void mm_embedding_free(mm_embedding *embedding);
@@ -30,6 +33,11 @@ void mm_embedding_free(mm_embedding *embedding);
 /* Resize so that the long side is image_size, normalise, pad, encode, and prepare the decoder's image side. */
 MM_RESULT_USED mm_status mm_model_encode(const mm_model *model, mm_image_view image, mm_embedding *embedding,
                                          mm_error *err);
+
+/* Put an embedding that was kept ([S][S][D], of an image of width x height pixels) where mm_model_encode would have put
+ * it, and prepare the decoder's image side. */
+MM_RESULT_USED mm_status mm_model_restore(const mm_model *model, const float *cells, uint32_t width, uint32_t height,
+                                          mm_embedding *embedding, mm_error *err);
 
 /* How the encoded image lies in the model's square; what logits need to come back to pixels. */
 typedef struct mm_frame {
@@ -39,9 +47,13 @@ typedef struct mm_frame {
     uint32_t low_res;                   /* L, the side of the low-res logits */
 } mm_frame;
 
+/* Of an image of this size, which need not be encoded; input sides of 0 where the model cannot take it. */
+mm_frame mm_model_frame(const mm_model *model, uint32_t width, uint32_t height);
 mm_frame mm_embedding_frame(const mm_embedding *embedding);
 /* The embedding, [D][S][S] (channels first, as PyTorch has it), copied to out. */
 void mm_embedding_copy(const mm_embedding *embedding, float *out);
+/* The same where it lies: [S][S][D], channels last. It belongs to the embedding, until the next mm_model_encode. */
+const float *mm_embedding_cells(const mm_embedding *embedding);
 
 typedef struct mm_point {
     double x, y;   /* pixels of the image given to mm_model_encode (before the + 0.5) */

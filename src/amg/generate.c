@@ -5,6 +5,7 @@ typedef struct model_predictor {
     const mm_model *model;
     mm_embedding *embedding;
     mm_model_times times; /* summed over crops */
+    const mm_amg_observer *observer;
 } model_predictor;
 
 static mm_status encode(void *user, mm_image_view image, mm_frame *frame, mm_error *err)
@@ -30,15 +31,32 @@ static mm_status decode(void *user, const mm_prompt *prompts, size_t count, cons
     return status;
 }
 
+static mm_status show(void *user, mm_error *err)
+{
+    const model_predictor *p = user;
+    return p->observer->whole_image(p->observer->user, p->embedding, err);
+}
+
 static mm_predictor predictor_of(model_predictor *user)
 {
-    return (mm_predictor){user, mm_model_arch(user->model)->decoder.mask_tokens, encode, decode};
+    return (mm_predictor){.user = user,
+                          .mask_tokens = mm_model_arch(user->model)->decoder.mask_tokens,
+                          .set_image = encode,
+                          .decode = decode,
+                          .whole_image = user->observer ? show : NULL};
 }
 
 mm_status mm_amg_generate(const mm_model *model, mm_embedding *embedding, const mm_amg_params *params,
                           mm_image_view image, mm_annotations *annotations, mm_error *err)
 {
-    model_predictor user = {.model = model, .embedding = embedding};
+    return mm_amg_generate_observed(model, embedding, params, image, NULL, annotations, err);
+}
+
+mm_status mm_amg_generate_observed(const mm_model *model, mm_embedding *embedding, const mm_amg_params *params,
+                                   mm_image_view image, const mm_amg_observer *observer, mm_annotations *annotations,
+                                   mm_error *err)
+{
+    model_predictor user = {.model = model, .embedding = embedding, .observer = observer};
     const mm_predictor predictor = predictor_of(&user);
     const mm_status status = mm_amg_run(&predictor, params, image, annotations, err);
     if (!status)

@@ -56,7 +56,7 @@ mm_status mm_amg_listen(const mm_predictor *predictor, const mm_amg_params *para
                         size_t *count, mm_error *err)
 {
     listener l = {.inner = predictor};
-    const mm_predictor listening = {&l, predictor->mask_tokens, set_image, decode};
+    const mm_predictor listening = {.user = &l, .mask_tokens = predictor->mask_tokens, .set_image = set_image, .decode = decode};
     mm_annotations none;
     *best = NULL;
     *count = 0;

@@ -113,6 +113,8 @@ static mm_status process_crop(generation *g, const mm_crop *crop, mm_candidates 
     a->seconds_decode += prediction.seconds_decode;
     a->seconds_masks += prediction.seconds_masks;
     mm_upsampler_free(upsampler);
+    if (!status && crop->layer == 0 && predictor->whole_image)
+        status = predictor->whole_image(predictor->user, err);
     if (status)
         return status;
 

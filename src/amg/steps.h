@@ -10,6 +10,8 @@ typedef struct mm_predictor {
     uint32_t mask_tokens; /* K: mask 0 is the single-mask output, 1 .. K-1 are used */
     mm_status (*set_image)(void *user, mm_image_view image, mm_frame *frame, mm_error *err);
     mm_status (*decode)(void *user, const mm_prompt *prompts, size_t count, const mm_mask_sink *sink, mm_error *err);
+    /* After the prompts of layer 0, which is the whole image; NULL if nobody wants to know. */
+    mm_status (*whole_image)(void *user, mm_error *err);
 } mm_predictor;
 
 /* mm_amg_generate with any predictor. */

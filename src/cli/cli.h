@@ -26,6 +26,7 @@ mm_cli_command mm_cli_export;
 mm_cli_command mm_cli_merge;
 mm_cli_command mm_cli_model;
 mm_cli_command mm_cli_bench;
+mm_cli_command mm_cli_train;
 
 /* False on ranks other than the first, as the launcher numbers them: before MPI is up, and in commands that need no
  * MPI, these stay silent and idle when a user starts such a command under mpirun. */

@@ -163,6 +163,16 @@ const mm_arch *mm_model_arch(const mm_model *model)
     return &model->arch;
 }
 
+const mm_kernels *mm_model_kernels(const mm_model *model)
+{
+    return &model->kernels;
+}
+
+mm_status mm_model_encoder_sha256(const mm_model *model, char hex[65], mm_error *err)
+{
+    return mm_checkpoint_encoder_sha256(model->checkpoint, &model->arch, hex, err);
+}
+
 static mm_status allocate(mm_embedding *embedding, mm_error *err)
 {
     const mm_model *model = embedding->model;
@@ -241,6 +251,21 @@ static mm_frame frame_of(const mm_arch *arch, uint32_t width, uint32_t height)
     return frame;
 }
 
+mm_frame mm_model_frame(const mm_model *model, uint32_t width, uint32_t height)
+{
+    return width && height ? frame_of(&model->arch, width, height) : (mm_frame){0};
+}
+
+/* What the decoder needs of an embedding that is there. */
+static mm_status prepare_decoder(const mm_model *model, mm_embedding *embedding, mm_error *err)
+{
+    const mm_context context = context_of(model, embedding->scratch, embedding->converted, embedding->panels);
+    mm_status status = mm_image_side_prepare(&model->decoder, &context, &embedding->side, embedding->memory, err);
+    if (status == MM_OK && model->decoder.fused)
+        status = mm_fused_image_prepare(&model->decoder, &context, &embedding->side, &embedding->fused, err);
+    return status;
+}
+
 mm_status mm_model_encode(const mm_model *model, mm_image_view image, mm_embedding *embedding, mm_error *err)
 {
     if (!image.width || !image.height)
@@ -257,8 +282,7 @@ mm_status mm_model_encode(const mm_model *model, mm_image_view image, mm_embeddi
         return status;
     const double encoding = omp_get_wtime();
     *times = (mm_model_times){.resize = encoding - start};
-    const mm_context context = context_of(model, embedding->scratch, embedding->converted, embedding->panels);
-    mm_context encoding_context = context;
+    mm_context encoding_context = context_of(model, embedding->scratch, embedding->converted, embedding->panels);
     if (!encodes_in_bf16(model))
         encoding_context.bf16 = NULL;
     if (model->arch.family == MM_FAMILY_VIT)
@@ -273,11 +297,23 @@ mm_status mm_model_encode(const mm_model *model, mm_image_view image, mm_embeddi
     const double encoded = omp_get_wtime();
     times->encoder = encoded - encoding;
     embedding->frame = frame;
-    status = mm_image_side_prepare(&model->decoder, &context, &embedding->side, embedding->memory, err);
-    if (status == MM_OK && model->decoder.fused)
-        status = mm_fused_image_prepare(&model->decoder, &context, &embedding->side, &embedding->fused, err);
+    status = prepare_decoder(model, embedding, err);
     times->image_side = omp_get_wtime() - encoded;
     return status;
+}
+
+mm_status mm_model_restore(const mm_model *model, const float *cells, uint32_t width, uint32_t height,
+                           mm_embedding *embedding, mm_error *err)
+{
+    const mm_arch *arch = &model->arch;
+    const mm_frame frame = mm_model_frame(model, width, height);
+    if (!frame.input_width || !frame.input_height)
+        return mm_fail(err, MM_ERR_FORMAT, "an embedding of an image of %ux%u pixels cannot be", width, height);
+    memcpy(embedding->side.embedding, cells,
+           (size_t)arch->embedding_side * arch->embedding_side * arch->prompt_embed_dim * sizeof *cells);
+    embedding->times = (mm_model_times){0};
+    embedding->frame = frame;
+    return prepare_decoder(model, embedding, err);
 }
 
 mm_model_times mm_embedding_times(const mm_embedding *embedding)
@@ -297,6 +333,11 @@ void mm_embedding_copy(const mm_embedding *embedding, float *out)
     for (size_t c = 0; c < channels; c++)
         for (size_t n = 0; n < cells; n++)
             out[c * cells + n] = embedding->side.embedding[n * channels + c];
+}
+
+const float *mm_embedding_cells(const mm_embedding *embedding)
+{
+    return embedding->side.embedding;
 }
 
 static bool is_fused(const mm_model *model, const mm_prompt_batch *batch)

@@ -189,14 +189,14 @@ size_t mm_trained_decoder_memory(const mm_trained_decoder *decoder, size_t promp
     return mm_decoder_state_layout(decoder, prompts, tokens, masks, NULL, &state);
 }
 
-void mm_trained_decoder_run(mm_trainer *trainer, const mm_trained_decoder *decoder, const mm_training_batch *batch,
+void mm_trained_decoder_run(mm_learner *learner, const mm_trained_decoder *decoder, const mm_training_batch *batch,
                             const mm_judge *judge, bool back, float *memory)
 {
     mm_decoder_run_state state;
     (void)mm_decoder_state_layout(decoder, batch->count, mm_trained_decoder_tokens(decoder, &batch->prompts[0]),
                                   batch->mask_input != NULL, memory, &state);
-    mm_decoder_forward(trainer, decoder, batch, &state);
-    mm_decoder_judge(trainer, decoder, judge, back, &state);
-    if (back && trainer->status == MM_OK)
-        mm_decoder_back(trainer, decoder, batch, &state);
+    mm_decoder_forward(learner, decoder, batch, &state);
+    mm_decoder_judge(learner, decoder, judge, back, &state);
+    if (back && learner->status == MM_OK)
+        mm_decoder_back(learner, decoder, batch, &state);
 }

@@ -81,8 +81,8 @@ size_t mm_trained_decoder_memory(const mm_trained_decoder *decoder, size_t promp
 /* Tokens of a prompt, output tokens included. */
 size_t mm_trained_decoder_tokens(const mm_trained_decoder *decoder, const mm_prompt *prompt);
 
-/* Forward, judgement, and with `back` the way back: gradients are added to. Failures stick in `trainer`. */
-void mm_trained_decoder_run(mm_trainer *trainer, const mm_trained_decoder *decoder, const mm_training_batch *batch,
+/* Forward, judgement, and with `back` the way back: gradients are added to. Failures stick in `learner`. */
+void mm_trained_decoder_run(mm_learner *learner, const mm_trained_decoder *decoder, const mm_training_batch *batch,
                             const mm_judge *judge, bool back, float *memory);
 
 #endif

@@ -72,13 +72,13 @@ size_t mm_decoder_state_layout(const mm_trained_decoder *decoder, size_t prompts
 /* 1 / sqrt(c / H): what scores between tokens and image are multiplied by. */
 float mm_trained_scale(const mm_arch *arch);
 
-void mm_decoder_forward(mm_trainer *trainer, const mm_trained_decoder *decoder, const mm_training_batch *batch,
+void mm_decoder_forward(mm_learner *learner, const mm_trained_decoder *decoder, const mm_training_batch *batch,
                         mm_decoder_run_state *state);
 /* The upscaling, the judge, and with `back` the way from the logits to dimage, dhyper and diou. */
-void mm_decoder_judge(mm_trainer *trainer, const mm_trained_decoder *decoder, const mm_judge *judge, bool back,
+void mm_decoder_judge(mm_learner *learner, const mm_trained_decoder *decoder, const mm_judge *judge, bool back,
                       mm_decoder_run_state *state);
 /* From there to the weights. */
-void mm_decoder_back(mm_trainer *trainer, const mm_trained_decoder *decoder, const mm_training_batch *batch,
+void mm_decoder_back(mm_learner *learner, const mm_trained_decoder *decoder, const mm_training_batch *batch,
                      mm_decoder_run_state *state);
 
 /* The image of level j as prompt p sees it. */

@@ -10,16 +10,16 @@
 
 /* What layers compute with. The first failure of a product sticks in `status`; later steps do nothing, and the caller
  * looks once at the end. */
-typedef struct mm_trainer {
+typedef struct mm_learner {
     mm_kernels kernels; /* resolved, f32, one thread */
     const mm_vector *ops;
     const mm_gradient_ops *gradient;
     mm_error *err;
     mm_status status;
-} mm_trainer;
+} mm_learner;
 
 /* C[m][n] = alpha op(A) op(B) + beta C, as mm_gemm has it. */
-void mm_multiply(mm_trainer *trainer, bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, float alpha,
+void mm_multiply(mm_learner *learner, bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, float alpha,
                  const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc);
 
 /* y = W x + b: weight[out][in], bias[out]. */
@@ -29,10 +29,10 @@ typedef struct mm_trained_linear {
     size_t in, out;
 } mm_trained_linear;
 
-void mm_linear_forward(mm_trainer *trainer, const mm_trained_linear *linear, const float *x, size_t rows, float *y);
+void mm_linear_forward(mm_learner *learner, const mm_trained_linear *linear, const float *x, size_t rows, float *y);
 /* dx = or += W^T dy; dx NULL: not wanted. */
 typedef enum mm_into { MM_SET, MM_ADD } mm_into;
-void mm_linear_back(mm_trainer *trainer, const mm_trained_linear *linear, const float *x, const float *dy, size_t rows,
+void mm_linear_back(mm_learner *learner, const mm_trained_linear *linear, const float *x, const float *dy, size_t rows,
                     mm_into into, float *dx);
 
 typedef struct mm_trained_norm {
@@ -49,10 +49,10 @@ typedef struct mm_norm_state {
 } mm_norm_state;
 
 /* y = norm of (x + residual); residual may be NULL. */
-void mm_norm_forward(mm_trainer *trainer, const mm_trained_norm *norm, const float *x, const float *residual, size_t rows,
+void mm_norm_forward(mm_learner *learner, const mm_trained_norm *norm, const float *x, const float *residual, size_t rows,
                      mm_norm_state *state, float *y);
 /* dx of the sum; may be dy. */
-void mm_norm_back(mm_trainer *trainer, const mm_trained_norm *norm, const mm_norm_state *state, const float *dy,
+void mm_norm_back(mm_learner *learner, const mm_trained_norm *norm, const mm_norm_state *state, const float *dy,
                   size_t rows, float *dx);
 
 /* Linear layers with ReLUs between them; as many as SAM's heads and feed-forward nets have. */
@@ -64,10 +64,10 @@ typedef struct mm_trained_mlp {
 } mm_trained_mlp;
 
 /* hidden[i][rows][layers[i].out] for i < depth - 1: the ReLUs' results. */
-void mm_mlp_forward(mm_trainer *trainer, const mm_trained_mlp *mlp, const float *x, size_t rows, float *const *hidden,
+void mm_mlp_forward(mm_learner *learner, const mm_trained_mlp *mlp, const float *x, size_t rows, float *const *hidden,
                     float *y);
 /* scratch[0], scratch[1]: [rows][widest hidden layer] each. */
-void mm_mlp_back(mm_trainer *trainer, const mm_trained_mlp *mlp, const float *x, float *const *hidden, const float *dy,
+void mm_mlp_back(mm_learner *learner, const mm_trained_mlp *mlp, const float *x, float *const *hidden, const float *dy,
                  size_t rows, float *const scratch[2], mm_into into, float *dx);
 
 #endif

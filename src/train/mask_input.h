@@ -19,11 +19,11 @@ typedef struct mm_mask_input_state {
 } mm_mask_input_state;
 
 /* dense[N][D] of logits[N][4][4]. */
-void mm_mask_input_forward(mm_trainer *trainer, const mm_trained_mask_input *encoder, const float *logits, size_t cells,
+void mm_mask_input_forward(mm_learner *learner, const mm_trained_mask_input *encoder, const float *logits, size_t cells,
                            mm_mask_input_state *state, float *dense);
 /* The logits are given: they have no gradient. `state` is that of the forward step; its slopes and quarter are lost. scratch:
  * [4 N][F]. */
-void mm_mask_input_back(mm_trainer *trainer, const mm_trained_mask_input *encoder, const float *logits, size_t cells,
+void mm_mask_input_back(mm_learner *learner, const mm_trained_mask_input *encoder, const float *logits, size_t cells,
                         const float *ddense, mm_mask_input_state *state, float *scratch);
 
 #endif

@@ -40,15 +40,15 @@ static void soften(float *scores, size_t n)
         scores[j] /= sum;
 }
 
-void mm_token_attention_forward(mm_trainer *trainer, const mm_trained_attention *attention, const mm_token_sizes *sizes,
+void mm_token_attention_forward(mm_learner *learner, const mm_trained_attention *attention, const mm_token_sizes *sizes,
                                 const float *where, const float *what, mm_token_attention_state *state, float *y)
 {
     const size_t tokens = sizes->tokens, rows = sizes->prompts * tokens, channels = sizes->channels;
     const size_t heads = sizes->heads, dim = channels / heads;
     const float scale = scale_of(sizes);
-    mm_linear_forward(trainer, &attention->q, where, rows, state->q);
-    mm_linear_forward(trainer, &attention->k, where, rows, state->k);
-    mm_linear_forward(trainer, &attention->v, what, rows, state->v);
+    mm_linear_forward(learner, &attention->q, where, rows, state->q);
+    mm_linear_forward(learner, &attention->k, where, rows, state->k);
+    mm_linear_forward(learner, &attention->v, what, rows, state->v);
     memset(state->mixed, 0, rows * channels * sizeof *state->mixed);
     for (size_t row = 0; row < rows; row++)
         for (size_t h = 0; h < heads; h++) {
@@ -62,7 +62,7 @@ void mm_token_attention_forward(mm_trainer *trainer, const mm_trained_attention 
                 add_times(state->mixed + row * channels + h * dim, weights[j],
                           state->v + (first + j) * channels + h * dim, dim);
         }
-    mm_linear_forward(trainer, &attention->out, state->mixed, rows, y);
+    mm_linear_forward(learner, &attention->out, state->mixed, rows, y);
 }
 
 /* dq, dk and dv of one row and head, from its dmixed. */
@@ -83,19 +83,19 @@ static void row_back(const mm_token_sizes *sizes, const mm_token_attention_state
     }
 }
 
-void mm_token_attention_back(mm_trainer *trainer, const mm_trained_attention *attention, const mm_token_sizes *sizes,
+void mm_token_attention_back(mm_learner *learner, const mm_trained_attention *attention, const mm_token_sizes *sizes,
                              const float *where, const float *what, const mm_token_attention_state *state, const float *dy,
                              float *const scratch[4], float *dwhere, float *dwhat)
 {
     const size_t rows = sizes->prompts * sizes->tokens, channels = sizes->channels;
     float *dmixed = scratch[0], *dq = scratch[1], *dk = scratch[2], *dv = scratch[3];
-    mm_linear_back(trainer, &attention->out, state->mixed, dy, rows, MM_SET, dmixed);
+    mm_linear_back(learner, &attention->out, state->mixed, dy, rows, MM_SET, dmixed);
     for (int i = 1; i < 4; i++)
         memset(scratch[i], 0, rows * channels * sizeof *dq);
     for (size_t row = 0; row < rows; row++)
         for (size_t h = 0; h < sizes->heads; h++)
             row_back(sizes, state, row, h, dmixed, dq, dk, dv);
-    mm_linear_back(trainer, &attention->q, where, dq, rows, MM_ADD, dwhere);
-    mm_linear_back(trainer, &attention->k, where, dk, rows, MM_ADD, dwhere);
-    mm_linear_back(trainer, &attention->v, what, dv, rows, MM_ADD, dwhat);
+    mm_linear_back(learner, &attention->q, where, dq, rows, MM_ADD, dwhere);
+    mm_linear_back(learner, &attention->k, where, dk, rows, MM_ADD, dwhere);
+    mm_linear_back(learner, &attention->v, what, dv, rows, MM_ADD, dwhat);
 }

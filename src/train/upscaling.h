@@ -24,11 +24,11 @@ typedef struct mm_upscaling_state {
 } mm_upscaling_state;
 
 /* logits[masks][16 N] of an image [N][D] and weights[masks][E]. */
-void mm_upscaling_forward(mm_trainer *trainer, const mm_trained_upscaling *upscaling, const float *image, size_t cells,
+void mm_upscaling_forward(mm_learner *learner, const mm_trained_upscaling *upscaling, const float *image, size_t cells,
                           const float *weights, size_t masks, mm_upscaling_state *state, float *logits);
 /* Of `masks` masks with those weights: dweights[masks][E] and dimage[N][D] are set. state->half and slope2 are lost.
  * scratch: [4 N][Q]. */
-void mm_upscaling_back(mm_trainer *trainer, const mm_trained_upscaling *upscaling, const float *image, size_t cells,
+void mm_upscaling_back(mm_learner *learner, const mm_trained_upscaling *upscaling, const float *image, size_t cells,
                        const float *weights, size_t masks, const float *dlogits, mm_upscaling_state *state,
                        float *scratch, float *dweights, float *dimage);
 

@@ -65,7 +65,7 @@ static mm_status run(fake_model *model, const mm_amg_params *params, uint32_t wi
     mm_image image;
     ck_assert_int_eq(mm_image_new(width, height, &image, NULL), MM_OK);
     memset(image.pixels, 0, (size_t)width * height * 3);
-    const mm_predictor predictor = {model, 4, fake_set_image, fake_decode};
+    const mm_predictor predictor = {.user = model, .mask_tokens = 4, .set_image = fake_set_image, .decode = fake_decode};
     const mm_status status = mm_amg_run(&predictor, params, mm_image_whole(&image), annotations, err);
     mm_image_free(&image);
     return status;
@@ -274,7 +274,7 @@ START_TEST(a_share_of_the_prompts_keeps_a_mask)
     memset(image.pixels, 0, 160 * 120 * 3);
     for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++) {
         fake_model model = {.salt = 9, .threads = 2};
-        const mm_predictor predictor = {&model, 4, fake_set_image, fake_decode};
+        const mm_predictor predictor = {.user = &model, .mask_tokens = 4, .set_image = fake_set_image, .decode = fake_decode};
         float *best;
         size_t count;
         ck_assert_int_eq(mm_amg_listen(&predictor, &p, mm_image_whole(&image), &best, &count, NULL), MM_OK);

@@ -17,7 +17,7 @@ typedef struct learner {
     float *values, *gradients;
     float *embedding; /* [N][D] */
     mm_trained_decoder decoder;
-    mm_trainer trainer;
+    mm_learner maths;
     mm_error err;
 } learner;
 
@@ -30,9 +30,9 @@ static inline float learner_noise(uint32_t *seed)
 static inline void learner_open(const char *name, mm_backend backend, learner *l)
 {
     char path[4096], config[4096];
-    *l = (learner){.trainer.kernels = {.backend = backend, .precision = MM_PRECISION_F32, .threads = 1}};
-    ck_assert_msg(mm_kernels_resolve(&l->trainer.kernels, &l->err) == MM_OK, "%s", l->err.text);
-    ck_assert(golden_open(name, &l->trainer.kernels, &l->golden));
+    *l = (learner){.maths.kernels = {.backend = backend, .precision = MM_PRECISION_F32, .threads = 1}};
+    ck_assert_msg(mm_kernels_resolve(&l->maths.kernels, &l->err) == MM_OK, "%s", l->err.text);
+    ck_assert(golden_open(name, &l->maths.kernels, &l->golden));
     l->arch = *mm_model_arch(l->golden.model);
     ck_assert_msg(prompt_list_read(json_object_get(l->golden.json, "prompts"), GOLDEN_FOLDER, 4 * l->arch.embedding_side,
                                    &l->list, &l->err) == MM_OK, "%s", l->err.text);
@@ -58,9 +58,9 @@ static inline void learner_open(const char *name, mm_backend backend, learner *l
     ck_assert(mm_parameters_read(&l->parameters, l->checkpoint, l->values, &l->err) == MM_OK);
     ck_assert_msg(mm_trained_decoder_make(&l->arch, &l->parameters, l->values, l->gradients, l->checkpoint, &l->decoder,
                                           &l->err) == MM_OK, "%s", l->err.text);
-    l->trainer.ops = mm_vector_get(&l->trainer.kernels);
-    l->trainer.gradient = mm_gradient_get(&l->trainer.kernels);
-    l->trainer.err = &l->err;
+    l->maths.ops = mm_vector_get(&l->maths.kernels);
+    l->maths.gradient = mm_gradient_get(&l->maths.kernels);
+    l->maths.err = &l->err;
 }
 
 static inline void learner_close(learner *l)
@@ -86,8 +86,8 @@ static inline void learner_run(learner *l, size_t first, size_t count, const flo
     float *memory = mm_floats(floats);
     ck_assert_ptr_nonnull(memory);
     memset(memory, 0xff, floats * sizeof *memory); /* NaN: nothing may depend on what was there */
-    mm_trained_decoder_run(&l->trainer, &l->decoder, &batch, judge, back, memory);
-    ck_assert_msg(l->trainer.status == MM_OK, "%s", l->err.text);
+    mm_trained_decoder_run(&l->maths, &l->decoder, &batch, judge, back, memory);
+    ck_assert_msg(l->maths.status == MM_OK, "%s", l->err.text);
     free(memory);
 }
 

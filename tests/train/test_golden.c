@@ -68,7 +68,7 @@ static void judge(void *user, size_t prompt, const float *logits, const float *i
     lesson *s = user;
     const size_t at = s->first + prompt;
     const mm_meant meant = {.target = s->targets + at * PLANE, .ambiguous = at < SINGLE, .share = 1.0 / PROMPTS};
-    const mm_mask_loss loss = mm_mask_loss_judge(s->learner.trainer.gradient, &weights, s->learner.arch.decoder.mask_tokens,
+    const mm_mask_loss loss = mm_mask_loss_judge(s->learner.maths.gradient, &weights, s->learner.arch.decoder.mask_tokens,
                                                  CELLS, logits, iou, &meant, verdict);
     ck_assert(loss.finite);
     s->loss += meant.share * (loss.mask + loss.iou);
