@@ -24,7 +24,7 @@ static const struct {
     {"merge", mm_cli_merge, "join the parts that runs over ranges of shards have made"},
     {"model", mm_cli_model, "what a checkpoint holds; convert it; list models"},
     {"bench", mm_cli_bench, "measure one image on this machine: seconds by stage, rates, memory"},
-    {"train", mm_cli_train, "train a detector of objects for a model's encoder"},
+    {"train", mm_cli_train, "train a detector of objects, or a model's mask decoder, on datasets"},
     {"suspect", mm_cli_suspect, NULL},
 };
 

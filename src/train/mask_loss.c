@@ -58,6 +58,8 @@ mm_mask_loss mm_mask_loss_judge(const mm_gradient_ops *ops, const mm_loss_weight
         loss.best_iou = all[k].iou > loss.best_iou ? all[k].iou : loss.best_iou;
         loss.iou_error += fabs((double)iou[k] - all[k].iou) / (double)(masks - 1);
     }
+    if (!multimask)
+        loss.chosen = 0;
     loss.chosen_iou = all[loss.chosen].iou;
     if (single) {
         loss.mask += all[0].loss;

@@ -26,9 +26,10 @@ typedef struct mm_meant {
 typedef struct mm_mask_loss {
     double mask, iou; /* the losses, unweighted by share: focal * 20 + dice, with the multimask part; squared error */
     double best_iou;   /* of the multimask outputs with the mask that is meant */
-    double chosen_iou; /* of the one whose predicted IoU is highest */
+    double chosen_iou; /* of the chosen output */
     double iou_error;  /* mean distance of multimask outputs' predicted IoU */
-    uint32_t chosen;   /* the output that goes on to the next round: of the multimask ones, by predicted IoU */
+    uint32_t chosen;   /* the answer, which goes on to the next round: of the outputs that learn, the multimask one whose
+                        * predicted IoU is highest, or output 0 */
     bool finite;       /* no NaN in the loss */
 } mm_mask_loss;
 
