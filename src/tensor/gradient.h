@@ -22,8 +22,6 @@ typedef struct mm_gradient_ops {
     void (*gelu)(const float *x, const float *bias, float *y, float *slope, size_t rows, size_t n);
     /* x[n] *= y[n] */
     void (*multiply)(float *x, const float *y, size_t n);
-    /* x[n] += scale * y[n] */
-    void (*add_scaled)(float *x, float scale, const float *y, size_t n);
     /* sums[n] += the columns of x[rows][n] */
     void (*add_columns)(const float *x, float *sums, size_t rows, size_t n);
     /* sums[rows] = the rows of x[rows][n] */

@@ -28,20 +28,46 @@ static inline lanes log1p_lanes(lanes e)
     return s * (p * q + 2.0f);
 }
 
+/* In each lane the sum of all sixteen; in groups of four lanes, of the four. */
+static inline lanes sum_of_four(lanes v)
+{
+    v += __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    return v + __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+}
+
+static inline lanes sum_of_all(lanes v)
+{
+    v = sum_of_four(v);
+    v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    return v + __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+}
+
+static inline float total_of(lanes v)
+{
+    return sum_of_all(v)[0];
+}
+
 static inline lanes magnitude(lanes x)
 {
     return (lanes)((ints)x & 0x7fffffff);
 }
 
-/* gelu(x) = x P(x) with P the normal distribution; its derivative is P(x) + x p(x). */
+/* gelu(x) = x P(x) with P the normal distribution; its derivative is P(x) + x p(x). Both come from one exp(-x^2 / 2): the tail
+ * of P is that times a polynomial in 1 / (1 + c |x|) (Hastings' approximation of erf; absolute error under 8e-8 of P). */
 static inline void gelu_part(const float *x, const float *bias, float *y, float *slope, size_t width)
 {
     lanes v = load_part(x, width, 0);
     if (bias)
         v += load_part(bias, width, 0);
-    const lanes below = 0.5f * (1.0f + erf_lanes(v * 0.70710678f));
+    const lanes bell = exp_lanes(-0.5f * v * v), t = 1.0f / (1.0f + 0.23164190f * magnitude(v));
+    lanes tail = t * 0.53070271f - 0.72657601f;
+    tail = tail * t + 0.71070687f;
+    tail = tail * t - 0.14224837f;
+    tail = tail * t + 0.12741480f;
+    tail = tail * t * bell;
+    const lanes below = choose(v > 0.0f, 1.0f - tail, tail);
     store_part(y, v * below, width);
-    store_part(slope, below + v * 0.39894228f * exp_lanes(-0.5f * v * v), width);
+    store_part(slope, below + v * 0.39894228f * bell, width);
 }
 
 static void gelu(const float *x, const float *bias, float *y, float *slope, size_t rows, size_t n)
@@ -61,12 +87,6 @@ static void multiply(float *x, const float *y, size_t n)
         x[i] *= y[i];
 }
 
-static void add_scaled(float *x, float scale, const float *y, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] += scale * y[i];
-}
-
 static void add_columns(const float *x, float *sums, size_t rows, size_t n)
 {
     for (size_t r = 0; r < rows; r++, x += n)
@@ -80,7 +100,7 @@ static void row_sums(const float *x, float *sums, size_t rows, size_t n)
         lanes total = {0};
         for (size_t i = 0; i < n; i += LANES)
             total += load_part(x + i, width_of(n - i), 0);
-        sums[r] = sum_lanes(total);
+        sums[r] = total_of(total);
     }
 }
 
@@ -98,12 +118,37 @@ static inline float norm_input(const float *x, const float *residual, const floa
         total += v;
         store_part(normal + i, v, width);
     }
-    return sum_lanes(total);
+    return total_of(total);
+}
+
+/* Rows of four channels, of which four stand in a vector; `rows` is a multiple of four. */
+static void norm_of_four(const float *x, const float *weight, const float *bias, float eps, float *normal, float *inverse,
+                         float *y, size_t rows)
+{
+    const float w[LANES] = {weight[0], weight[1], weight[2], weight[3], weight[0], weight[1], weight[2], weight[3],
+                            weight[0], weight[1], weight[2], weight[3], weight[0], weight[1], weight[2], weight[3]};
+    const float b[LANES] = {bias[0], bias[1], bias[2], bias[3], bias[0], bias[1], bias[2], bias[3],
+                            bias[0], bias[1], bias[2], bias[3], bias[0], bias[1], bias[2], bias[3]};
+    for (size_t r = 0; r < rows; r += 4, x += LANES, normal += LANES, y += LANES) {
+        const lanes v = load(x), d = v - sum_of_four(v) * 0.25f, square = sum_of_four(d * d) * 0.25f;
+        for (size_t i = 0; i < 4; i++)
+            inverse[r + i] = 1.0f / sqrtf(square[4 * i] + eps);
+        const lanes scale = {inverse[r], inverse[r], inverse[r], inverse[r],
+                             inverse[r + 1], inverse[r + 1], inverse[r + 1], inverse[r + 1],
+                             inverse[r + 2], inverse[r + 2], inverse[r + 2], inverse[r + 2],
+                             inverse[r + 3], inverse[r + 3], inverse[r + 3], inverse[r + 3]};
+        store(normal, d * scale);
+        store(y, d * scale * load(w) + load(b));
+    }
 }
 
 static void norm(const float *x, const float *residual, const float *shift, const float *weight, const float *bias,
                  float eps, float *normal, float *inverse, float *y, size_t rows, size_t n)
 {
+    if (n == 4 && rows % 4 == 0 && !residual && !shift) {
+        norm_of_four(x, weight, bias, eps, normal, inverse, y, rows);
+        return;
+    }
     for (size_t r = 0; r < rows; r++, x += n, normal += n, y += n) {
         const float mean = norm_input(x, residual ? residual + r * n : NULL, shift, normal, n) / (float)n;
         lanes square = {0};
@@ -111,7 +156,7 @@ static void norm(const float *x, const float *residual, const float *shift, cons
             const lanes d = load_part(normal + i, width_of(n - i), mean) - mean;
             square += d * d;
         }
-        inverse[r] = 1.0f / sqrtf(sum_lanes(square) / (float)n + eps);
+        inverse[r] = 1.0f / sqrtf(total_of(square) / (float)n + eps);
         for (size_t i = 0; i < n; i++) {
             normal[i] = (normal[i] - mean) * inverse[r];
             y[i] = normal[i] * weight[i] + bias[i];
@@ -134,7 +179,7 @@ static void norm_back(const float *dy, const float *normal, const float *inverse
             store_part(dweight + i, load_part(dweight + i, width, 0) + d * x, width);
             store_part(dbias + i, load_part(dbias + i, width, 0) + d, width);
         }
-        const float mean = sum_lanes(plain) / (float)n, slope = sum_lanes(along) / (float)n, scale = inverse[r];
+        const float mean = total_of(plain) / (float)n, slope = total_of(along) / (float)n, scale = inverse[r];
         for (size_t i = 0; i < n; i++)
             dx[i] = scale * (dy[i] * weight[i] - mean - normal[i] * slope);
     }
@@ -146,7 +191,7 @@ static void softmax_back(const float *a, float *da, size_t rows, size_t n, size_
         lanes total = {0};
         for (size_t i = 0; i < n; i += LANES)
             total += load_part(a + i, width_of(n - i), 0) * load_part(da + i, width_of(n - i), 0);
-        const float mean = sum_lanes(total);
+        const float mean = total_of(total);
         for (size_t i = 0; i < n; i++)
             da[i] = a[i] * (da[i] - mean);
     }
@@ -216,13 +261,13 @@ static void mask_sums(const float *logits, const float *targets, size_t n, mm_ma
             hard_target += choose(should, one, none);
             hard_both += choose(is & should, one, none);
         }
-        sums->focal += sum_lanes(focal);
-        sums->p += sum_lanes(sum_p);
-        sums->target += sum_lanes(sum_t);
-        sums->both += sum_lanes(both);
-        sums->hard += sum_lanes(hard);
-        sums->hard_target += sum_lanes(hard_target);
-        sums->hard_both += sum_lanes(hard_both);
+        sums->focal += total_of(focal);
+        sums->p += total_of(sum_p);
+        sums->target += total_of(sum_t);
+        sums->both += total_of(both);
+        sums->hard += total_of(hard);
+        sums->hard_target += total_of(hard_target);
+        sums->hard_both += total_of(hard_both);
     }
 }
 
@@ -244,7 +289,6 @@ static void mask_sums_back(const float *logits, const float *targets, size_t n, 
 const mm_gradient_ops MM_GRADIENT_TABLE = {
     .gelu = gelu,
     .multiply = multiply,
-    .add_scaled = add_scaled,
     .add_columns = add_columns,
     .row_sums = row_sums,
     .norm = norm,

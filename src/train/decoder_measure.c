@@ -1,5 +1,5 @@
 /* How good a decoder is on images that it is not trained on: the same masks, clicks and boxes each time. */
-#include <string.h>
+#include <math.h>
 
 #include "train/decoder_training.h"
 #include "train/gradient_sum.h"
@@ -50,8 +50,8 @@ mm_status mm_decoder_training_measure(mm_decoder_training *t, const mm_trained_d
         return status;
     figures->masks = clicks.prompts;
     for (size_t i = 0; i < CLICKS; i++)
-        figures->clicks[i] = clicks.rounds[i].chosen_iou / clicks.rounds[i].prompts;
-    figures->box = boxes.rounds[0].chosen_iou / boxes.rounds[0].prompts;
-    figures->iou_error = clicks.rounds[0].iou_error / clicks.rounds[0].prompts;
+        figures->clicks[i] = clicks.rounds[i].chosen_iou / fmax(clicks.rounds[i].prompts, 1);
+    figures->box = boxes.rounds[0].chosen_iou / fmax(boxes.rounds[0].prompts, 1);
+    figures->iou_error = clicks.rounds[0].iou_error / fmax(clicks.rounds[0].prompts, 1);
     return MM_OK;
 }

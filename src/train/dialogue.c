@@ -115,6 +115,18 @@ static void ask_next(const dialogue *d, asked *a)
     a->points[a->point_count++] = (mm_point){0, 0, 0};
 }
 
+static void note(mm_dialogue_sums *sums, uint32_t round, const mm_mask_loss *loss, double total)
+{
+    mm_round_figures *figures = &sums->rounds[round];
+    figures->prompts += 1;
+    figures->mask_loss += loss->mask;
+    figures->iou_loss += loss->iou;
+    figures->chosen_iou += loss->chosen_iou;
+    figures->best_iou += loss->best_iou;
+    figures->iou_error += loss->iou_error;
+    sums->loss += total;
+}
+
 static void judge(void *user, size_t prompt, const float *logits, const float *iou, mm_verdict *verdict)
 {
     dialogue *d = user;
@@ -125,15 +137,10 @@ static void judge(void *user, size_t prompt, const float *logits, const float *i
                             .share = 1.0 / d->options->rounds};
     const mm_mask_loss loss = mm_mask_loss_judge(d->ops, &d->options->weights, d->decoder->arch.decoder.mask_tokens,
                                                  d->decoder->cells, logits, iou, &meant, verdict);
-    mm_round_figures *figures = &d->sums->rounds[d->round];
-    figures->prompts += 1;
-    figures->mask_loss += loss.mask;
-    figures->iou_loss += loss.iou;
-    figures->chosen_iou += loss.chosen_iou;
-    figures->best_iou += loss.best_iou;
-    figures->iou_error += loss.iou_error;
-    d->sums->loss += meant.share * (loss.mask + d->options->weights.iou * loss.iou);
-    d->sums->broken += !loss.finite;
+    if (loss.finite)
+        note(d->sums, d->round, &loss, meant.share * (loss.mask + d->options->weights.iou * loss.iou));
+    else
+        d->sums->broken += 1;
     for (size_t i = 0; i < n; i++) {
         const float x = logits[loss.chosen * n + i];
         a->next[i] = x < -most_of_a_logit ? -most_of_a_logit : x > most_of_a_logit ? most_of_a_logit : x;

@@ -29,7 +29,7 @@ typedef struct mm_dialogue_sums {
     mm_round_figures rounds[MM_MOST_ROUNDS];
     double prompts; /* dialogues */
     double loss;    /* sum over prompts of the mean over rounds */
-    double broken;  /* prompts with a loss that is no number */
+    double broken;  /* losses that are no number; they are in no other sum */
 } mm_dialogue_sums;
 
 typedef struct mm_dialogue_image {
