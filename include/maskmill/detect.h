@@ -14,15 +14,16 @@
 
 typedef struct mm_detector mm_detector;
 
-/* Open a detector for a model. *detector is NULL on failure. MM_ERR_FORMAT: no detector, or a damaged one; MM_ERR_USAGE:
- * one of another encoder (the line says so). `model` must outlive it. Never changed after opening: any number of
- * threads may use it. */
-MM_RESULT_USED mm_status mm_detector_open(const char *path, const mm_model *model, mm_detector **detector, mm_error *err);
+/* Open a detector for a model. *detector is NULL on failure. MM_ERR_FORMAT: no detector, or a damaged one;
+ * MM_ERR_USAGE: one of another encoder (the line says so). `model` must outlive it. Never changed after opening: any
+ * number of threads may use it. */
+MM_RESULT_USED mm_status mm_detector_open(const char *path, const mm_model *model, mm_detector **detector,
+                                          mm_error *err);
 void mm_detector_close(mm_detector *detector);
 
-/* Where a detector given by name lies: an existing path as it is, else what mm_checkpoint_locate finds for it. With NULL,
- * the detector that belongs to the model at `model_path` by name: beside it, "detector" in its name before the ending
- * (default.safetensors: default.detector.safetensors). `path` takes up to `size` bytes. */
+/* Where a detector given by name lies: an existing path as it is, else what mm_checkpoint_locate finds for it. With
+ * NULL, the detector that belongs to the model at `model_path` by name: beside it, "detector" in its name before the
+ * ending (default.safetensors: default.detector.safetensors). `path` takes up to `size` bytes. */
 MM_RESULT_USED mm_status mm_detector_locate(const char *name_or_path, const char *model_path, char *path, size_t size,
                                             mm_error *err);
 
@@ -78,10 +79,10 @@ MM_RESULT_USED mm_status mm_detector_find(const mm_detector *detector, const mm_
                                           const mm_detect_params *params, mm_detections *detections, mm_error *err);
 void mm_detections_free(mm_detections *detections);
 
-/* Confident masks, in order of falling detector score, each prompted by its box alone; of the multimask outputs the one of
- * the highest predicted IoU. point_coords is the box's centre and crop_box the whole image. In the funnel candidates are the
- * boxes above confident_score_thresh, after_iou and after_stability what the model is sure of, kept what is left in the
- * end; the other counts are as the one before them. */
+/* Confident masks, in order of falling detector score, each prompted by its box alone; of the multimask outputs the one
+ * of the highest predicted IoU. point_coords is the box's centre and crop_box the whole image. In the funnel candidates
+ * are the boxes above confident_score_thresh, after_iou and after_stability what the model is sure of, kept what is
+ * left in the end; the other counts are as the one before them. */
 typedef struct mm_confident {
     mm_annotations annotations;
     float *scores; /* [annotations.count]: the detector's */
@@ -91,8 +92,9 @@ typedef struct mm_confident {
 
 /* Of the image that the embedding holds: encoded by the caller, or by mm_amg_generate_observed, whose observer may call
  * this, so that an image is encoded once. */
-MM_RESULT_USED mm_status mm_detect_confident(const mm_model *model, mm_embedding *embedding, const mm_detector *detector,
-                                             const mm_detect_params *params, mm_confident *confident, mm_error *err);
+MM_RESULT_USED mm_status mm_detect_confident(const mm_model *model, mm_embedding *embedding,
+                                             const mm_detector *detector, const mm_detect_params *params,
+                                             mm_confident *confident, mm_error *err);
 void mm_confident_free(mm_confident *confident);
 
 #endif

@@ -1,10 +1,11 @@
 /* Embeddings that are kept: what an encoder that does not change makes of images that do not change, so that training a
  * detector or a decoder, or a page where people click, encodes each image once.
  *
- * A folder holds, for each encoder (mm_model_encoder_sha256), a folder of parts: FOLDER/ENCODER/e_DIGEST.h5, ENCODER and
- * DIGEST of 16 hex digits. A part is a sealed HDF5 file that comes into its place in one step and never changes:
- *   key u64[n,2] (XXH3-128 of the image file's bytes), variant u32[n], size u32[n,2] (width, height in pixels, as encoded),
- *   name vlen-utf8[n] (for people), embedding u32[n, S*S*D/2] ([S][S][D] in bf16, two in a number, the first in its low half)
+ * A folder holds, for each encoder (mm_model_encoder_sha256), a folder of parts: FOLDER/ENCODER/e_DIGEST.h5, ENCODER
+ * and DIGEST of 16 hex digits. A part is a sealed HDF5 file that comes into its place in one step and never changes:
+ *   key u64[n,2] (XXH3-128 of the image file's bytes), variant u32[n], size u32[n,2] (width, height in pixels),
+ *   name vlen-utf8[n] (for people), embedding u32[n, S*S*D/2] ([S][S][D] in bf16, two in a number, low half
+ *   first)
  *   attributes: format_version, encoder_sha256, channels u64 (D), side u64 (S)
  * Ranks write parts of their own; what one has written the others see after mm_embeddings_refresh.
  *
@@ -30,8 +31,8 @@ typedef struct mm_embedding_key {
 /* The key of an image file by its bytes. */
 mm_embedding_key mm_embeddings_key(const void *bytes, size_t size, uint32_t variant);
 
-/* Open the folder (made if it is not there) for the model's encoder. MM_ERR_FORMAT names a part that is damaged. `model`
- * must outlive it. */
+/* Open the folder (made if it is not there) for the model's encoder. MM_ERR_FORMAT names a part that is damaged.
+ * `model` must outlive it. */
 MM_RESULT_USED mm_status mm_embeddings_open(const char *folder, const mm_model *model, mm_embeddings **embeddings,
                                             mm_error *err);
 /* NULL is fine. What was not flushed is lost. */

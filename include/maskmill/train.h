@@ -10,13 +10,14 @@
 #include "maskmill/detect.h"
 
 typedef struct mm_train_detector_options {
-    /* Datasets that `maskmill run` wrote (folder, dataset.h5, or a shard; photographs are found through their manifest), and
-     * COCO files (*.json; only bbox is used). */
+    /* Datasets that `maskmill run` wrote (folder, dataset.h5, or a shard; photographs are found through their
+     * manifest), and COCO files (*.json; only bbox is used). */
     const char *const *sources;
     size_t source_count;
     const char *const *validation; /* the same kinds, for measuring; none: validation_share of the sources' images */
     size_t validation_count;
-    const char *images;      /* where COCO's photographs are; NULL: "images" beside the JSON, or the JSON's own folder */
+    /* where COCO's photographs are; NULL: "images" beside the JSON, or the JSON's own folder */
+    const char *images;
     const char *out;         /* the detector; OUT.resume and OUT.jsonl lie beside it */
     const char *model;       /* a path */
     const char *model_config; /* or NULL */

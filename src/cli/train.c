@@ -26,6 +26,7 @@ enum {
     KEY_DEPTH,
     KEY_SEED,
     KEY_FLIP,
+    KEY_SAVE,
     KEY_BACKEND,
     KEY_RESUME,
     KEY_OVERWRITE
@@ -57,6 +58,7 @@ static const struct argp_option rows[] = {
     {"depth", KEY_DEPTH, "N", 0, "3x3 convolutions of the head (default: 2)", 0},
     {"seed", KEY_SEED, "N", 0, "another seed, another training (default: 0)", 0},
     {"flip", KEY_FLIP, NULL, 0, "also train on mirrored images; doubles what is encoded and kept", 0},
+    {"save-seconds", KEY_SAVE, "X", 0, "seconds between two states that --resume goes on from (default: 60)", 0},
     {"backend", KEY_BACKEND, "B", 0, "dense kernels: dnnl, blas or auto (default: auto)", 0},
     {"resume", KEY_RESUME, NULL, 0, "go on with the training that is there; begin, if there is none", 0},
     {"overwrite", KEY_OVERWRITE, NULL, 0, "replace what is there", 0},
@@ -64,7 +66,8 @@ static const struct argp_option rows[] = {
     {0},
 };
 
-static error_t number(struct argp_state *state, const char *name, const char *word, double least, double most, double *to)
+static error_t number(struct argp_state *state, const char *name, const char *word, double least, double most,
+                      double *to)
 {
     size_t count;
     if (!mm_cli_numbers(word, to, 1, 1, &count) || !(*to >= least && *to <= most))
@@ -72,7 +75,8 @@ static error_t number(struct argp_state *state, const char *name, const char *wo
     return 0;
 }
 
-static error_t whole(struct argp_state *state, const char *name, const char *word, double least, double most, uint32_t *to)
+static error_t whole(struct argp_state *state, const char *name, const char *word, double least, double most,
+                     uint32_t *to)
 {
     double value;
     size_t count;
@@ -138,6 +142,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
     case KEY_FLIP:
         o->flip = true;
         return 0;
+    case KEY_SAVE:
+        return number(state, "save-seconds", word, 0, 1e9, &o->save_seconds);
     case KEY_BACKEND:
         return parse_backend(state, word, &o->kernels);
     case KEY_RESUME:
@@ -154,7 +160,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         if (o->source_count == 0)
-            return mm_cli_refuse(state, "needs a dataset: the folder that `maskmill run` wrote, or a COCO file (.json)");
+            return mm_cli_refuse(state,
+                                 "needs a dataset: the folder that `maskmill run` wrote, or a COCO file (.json)");
         if (!o->out)
             return mm_cli_refuse(state, "needs -o HEAD.safetensors, where the detector goes");
         if (o->resume && o->overwrite)
@@ -172,8 +179,8 @@ static void print_summary(const mm_train_summary *summary, const char *out)
         printf("%s is trained already\n", out);
         return;
     }
-    printf("%s: %" PRIu64 " images with %" PRIu64 " boxes, %" PRIu64 " steps, loss %.4f; on %" PRIu64 " others with %" PRIu64
-           " boxes AR@100 %.4f, AP50 %.4f; %" PRIu64 " images encoded in %s, trained in %s\n",
+    printf("%s: %" PRIu64 " images with %" PRIu64 " boxes, %" PRIu64 " steps, loss %.4f; on %" PRIu64
+           " others with %" PRIu64 " boxes AR@100 %.4f, AP50 %.4f; %" PRIu64 " images encoded in %s, trained in %s\n",
            out, summary->images, summary->boxes, summary->steps, summary->loss, summary->validation_images,
            summary->validation_boxes, summary->recall, summary->precision, summary->encoded,
            mm_format_duration(encoding, sizeof encoding, summary->seconds_encoding),
@@ -209,9 +216,10 @@ static mm_status train_detector(int argc, char **argv, mm_error *err)
         .options = rows,
         .parser = parse,
         .args_doc = "DATASET... -o HEAD.safetensors",
-        .doc = "Train a detector of objects on the embeddings of a model's encoder, alone or under mpirun.\vDATASET is a folder "
-               "that `maskmill run` wrote, its dataset.h5, or a COCO file (.json), of which only the boxes are used. "
-               "Embeddings are made once and kept; a training that was stopped goes on with --resume.",
+        .doc = "Train a detector of objects on the embeddings of a model's encoder, alone or under mpirun.\v"
+               "DATASET is a folder that `maskmill run` wrote, its dataset.h5, or a COCO file (.json), of which only "
+               "the boxes are used. Embeddings are made once and kept; a training that was stopped goes on with "
+               "--resume.",
     };
     train_arguments arguments = {.options = mm_train_detector_defaults()};
     bool help = false;

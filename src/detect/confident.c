@@ -1,8 +1,8 @@
 /* Confident masks: the detector's best boxes as prompts, and of their masks those that detector, predicted IoU and
  * stability all vouch for ([SAM] section 4, the semi-automatic stage); cleaned, and none twice.
  *
- * Duplicates are told by their masks, not their boxes as in automatic generation: boxes have been through NMS before they
- * became prompts, and a part that fills its whole's box is another object. */
+ * Duplicates are told by their masks, not their boxes as in automatic generation: boxes have been through NMS before
+ * they became prompts, and a part that fills its whole's box is another object. */
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,7 +99,8 @@ static mm_status clean(slot *s, const mm_detect_params *params, mm_error *err)
     bool changed;
     uint32_t largest = 0, box[4];
     if (params->min_mask_region_area > 0) {
-        const mm_status status = mm_mask_remove_small(&s->mask.rle, params->min_mask_region_area, &changed, &largest, err);
+        const mm_status status = mm_mask_remove_small(&s->mask.rle, params->min_mask_region_area, &changed, &largest,
+                                                      err);
         if (status != MM_OK)
             return status;
         s->stable = !(params->drop_small_masks && largest < params->min_mask_region_area);
@@ -151,7 +152,8 @@ static mm_status make(const mm_model *model, mm_embedding *embedding, const mm_d
     if (status == MM_OK)
         status = keep_distinct(slots, count, params->mask_nms_thresh, out, err);
     funnel->candidates = out->annotations.prompts = count;
-    funnel->after_area = funnel->after_edge = funnel->after_crop_nms = funnel->after_image_nms = funnel->after_stability;
+    funnel->after_area = funnel->after_edge = funnel->after_stability;
+    funnel->after_crop_nms = funnel->after_image_nms = funnel->after_stability;
     funnel->kept = out->annotations.count;
     out->annotations.prompts_kept = funnel->after_iou;
     return status;
@@ -174,7 +176,8 @@ mm_status mm_detect_confident(const mm_model *model, mm_embedding *embedding, co
         slots[count].detection = found.items[count];
         count++;
     }
-    status = slots ? make(model, embedding, params, slots, count, confident, err) : mm_fail_memory(err, "confident masks");
+    status = slots ? make(model, embedding, params, slots, count, confident, err)
+                   : mm_fail_memory(err, "confident masks");
     for (size_t i = 0; i < count; i++)
         mm_rle_free(&slots[i].mask.rle);
     free(slots);

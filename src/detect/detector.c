@@ -25,8 +25,8 @@ static mm_status check_model(const mm_head_file *file, const mm_model *model, co
     if (strcmp(encoder, file->encoder_sha256) != 0 || arch->prompt_embed_dim != file->head.shape.embed_dim ||
         arch->embedding_side != file->head.shape.embedding_side)
         return mm_fail(err, MM_ERR_USAGE,
-                       "the detector %s is for another image encoder (%.12s...) than that of this model, %s (%.12s...); "
-                       "`maskmill train detector` makes one for it",
+                       "the detector %s is for another image encoder (%.12s...) than that of this model, %s "
+                       "(%.12s...); `maskmill train detector` makes one for it",
                        path, file->encoder_sha256, arch->name, encoder);
     return MM_OK;
 }
@@ -69,7 +69,8 @@ mm_status mm_detector_locate(const char *name_or_path, const char *model_path, c
     if (length < 0 || (size_t)length >= size)
         return mm_fail(err, MM_ERR_LIMIT, "the path of the model %.100s... is too long", model_path);
     if (!mm_file_exists(path))
-        return mm_fail(err, MM_ERR_USAGE, "there is no detector %s for the model %s; name one, or make one with `maskmill "
+        return mm_fail(err, MM_ERR_USAGE,
+                       "there is no detector %s for the model %s; name one, or make one with `maskmill "
                                           "train detector`",
                        path, model_path);
     return MM_OK;
@@ -114,7 +115,8 @@ mm_status mm_detect_check(const mm_detect_params *params, mm_error *err)
             return mm_fail(err, MM_ERR_USAGE, "the detector's %s is %g; it must be 0 to %g", ranges[i].name,
                            ranges[i].value, ranges[i].most);
     if (params->max_boxes < 1 || params->max_boxes > 1000)
-        return mm_fail(err, MM_ERR_USAGE, "the detector's number of boxes is %u; it must be 1 to 1000", params->max_boxes);
+        return mm_fail(err, MM_ERR_USAGE, "the detector's number of boxes is %u; it must be 1 to 1000",
+                       params->max_boxes);
     return MM_OK;
 }
 
@@ -135,8 +137,8 @@ mm_status mm_detector_find(const mm_detector *detector, const mm_embedding *embe
     status = mm_head_forward(&detector->file.head, detector->file.parameters, &detector->kernels,
                              mm_embedding_cells(embedding), &state, err);
     if (status == MM_OK)
-        status = mm_head_boxes(&detector->file.head, detector->file.parameters, state.outputs, &frame, params, detections,
-                               err);
+        status = mm_head_boxes(&detector->file.head, detector->file.parameters, state.outputs, &frame, params,
+                               detections, err);
     mm_head_state_free(&state);
     return status;
 }

@@ -9,7 +9,8 @@
 
 #include "tensor/memory.h"
 
-static const mm_head_tensor *add_tensor(mm_head *head, const char *name, bool decays, uint32_t dims, const uint64_t *shape)
+static const mm_head_tensor *add_tensor(mm_head *head, const char *name, bool decays, uint32_t dims,
+                                        const uint64_t *shape)
 {
     mm_head_tensor *tensor = &head->tensors[head->tensor_count++];
     *tensor = (mm_head_tensor){.dims = dims, .first = head->parameters, .count = 1, .decays = decays};
@@ -42,7 +43,8 @@ mm_status mm_head_plan(const mm_detector_shape *shape, mm_head *head, mm_error *
     if (S < 4 || S > 256 || S % 4 != 0 || D < 8 || D > 2048 || C < 8 || C > 2048 || shape->depth < 1 ||
         shape->depth > MM_HEAD_MAX_DEPTH)
         return mm_fail(err, MM_ERR_UNSUPPORTED,
-                       "no detector has %u convolutions of %u channels on an embedding of %u x %u x %u; see docs/detector.md",
+                       "no detector has %u convolutions of %u channels on an embedding of %u x %u x %u; see "
+                       "docs/detector.md",
                        shape->depth, shape->width, shape->embed_dim, shape->embedding_side, shape->embedding_side);
     *head = (mm_head){.shape = *shape};
     head->level[0] = add_layer(head, "level.0", (uint64_t[4]){2, 2, C, D});
@@ -236,8 +238,8 @@ static mm_status convolve(const head_run *run, const float *x, const float *weig
     return MM_OK;
 }
 
-mm_status mm_head_forward(const mm_head *head, const float *parameters, const mm_kernels *kernels, const float *embedding,
-                          mm_head_state *state, mm_error *err)
+mm_status mm_head_forward(const mm_head *head, const float *parameters, const mm_kernels *kernels,
+                          const float *embedding, mm_head_state *state, mm_error *err)
 {
     const head_run run = {head, parameters, kernels, mm_vector_get(kernels), state};
     state->embedding = embedding;

@@ -1,9 +1,9 @@
-/* The detector's network: a pyramid of four levels from one embedding ([ViTDet] section 3: no lateral connections, no top-down
- * path), then a small tower that all levels share ([FCOS] section 3.2), then six numbers a cell.
+/* The detector's network: a pyramid of four levels from one embedding ([ViTDet] section 3: no lateral connections, no
+ * top-down path), then a small tower that all levels share ([FCOS] section 3.2), then six numbers a cell.
  *
  * Letters: D, S the embedding's width and side, C the head's width, T the tower's depth. Activations are channels-last;
- * the cells of all levels lie behind one another, [N][C] with N = (4 + 1 + 1/4 + 1/16) S^2, so that what is done cell by
- * cell is done once.
+ * the cells of all levels lie behind one another, [N][C] with N = (4 + 1 + 1/4 + 1/16) S^2, so that what is done cell
+ * by cell is done once.
  *
  *     level 0   2S x 2S    transposed convolution 2x2, stride 2, of the embedding
  *     level 1    S x S     convolution 1x1 of the embedding
@@ -12,8 +12,8 @@
  *     tower                T times convolution 3x3 with zero padding
  *     outputs              convolution 3x3: objectness, quality, and the box's left, top, right, bottom
  *
- * Every convolution but the last is followed by a LayerNorm over its channels and a ReLU, and has no bias of its own. A box
- * side's distance from the cell's centre is exp(scale[level] * output) strides of the level. */
+ * Every convolution but the last is followed by a LayerNorm over its channels and a ReLU, and has no bias of its own. A
+ * box side's distance from the cell's centre is exp(scale[level] * output) strides of the level. */
 #ifndef MM_DETECT_HEAD_H
 #define MM_DETECT_HEAD_H
 
@@ -22,7 +22,8 @@
 #include "maskmill/detect.h"
 #include "tensor/vector.h"
 
-enum { MM_HEAD_LEVELS = 4, MM_HEAD_OUTPUTS = 6, MM_HEAD_MAX_DEPTH = 8, MM_HEAD_MAX_TENSORS = 32 };
+enum { MM_HEAD_LEVELS = 4, MM_HEAD_OUTPUTS = 6, MM_HEAD_MAX_DEPTH = 8 };
+enum { MM_HEAD_MAX_TENSORS = 3 * (4 + MM_HEAD_MAX_DEPTH + 1) };
 
 /* Columns of the outputs. */
 enum { MM_HEAD_OBJECT = 0, MM_HEAD_QUALITY = 1, MM_HEAD_BOX = 2 };
@@ -67,8 +68,8 @@ double mm_head_stride(const mm_head *head, size_t level, uint32_t image_size);
 typedef struct mm_head_state {
     float *memory;
     const float *embedding;  /* [S*S][D], as given */
-    /* Before and after the norm of the pyramid (0) and of the tower's layers (1 .. T): [N][C]. Without `keep` before and
-     * after are the same memory, and only the last is whole in the end. */
+    /* Before and after the norm of the pyramid (0) and of the tower's layers (1 .. T): [N][C]. Without `keep` before
+     * and after are the same memory, and only the last is whole in the end. */
     float *before[MM_HEAD_MAX_DEPTH + 1], *after[MM_HEAD_MAX_DEPTH + 1];
     float *outputs; /* [N][6] */
     float *patches; /* what is gathered for a product: mm_head_patches floats */

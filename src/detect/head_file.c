@@ -233,7 +233,7 @@ mm_status mm_head_file_write(const char *path, const mm_head *head, const float 
         json_decref(json);
         json = NULL;
     }
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
     json_decref(json);
     if (!text)
         return mm_fail_memory(err, "a detector's metadata");

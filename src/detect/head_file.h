@@ -28,10 +28,11 @@ MM_RESULT_USED mm_status mm_head_file_write(const char *path, const mm_head *hea
                                             const char *encoder_sha256, const mm_detect_params *defaults,
                                             json_t *training, mm_error *err);
 
-/* The parameters (or anything shaped like them) as tensors named `prefix` and their own name. tensors[head->tensor_count]
- * point into values and names[head->tensor_count]. */
+/* The parameters (or anything shaped like them) as tensors named `prefix` and their own name.
+ * tensors[head->tensor_count] point into values and names[head->tensor_count]. */
 typedef char mm_head_name[64];
-void mm_head_list(const mm_head *head, const char *prefix, const float *values, mm_head_name *names, mm_tensor *tensors);
+void mm_head_list(const mm_head *head, const char *prefix, const float *values, mm_head_name *names,
+                  mm_tensor *tensors);
 /* The way back: MM_ERR_FORMAT if one is missing, misshapen or not finite. */
 MM_RESULT_USED mm_status mm_head_collect(const mm_head *head, const char *prefix, const mm_checkpoint *checkpoint,
                                          float *values, mm_error *err);

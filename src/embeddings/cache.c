@@ -1,4 +1,4 @@
-/* embeddings: what encoders have made of images, kept on the disk. This file is the folder: finding, reading, adding. */
+/* embeddings: what encoders have made of images, kept on the disk. This file is the folder: find, read, add. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>

@@ -80,7 +80,8 @@ static bool digest_encoder(EVP_MD_CTX *context, const encoder_list *list, const 
     return good;
 }
 
-mm_status mm_checkpoint_encoder_sha256(const mm_checkpoint *checkpoint, const mm_arch *arch, char hex[65], mm_error *err)
+mm_status mm_checkpoint_encoder_sha256(const mm_checkpoint *checkpoint, const mm_arch *arch, char hex[65],
+                                       mm_error *err)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned length = 0;

@@ -128,12 +128,13 @@ static mm_status describe(mm_trainer *trainer, mm_error *err)
     mm_kernels_describe(&trainer->kernels, kernels, sizeof kernels);
     (void)snprintf(digest, sizeof digest, "%016" PRIx64, mm_samples_digest(&trainer->samples)); /* fits */
     trainer->setup = json_pack(
-        "{s:s,s:s,s:I,s:I,s:s,s:I,s:I,s:f,s:I,s:f,s:f,s:f,s:f,s:I,s:b,s:I}", "encoder_sha256", encoder, "kernels", kernels,
-        "images", (json_int_t)trainer->training_count, "validation_images", (json_int_t)trainer->validation_count, "samples",
-        digest, "width", (json_int_t)o->width, "depth", (json_int_t)o->depth, "epochs", o->epochs, "batch",
-        (json_int_t)o->batch, "learning_rate", o->learning_rate, "weight_decay", o->weight_decay, "clip_norm", o->clip_norm,
-        "warm_up", o->warm_up, "seed", (json_int_t)(o->seed & INT64_MAX), "flip", o->flip, "ranks",
-        (json_int_t)trainer->ranks);
+        "{s:s,s:s,s:I,s:I,s:s,s:I,s:I,s:f,s:I,s:f,s:f,s:f,s:f,s:I,s:b,s:I}",
+        "encoder_sha256", encoder, "kernels", kernels, "images", (json_int_t)trainer->training_count,
+        "validation_images", (json_int_t)trainer->validation_count, "samples", digest, "width", (json_int_t)o->width,
+        "depth", (json_int_t)o->depth, "epochs", o->epochs, "batch", (json_int_t)o->batch,
+        "learning_rate", o->learning_rate, "weight_decay", o->weight_decay, "clip_norm", o->clip_norm,
+        "warm_up", o->warm_up, "seed", (json_int_t)(o->seed & INT64_MAX), "flip", o->flip,
+        "ranks", (json_int_t)trainer->ranks);
     return trainer->setup ? MM_OK : mm_fail_memory(err, "the training's options");
 }
 
@@ -211,7 +212,8 @@ static mm_status begin(mm_trainer *trainer, const char *resume, bool *done, mm_e
     if (status == MM_OK)
         status = mm_comm_broadcast(trainer->comm, 0, start, sizeof start, err);
     if (status == MM_OK)
-        status = mm_comm_broadcast(trainer->comm, 0, trainer->parameters, trainer->head.parameters * sizeof(float), err);
+        status = mm_comm_broadcast(trainer->comm, 0, trainer->parameters, trainer->head.parameters * sizeof(float),
+                                   err);
     trainer->step = start[0];
     *done = start[1] != 0;
     trainer->unmeasured = start[2] != 0;
@@ -256,15 +258,15 @@ static mm_status end_epoch(mm_trainer *trainer, double seconds, mm_error *err)
     const double n = fmax(sums->positive, 1);
     const uint64_t epoch = (trainer->step + trainer->steps_per_epoch - 1) / trainer->steps_per_epoch;
     json_t *entry = json_pack("{s:I,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "epoch", (json_int_t)epoch, "step",
-                              (json_int_t)trainer->step, "loss", (sums->object + sums->box + sums->quality) / n, "object",
-                              sums->object / n, "box", sums->box / n, "quality", sums->quality / n, "iou", sums->iou / n,
-                              "recall", recall, "precision50", precision);
+                              (json_int_t)trainer->step, "loss", (sums->object + sums->box + sums->quality) / n,
+                              "object", sums->object / n, "box", sums->box / n, "quality", sums->quality / n, "iou",
+                              sums->iou / n, "recall", recall, "precision50", precision);
     if (json_array_append_new(trainer->history, entry) != 0)
         return mm_fail_memory(err, "the training's history");
     if (!trainer->options->quiet)
         (void)fprintf(stderr,
-                      "maskmill: epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64 ": loss %.4f (object %.4f, box %.4f, quality "
-                      "%.4f), mean IoU %.3f; validation AR@100 %.4f, AP50 %.4f; %.0f s\n",
+                      "maskmill: epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64 ": loss %.4f (object %.4f, box %.4f, "
+                      "quality %.4f), mean IoU %.3f; validation AR@100 %.4f, AP50 %.4f; %.0f s\n",
                       epoch, trainer->step, trainer->steps, (sums->object + sums->box + sums->quality) / n,
                       sums->object / n, sums->box / n, sums->quality / n, sums->iou / n, recall, precision, seconds);
     trainer->sums = (mm_detector_loss){0};
@@ -273,7 +275,8 @@ static mm_status end_epoch(mm_trainer *trainer, double seconds, mm_error *err)
 
 static mm_status stopped(const mm_trainer *trainer, const char *resume, mm_error *err)
 {
-    return mm_fail(err, MM_ERR_STOPPED, "stopped by a signal after step %" PRIu64 " of %" PRIu64 "; its state is in %s, and "
+    return mm_fail(err, MM_ERR_STOPPED,
+                   "stopped by a signal after step %" PRIu64 " of %" PRIu64 "; its state is in %s, and "
                                         "--resume goes on",
                    trainer->step, trainer->steps, resume);
 }
@@ -284,11 +287,12 @@ static mm_status save_when_due(const mm_trainer *trainer, const char *resume, bo
     if (trainer->rank != 0 || !(now || omp_get_wtime() - *saved >= trainer->options->save_seconds))
         return MM_OK;
     *saved = omp_get_wtime();
-    return mm_state_write(resume, &trainer->head, &trainer->optimiser, trainer->setup, &trainer->sums, trainer->history, err);
+    return mm_state_write(resume, &trainer->head, &trainer->optimiser, trainer->setup, &trainer->sums, trainer->history,
+                          err);
 }
 
-/* All steps that are left. A stop comes before the measuring at an epoch's end, which may take longer than there is time;
- * whoever goes on does it first. */
+/* All steps that are left. A stop comes before the measuring at an epoch's end, which may take longer than there is
+ * time; whoever goes on does it first. */
 static mm_status run(mm_trainer *trainer, const char *resume, mm_error *err)
 {
     const double start = omp_get_wtime();
@@ -322,7 +326,8 @@ static mm_status finish(mm_trainer *trainer, const char *resume, mm_error *err)
         json_decref(training);
         return mm_fail_memory(err, "a detector's metadata");
     }
-    mm_status status = mm_head_file_write(o->out, &trainer->head, trainer->parameters, encoder, &defaults, training, err);
+    mm_status status = mm_head_file_write(o->out, &trainer->head, trainer->parameters, encoder, &defaults, training,
+                                          err);
     json_decref(training);
     if (status == MM_OK && unlink(resume) != 0)
         status = mm_fail_errno(err, "cannot remove %s", resume);

@@ -27,8 +27,8 @@ static double focal(double x, bool positive, double *slope)
     return (1 - focal_alpha) * p * p * nll;
 }
 
-/* GIoU of two boxes around one cell's centre, given as distances to their sides, and its derivative by those of the first.
- * Both have the centre inside, so that the overlap and the hull are sums of smaller and larger distances. */
+/* GIoU of two boxes around one cell's centre, given as distances to their sides, and its derivative by those of the
+ * first. Both have the centre inside, so that the overlap and the hull are sums of smaller and larger distances. */
 static double giou(const double d[4], const double target[4], double *iou, double slope[4])
 {
     double inner[4], outer[4];

@@ -2,7 +2,7 @@
  *
  *   objectness  focal loss (Lin et al., arXiv 1708.02002; alpha 0.25, gamma 2) at every cell that is not padding
  *   box         GIoU loss (Rezatofighi et al., arXiv 1902.09630) of the positive cells, weight 2
- *   quality     binary cross entropy of the positive cells against the IoU that their box has now (not differentiated), as in
+ *   quality     binary cross entropy of the positive cells against their box's IoU of now (not differentiated), as in
  *               IoU-aware detectors (Wu et al., arXiv 1912.05992), in place of [FCOS]'s centreness
  *
  * All are sums; the trainer divides by the number of positive cells of the whole batch. */

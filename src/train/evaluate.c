@@ -18,8 +18,8 @@ static double iou_of(const float a[4], const float b[4])
     return w * h / (area_a + area_b - w * h);
 }
 
-/* Each detection in turn takes the free truth that it overlaps most, if that is at least the threshold; of equal ones the
- * last. Returns how many did; hit[] (may be NULL) says which. */
+/* Each detection in turn takes the free truth that it overlaps most, if that is at least the threshold; of equal ones
+ * the last. Returns how many did; hit[] (may be NULL) says which. */
 static size_t match(const double *ious, size_t found, size_t truths, double threshold, bool *taken, uint32_t *hit)
 {
     size_t matched = 0;

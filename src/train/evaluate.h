@@ -1,5 +1,5 @@
-/* How good boxes are, by COCO's measures as pycocotools computes them: one class, no crowds, all areas, at most 100 boxes an
- * image.
+/* How good boxes are, by COCO's measures as pycocotools computes them: one class, no crowds, all areas, at most 100
+ * boxes an image.
  *   AR@100  mean over IoU 0.50, 0.55 .. 0.95 of the share of true boxes that a detection is matched with
  *   AP50    mean over 101 recalls of the best precision at that recall or above, boxes matched at IoU 0.50 */
 #ifndef MM_TRAIN_EVALUATE_H

@@ -1,7 +1,7 @@
-/* From the gradient of the outputs to that of the parameters, layer by layer, in the order opposite to the forward pass.
+/* From the gradient of the outputs to that of the parameters, layer by layer, in the forward pass's opposite order.
  *
- * Notation: dX is the loss's derivative by X. A product Y = X W^T has dW = dY^T X and dX = dY W; a convolution is a product
- * of gathered patches, so its dX is what the patches' cells got, added up where they came from. */
+ * Notation: dX is the loss's derivative by X. A product Y = X W^T has dW = dY^T X and dX = dY W; a convolution is a
+ * product of gathered patches, so its dX is what the patches' cells got, added up where they came from. */
 #include "train/head_backward.h"
 
 #include <math.h>
@@ -48,8 +48,8 @@ typedef struct backward {
 } backward;
 
 /* dW[out][in] += dY[rows][out]^T X[rows][in] */
-static mm_status add_weight_gradient(const backward *b, const float *dy, const float *x, size_t rows, size_t out, size_t in,
-                                     size_t weight, mm_error *err)
+static mm_status add_weight_gradient(const backward *b, const float *dy, const float *x, size_t rows, size_t out,
+                                     size_t in, size_t weight, mm_error *err)
 {
     return mm_gemm(b->kernels, true, false, out, in, rows, 1, dy, out, x, in, 1, b->sums + weight, in, err);
 }
@@ -204,19 +204,20 @@ static mm_status pyramid_backward(const backward *b, mm_error *err)
     return status;
 }
 
-mm_status mm_head_backward(const mm_head *head, const float *parameters, const mm_kernels *kernels, mm_head_state *state,
-                           mm_head_gradients *gradients, float *sums, mm_error *err)
+mm_status mm_head_backward(const mm_head *head, const float *parameters, const mm_kernels *kernels,
+                           mm_head_state *state, mm_head_gradients *gradients, float *sums, mm_error *err)
 {
     const backward b = {head, parameters, kernels, state, gradients, sums};
     const size_t depth = head->shape.depth;
     for (size_t cell = 0; cell < head->cells; cell++)
         for (size_t k = 0; k < MM_HEAD_OUTPUTS; k++)
             sums[head->out_bias + k] += gradients->outputs[cell * MM_HEAD_OUTPUTS + k];
-    mm_status status = convolution_backward(&b, state->after[depth], gradients->outputs, MM_HEAD_OUTPUTS, head->out_weight,
-                                            err);
+    mm_status status = convolution_backward(&b, state->after[depth], gradients->outputs, MM_HEAD_OUTPUTS,
+                                            head->out_weight, err);
     for (size_t t = depth; status == MM_OK && t-- > 0;) {
         norm_backward(&b, t + 1, &head->tower[t], 0, head->cells);
-        status = convolution_backward(&b, state->after[t], gradients->before, head->shape.width, head->tower[t].weight, err);
+        status = convolution_backward(&b, state->after[t], gradients->before, head->shape.width, head->tower[t].weight,
+                                      err);
     }
     return status == MM_OK ? pyramid_backward(&b, err) : status;
 }

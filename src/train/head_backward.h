@@ -16,9 +16,10 @@ typedef struct mm_head_gradients {
 MM_RESULT_USED mm_status mm_head_gradients_new(const mm_head *head, mm_head_gradients *gradients, mm_error *err);
 void mm_head_gradients_free(mm_head_gradients *gradients);
 
-/* Add to sums[head->parameters] (except scale's, which are the loss's) the gradient that follows from gradients->outputs;
- * `state` holds the forward pass of the same parameters, with `keep`. */
+/* Add to sums[head->parameters] (except scale's, which are the loss's) the gradient that follows from
+ * gradients->outputs; `state` holds the forward pass of the same parameters, with `keep`. */
 MM_RESULT_USED mm_status mm_head_backward(const mm_head *head, const float *parameters, const mm_kernels *kernels,
-                                          mm_head_state *state, mm_head_gradients *gradients, float *sums, mm_error *err);
+                                          mm_head_state *state, mm_head_gradients *gradients, float *sums,
+                                          mm_error *err);
 
 #endif

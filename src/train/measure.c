@@ -20,9 +20,11 @@ static mm_status measure_one(mm_trainer *trainer, uint64_t sample, mm_evaluation
     mm_detections found;
     mm_status status = mm_trainer_load(trainer, sample, false, &frame, err);
     if (status == MM_OK)
-        status = mm_head_forward(&trainer->head, trainer->parameters, &trainer->kernels, trainer->cells, &trainer->state, err);
+        status = mm_head_forward(&trainer->head, trainer->parameters, &trainer->kernels, trainer->cells,
+                                 &trainer->state, err);
     if (status == MM_OK)
-        status = mm_head_boxes(&trainer->head, trainer->parameters, trainer->state.outputs, &frame, &params, &found, err);
+        status = mm_head_boxes(&trainer->head, trainer->parameters, trainer->state.outputs, &frame, &params, &found,
+                               err);
     if (status != MM_OK)
         return status;
     status = mm_evaluation_add(evaluation, (uint32_t)sample, &found,

@@ -111,12 +111,14 @@ static void tell(preparing *work, size_t done)
 static mm_status prepare_share(preparing *work, mm_error *err)
 {
     const mm_preparation *p = work->p;
-    const size_t ranks = p->comm ? (size_t)mm_comm_size(p->comm) : 1, rank = p->comm ? (size_t)mm_comm_rank(p->comm) : 0;
+    const size_t ranks = p->comm ? (size_t)mm_comm_size(p->comm) : 1;
+    const size_t rank = p->comm ? (size_t)mm_comm_rank(p->comm) : 0;
     mm_status status = MM_OK;
     work->told = omp_get_wtime();
     for (size_t i = rank; status == MM_OK && i < p->samples->count; i += ranks) {
         if (mm_signals_asked(p->signals, NULL) != MM_STOP_NONE)
-            status = mm_fail(err, MM_ERR_STOPPED, "stopped by a signal while images were encoded; what is encoded is kept, "
+            status = mm_fail(err, MM_ERR_STOPPED,
+                             "stopped by a signal while images were encoded; what is encoded is kept, "
                                                   "and --resume goes on");
         else
             status = prepare_one(work, i, err);
@@ -143,7 +145,8 @@ static mm_status find_places(const preparing *work, mm_error *err)
             const mm_embedding_key key = {{work->hashes[i][0], work->hashes[i][1]},
                                           variant_of(p->samples, sample, flipped)};
             if (!mm_embeddings_find(p->embeddings, &key, &p->places[2 * i + (size_t)flipped]))
-                status = mm_fail(err, MM_ERR_IO, "the embedding of %s, which a rank has written, cannot be seen here; is the "
+                status = mm_fail(err, MM_ERR_IO,
+                                 "the embedding of %s, which a rank has written, cannot be seen here; is the "
                                                  "folder on a file system that all ranks share?",
                                  p->samples->text + sample->path);
         }

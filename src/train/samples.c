@@ -137,7 +137,8 @@ static mm_status read_all(const mm_sample_sources *sources, mm_samples *samples,
     if (status == MM_OK && sources->validation_count == 0)
         choose_validation(samples, sources->validation_share, sources->seed);
     else if (status == MM_OK)
-        status = add_sources(samples, sources->validation, sources->validation_count, sources->images, datasets, true, err);
+        status = add_sources(samples, sources->validation, sources->validation_count, sources->images, datasets, true,
+                             err);
     return status == MM_OK ? check(samples, err) : status;
 }
 
@@ -147,7 +148,8 @@ static mm_status share_bytes(mm_comm *comm, void **bytes, size_t size, mm_error 
     const size_t piece = 1u << 30;
     if (mm_comm_rank(comm) != 0)
         *bytes = malloc(size + 1);
-    mm_status status = mm_comm_agree(comm, *bytes || size == 0 ? MM_OK : mm_fail_memory(err, "the list of images"), err);
+    mm_status status = mm_comm_agree(comm, *bytes || size == 0 ? MM_OK : mm_fail_memory(err, "the list of images"),
+                                     err);
     for (size_t at = 0; status == MM_OK && at < size; at += piece)
         status = mm_comm_broadcast(comm, 0, (char *)*bytes + at, size - at < piece ? size - at : piece, err);
     return status;
@@ -234,7 +236,8 @@ mm_status mm_samples_load(mm_comm *comm, const mm_sample_sources *sources, mm_sa
     return status;
 }
 
-mm_status mm_samples_read(const mm_samples *samples, const mm_sample *sample, uint8_t **bytes, size_t *size, mm_error *err)
+mm_status mm_samples_read(const mm_samples *samples, const mm_sample *sample, uint8_t **bytes, size_t *size,
+                          mm_error *err)
 {
     if (sample->source == MM_SAMPLE_FILE)
         return mm_corpus_read_path(samples->text + sample->path, MAX_FILE, bytes, size, err);

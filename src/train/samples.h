@@ -42,7 +42,8 @@ typedef struct mm_sample_sources {
     double validation_share;
     uint64_t seed;
 } mm_sample_sources;
-MM_RESULT_USED mm_status mm_samples_load(mm_comm *comm, const mm_sample_sources *sources, mm_samples *samples, mm_error *err);
+MM_RESULT_USED mm_status mm_samples_load(mm_comm *comm, const mm_sample_sources *sources, mm_samples *samples,
+                                         mm_error *err);
 
 /* Add an image, and boxes to the last image. A box is clipped to the frame; one that is empty then is left out. */
 MM_RESULT_USED mm_status mm_samples_add(mm_samples *samples, const mm_sample *sample, const char *path, mm_error *err);
@@ -56,8 +57,8 @@ MM_RESULT_USED mm_status mm_samples_add_dataset(mm_samples *samples, const char 
                                                 mm_error *err);
 
 /* The image file's bytes; the caller frees *bytes. */
-MM_RESULT_USED mm_status mm_samples_read(const mm_samples *samples, const mm_sample *sample, uint8_t **bytes, size_t *size,
-                                         mm_error *err);
+MM_RESULT_USED mm_status mm_samples_read(const mm_samples *samples, const mm_sample *sample, uint8_t **bytes,
+                                         size_t *size, mm_error *err);
 /* What the samples are, as a number: any change of them, of a box or of what is validation changes it. */
 uint64_t mm_samples_digest(const mm_samples *samples);
 

@@ -71,8 +71,8 @@ static mm_status read_image(const json_t *image, size_t index, coco_image *to, m
     if (!name || !*name)
         return mm_fail(err, MM_ERR_FORMAT, "images[%zu] has no file_name", index);
     if (!is_side(json_object_get(image, "width")) || !is_side(json_object_get(image, "height")))
-        return mm_fail(err, MM_ERR_FORMAT, "images[%zu] (%.100s) has no width and height of 1 to %d pixels", index, name,
-                       MAX_SIDE);
+        return mm_fail(err, MM_ERR_FORMAT, "images[%zu] (%.100s) has no width and height of 1 to %d pixels", index,
+                       name, MAX_SIDE);
     *to = (coco_image){json_integer_value(json_object_get(image, "id")), index};
     return MM_OK;
 }
@@ -112,7 +112,8 @@ static mm_status read_box(const json_t *annotation, size_t number, const coco_im
         const json_t *entry = json_array_get(bbox, k);
         value[k] = json_number_value(entry);
         if (!json_is_number(entry) || !isfinite(value[k]) || fabs(value[k]) > 1e7 || (k >= 2 && value[k] < 0))
-            return mm_fail(err, MM_ERR_FORMAT, "annotations[%zu]: bbox is not x, y, width and height in pixels", number);
+            return mm_fail(err, MM_ERR_FORMAT, "annotations[%zu]: bbox is not x, y, width and height in pixels",
+                           number);
     }
     *to = (coco_box){image->index, number, {value[0], value[1], value[0] + value[2], value[1] + value[3]}};
     return MM_OK;

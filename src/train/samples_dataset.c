@@ -4,8 +4,8 @@
 #include "maskmill/shard.h"
 #include "train/samples.h"
 
-static mm_status add_record(mm_samples *samples, const mm_record *record, const char *name, uint32_t source, bool validation,
-                            mm_error *err)
+static mm_status add_record(mm_samples *samples, const mm_record *record, const char *name, uint32_t source,
+                            bool validation, mm_error *err)
 {
     if (record->image_id >= mm_manifest_count(samples->manifests[source]))
         return mm_fail(err, MM_ERR_FORMAT, "its image %llu is not in its manifest.h5",

@@ -62,7 +62,8 @@ mm_status mm_state_compare(const json_t *before, const json_t *now, const char *
         if (then && json_equal(then, value))
             continue;
         char *was = value_text(then), *is = value_text(value);
-        const mm_status status = mm_fail(err, MM_ERR_USAGE, "%s was begun otherwise: %s was %.80s and is now %.80s; give the "
+        const mm_status status = mm_fail(err, MM_ERR_USAGE,
+                                         "%s was begun otherwise: %s was %.80s and is now %.80s; give the "
                                                             "same options, or --overwrite to begin anew",
                                          path, key, was ? was : "?", is ? is : "?");
         free(was);
@@ -81,7 +82,8 @@ static mm_status read_json(const char *path, const char *text, const json_t *set
     mm_status status;
     if (json_integer_value(json_object_get(json, "version")) != VERSION || !json_is_integer(step) ||
         json_integer_value(step) < 0 || !read_sums(json_object_get(json, "sums"), sums) || !json_is_array(epochs))
-        status = mm_fail(err, MM_ERR_FORMAT, "%s is no state of a training of this version, or damaged; remove it to begin "
+        status = mm_fail(err, MM_ERR_FORMAT,
+                         "%s is no state of a training of this version, or damaged; remove it to begin "
                                              "anew",
                          path);
     else

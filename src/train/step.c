@@ -1,4 +1,4 @@
-/* One step: each rank its share of the batch, gradients summed by rank 0 in the order of ranks, parameters back to all. */
+/* One step: each rank its share of the batch, gradients summed by rank 0 in their order, parameters back to all. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,8 @@ void mm_trainer_begin(const mm_head *head, uint64_t seed, float *parameters)
         const mm_head_tensor *tensor = &head->tensors[i];
         float *values = parameters + tensor->first;
         /* [out][taps][in]; the transposed convolution has taps first, and one input vector for each output. */
-        const double inputs = (double)(i == 0 ? tensor->shape[3] : tensor->shape[1] * tensor->shape[2] * tensor->shape[3]);
+        const uint64_t taps = i == 0 ? 1 : tensor->shape[1] * tensor->shape[2];
+        const double inputs = (double)(taps * tensor->shape[3]);
         const float spread = tensor->first == head->out_weight ? 0.01f : (float)sqrt(2 / inputs);
         const size_t length = strlen(tensor->name);
         const bool norm_weight = length > 12 && strcmp(tensor->name + length - 12, ".norm.weight") == 0;
@@ -55,8 +56,8 @@ mm_status mm_trainer_load(mm_trainer *trainer, uint64_t sample, bool flipped, mm
 {
     const mm_sample *s = &trainer->samples.items[sample];
     uint32_t width, height;
-    const mm_status status = mm_embeddings_read(trainer->embeddings, trainer->places[2 * sample + flipped], &width, &height,
-                                                trainer->cells, err);
+    const mm_status status = mm_embeddings_read(trainer->embeddings, trainer->places[2 * sample + flipped], &width,
+                                                &height, trainer->cells, err);
     if (status != MM_OK)
         return status;
     *frame = mm_model_frame(trainer->model, width, height);
@@ -91,11 +92,12 @@ mm_status mm_trainer_add_sample(mm_trainer *trainer, uint64_t sample, bool flipp
     }
     status = mm_head_forward(head, trainer->parameters, &trainer->kernels, trainer->cells, &trainer->state, err);
     if (status == MM_OK) {
-        (void)mm_targets_assign(head, &frame, (const float(*)[4])boxes, s->boxes, trainer->target); /* the loss counts */
+        /* the loss counts */
+        (void)mm_targets_assign(head, &frame, (const float(*)[4])boxes, s->boxes, trainer->target);
         mm_detector_loss_add(head, trainer->parameters, trainer->state.outputs, &frame, (const float(*)[4])boxes,
                              trainer->target, loss, trainer->gradients.outputs, sums + head->scale);
-        status = mm_head_backward(head, trainer->parameters, &trainer->kernels, &trainer->state, &trainer->gradients, sums,
-                                  err);
+        status = mm_head_backward(head, trainer->parameters, &trainer->kernels, &trainer->state, &trainer->gradients,
+                                  sums, err);
     }
     free(boxes);
     return status;

@@ -14,11 +14,13 @@ static void assign_level(const mm_head *head, size_t level, double stride, const
                          const float (*boxes)[4], double rx, double ry, int32_t *target)
 {
     const size_t side = head->side[level];
-    const double low = level == 0 ? 0 : range / 2 * stride, high = level + 1 == MM_HEAD_LEVELS ? INFINITY : range * stride;
+    const double low = level == 0 ? 0 : range / 2 * stride;
+    const double high = level + 1 == MM_HEAD_LEVELS ? INFINITY : range * stride;
     const double cx = (box[0] + box[2]) / 2, cy = (box[1] + box[3]) / 2, reach = centre_radius * stride;
     const double area = (box[2] - box[0]) * (box[3] - box[1]);
     /* The first cells whose centres are beyond the reach's begin; the loops end with it. */
-    const double first_x = fmax(ceil((cx - reach) / stride - 0.5), 0), first_y = fmax(ceil((cy - reach) / stride - 0.5), 0);
+    const double first_x = fmax(ceil((cx - reach) / stride - 0.5), 0);
+    const double first_y = fmax(ceil((cy - reach) / stride - 0.5), 0);
     for (size_t y = (size_t)first_y; y < side && ((double)y + 0.5) * stride <= cy + reach; y++)
         for (size_t x = (size_t)first_x; x < side && ((double)x + 0.5) * stride <= cx + reach; x++) {
             const double px = ((double)x + 0.5) * stride, py = ((double)y + 0.5) * stride;

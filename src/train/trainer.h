@@ -47,7 +47,8 @@ typedef struct mm_trainer {
 size_t mm_trainer_message(const mm_head *head);
 
 /* The image and its embedding, to cells. */
-MM_RESULT_USED mm_status mm_trainer_load(mm_trainer *trainer, uint64_t sample, bool flipped, mm_frame *frame, mm_error *err);
+MM_RESULT_USED mm_status mm_trainer_load(mm_trainer *trainer, uint64_t sample, bool flipped, mm_frame *frame,
+                                         mm_error *err);
 
 /* Loss and gradient of one sample: adds to *loss and to sums[head.parameters]. */
 MM_RESULT_USED mm_status mm_trainer_add_sample(mm_trainer *trainer, uint64_t sample, bool flipped, float *sums,
@@ -59,8 +60,8 @@ MM_RESULT_USED mm_status mm_trainer_step(mm_trainer *trainer, bool *stop, mm_err
 /* Collective: recall and precision on the validation samples, on rank 0. */
 MM_RESULT_USED mm_status mm_trainer_measure(mm_trainer *trainer, double *recall, double *precision, mm_error *err);
 
-/* Parameters to begin with: normal with variance 2 / inputs (He et al., arXiv 1502.01852), the outputs' a hundredth; biases so
- * that objects are thought rare (1 in 100, as focal loss needs) and boxes of some strides' size. */
+/* Parameters to begin with: normal with variance 2 / inputs (He et al., arXiv 1502.01852), the outputs' a hundredth;
+ * biases so that objects are thought rare (1 in 100, as focal loss needs) and boxes of some strides' size. */
 void mm_trainer_begin(const mm_head *head, uint64_t seed, float *parameters);
 
 #endif
