@@ -58,7 +58,8 @@ MM_RESULT_USED mm_status mm_train_detector(mm_comm *comm, const mm_train_detecto
                                            mm_train_summary *summary, mm_error *err);
 
 typedef struct mm_train_decoder_options {
-    const char *const *sources; /* datasets: folder, dataset.h5, or a shard; photographs are found through their manifest */
+    const char *const *sources; /* datasets: folder, dataset.h5, or a shard; photographs are found through their
+                                 * manifest */
     size_t source_count;
     const char *const *validation; /* the same, for measuring; none: validation_share of the sources' images */
     size_t validation_count;
@@ -72,13 +73,16 @@ typedef struct mm_train_decoder_options {
     uint32_t masks;           /* 16: at most, of an image in a step */
     uint32_t rounds;          /* 6: of prompts for each mask (src/train/dialogue.h); the paper's are 11 */
     double box_share;         /* 0.5: of masks that are first asked for by a box */
-    double source_weights[3]; /* 1, 1, 3: how much more likely masks are to be taken that are automatic, confident, human */
+    double source_weights[3]; /* 1, 1, 3: how much more likely masks are to be taken that are automatic, confident,
+                               * human */
     double multimask;         /* 0.5: see src/train/mask_loss.h */
-    double learning_rate;     /* 2e-4, the highest; a tenth of it after two thirds of the steps, a hundredth after 0.95 */
+    double learning_rate;     /* 2e-4, the highest; a tenth of it after two thirds of the steps, a hundredth after
+                               * 0.95 */
     double weight_decay;      /* 0.1, of matrices */
     double clip_norm;         /* 1 */
     double warm_up;           /* 0.05 of the steps */
-    double average;           /* 0.998: how much of the averaged weights, which are the result, a step leaves as it was */
+    double average;           /* 0.998: how much of the averaged weights, which are the result, a step leaves as it
+                               * was */
     double validation_share;  /* 0.05 */
     uint64_t seed;            /* 0 */
     double save_seconds;      /* 60: between two states that --resume goes on from */
@@ -104,8 +108,8 @@ typedef struct mm_decoder_summary {
     bool was_done;
 } mm_decoder_summary;
 
-/* As mm_train_detector. OUT has all tensors of the model: those of the decoder and the prompt encoder trained and f32, the
- * others as they were, with the metadata as they were. */
+/* As mm_train_detector. OUT has all tensors of the model: those of the decoder and the prompt encoder trained and f32,
+ * the others as they were, with the metadata as they were. */
 MM_RESULT_USED mm_status mm_train_decoder(mm_comm *comm, const mm_train_decoder_options *options,
                                           mm_decoder_summary *summary, mm_error *err);
 

@@ -54,11 +54,13 @@ static const struct argp_option rows[] = {
     {"epochs", KEY_EPOCHS, "X", 0, "times that each image is seen (default: 4)", 0},
     {"batch", KEY_BATCH, "N", 0, "images a step, of all ranks together; memory does not grow with it (default: 8)", 0},
     {"masks", KEY_MASKS, "N", 0, "masks of an image in a step, at most (default: 16)", 0},
-    {"rounds", KEY_ROUNDS, "N", 0, "of prompts for each mask: first one, then corrections (default: 6; the paper's: 11)", 0},
+    {"rounds", KEY_ROUNDS, "N", 0,
+     "of prompts for each mask: first one, then corrections (default: 6; the paper's: 11)", 0},
     {"box-share", KEY_BOXES, "X", 0, "of masks first asked for by a box instead of a click (default: 0.5)", 0},
     {"source-weights", KEY_WEIGHTS, "A,C,H", 0,
      "how much more likely automatic, confident and human masks are taken than others (default: 1,1,3)", 0},
-    {"multimask", KEY_MULTIMASK, "X", 0, "weight of the three masks' loss when more than a click is given (default: 0.5)", 0},
+    {"multimask", KEY_MULTIMASK, "X", 0,
+     "weight of the three masks' loss when more than a click is given (default: 0.5)", 0},
     {"learning-rate", KEY_RATE, "X", 0, "the highest (default: 0.0002)", 0},
     {"weight-decay", KEY_DECAY, "X", 0, "of matrices (default: 0.1)", 0},
     {"clip-norm", KEY_CLIP, "X", 0, "the gradient's largest norm (default: 1)", 0},
@@ -130,7 +132,8 @@ static error_t parse_weights(struct argp_state *state, const char *word, double 
 {
     size_t count;
     if (!mm_cli_numbers(word, weights, 3, 3, &count) || !(weights[0] >= 0 && weights[1] >= 0 && weights[2] >= 0))
-        return mm_cli_refuse(state, "--source-weights %.40s: give three numbers from 0 on: automatic,confident,human", word);
+        return mm_cli_refuse(state, "--source-weights %.40s: give three numbers from 0 on: automatic,confident,human",
+                             word);
     return 0;
 }
 
@@ -210,9 +213,9 @@ static void print_summary(const mm_decoder_summary *s, const char *out)
         printf("%s is trained already\n", out);
         return;
     }
-    printf("%s: %" PRIu64 " images, %" PRIu64 " steps (%" PRIu64 " left out), loss %.4f; on %.0f masks of %" PRIu64 " others mean IoU "
-           "%.4f after one click (before: %.4f), %.4f after three (%.4f), %.4f by box (%.4f); %" PRIu64 " images encoded in "
-           "%s, trained in %s\n",
+    printf("%s: %" PRIu64 " images, %" PRIu64 " steps (%" PRIu64 " left out), loss %.4f; on %.0f masks of %" PRIu64
+           " others mean IoU %.4f after one click (before: %.4f), %.4f after three (%.4f), %.4f by box (%.4f); %" PRIu64
+           " images encoded in %s, trained in %s\n",
            out, s->images, s->steps, s->skipped, s->loss, s->after.masks, s->validation_images, s->after.clicks[0],
            s->before.clicks[0], s->after.clicks[2], s->before.clicks[2], s->after.box, s->before.box, s->encoded,
            mm_format_duration(encoding, sizeof encoding, s->seconds_encoding),
@@ -247,9 +250,10 @@ mm_status mm_cli_train_decoder(int argc, char **argv, mm_error *err)
         .options = rows,
         .parser = parse,
         .args_doc = "DATASET... -o MODEL.safetensors",
-        .doc = "Train a model's mask decoder and prompt encoder on the masks of datasets, alone or under mpirun. The image "
-               "encoder stays as it is.\vDATASET is a folder that `maskmill run` wrote, or its dataset.h5. Embeddings are made "
-               "once and kept; a training that was stopped goes on with --resume. docs/training.md has more.",
+        .doc = "Train a model's mask decoder and prompt encoder on the masks of datasets, alone or under mpirun. The "
+               "image encoder stays as it is.\vDATASET is a folder that `maskmill run` wrote, or its dataset.h5. "
+               "Embeddings are made once and kept; a training that was stopped goes on with --resume. docs/training.md "
+               "has more.",
     };
     train_arguments arguments = {.options = mm_train_decoder_defaults()};
     bool help = false;

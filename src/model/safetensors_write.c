@@ -141,8 +141,8 @@ static mm_status write_file(const plan *p, const char *header, size_t length, co
 }
 
 /* The texts of a checkpoint's metadata, with the architecture as it was recognised. The caller frees *texts. */
-static mm_status list_texts(const mm_checkpoint *checkpoint, const char *config, const char *(**texts)[2], size_t *count,
-                            mm_error *err)
+static mm_status list_texts(const mm_checkpoint *checkpoint, const char *config, const char *(**texts)[2],
+                            size_t *count, mm_error *err)
 {
     *texts = calloc(checkpoint->metadata_count + 1, sizeof **texts);
     if (!*texts)
@@ -192,10 +192,11 @@ mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, const mm_arch *
     return write_model(&(plan){.checkpoint = checkpoint, .bf16 = bf16}, arch, out_path, err);
 }
 
-mm_status mm_checkpoint_replace(const mm_checkpoint *checkpoint, const mm_arch *arch, const mm_tensor *tensors, size_t count,
-                                const char *out_path, mm_error *err)
+mm_status mm_checkpoint_replace(const mm_checkpoint *checkpoint, const mm_arch *arch, const mm_tensor *tensors,
+                                size_t count, const char *out_path, mm_error *err)
 {
-    return write_model(&(plan){.checkpoint = checkpoint, .as_stored = true, .replaced = tensors, .replaced_count = count}, arch,
+    return write_model(&(plan){.checkpoint = checkpoint, .as_stored = true, .replaced = tensors,
+                               .replaced_count = count}, arch,
                        out_path, err);
 }
 

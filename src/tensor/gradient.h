@@ -10,7 +10,8 @@
 
 #include "maskmill/tensor.h"
 
-/* Sums of a mask's losses over cells with a target t in 0 .. 1 (the share that is covered); p is the sigmoid of the logit. */
+/* Sums of a mask's losses over cells with a target t in 0 .. 1 (the share that is covered); p is the sigmoid of the
+ * logit. */
 typedef struct mm_mask_sums {
     double focal;          /* t (1 - p)^2 (-log p) + (1 - t) p^2 (-log(1 - p)) */
     double p, target, both; /* p, t and p t */
@@ -42,8 +43,8 @@ typedef struct mm_gradient_ops {
                    size_t n);
     /* Adds to *sums; a target below 0 is a cell that does not count. */
     void (*mask_sums)(const float *logits, const float *targets, size_t n, mm_mask_sums *sums);
-    /* d[n] = focal * d focal + (p_share + both_share * t) p (1 - p): the gradient of focal * sums.focal and of a function of
-     * sums.p and sums.both, given by its two derivatives. */
+    /* d[n] = focal * d focal + (p_share + both_share * t) p (1 - p): the gradient of focal * sums.focal and of a
+     * function of sums.p and sums.both, given by its two derivatives. */
     void (*mask_sums_back)(const float *logits, const float *targets, size_t n, float focal, float p_share,
                            float both_share, float *d);
 } mm_gradient_ops;

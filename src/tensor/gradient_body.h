@@ -52,8 +52,9 @@ static inline lanes magnitude(lanes x)
     return (lanes)((ints)x & 0x7fffffff);
 }
 
-/* gelu(x) = x P(x) with P the normal distribution; its derivative is P(x) + x p(x). Both come from one exp(-x^2 / 2): the tail
- * of P is that times a polynomial in 1 / (1 + c |x|) (Hastings' approximation of erf; absolute error under 8e-8 of P). */
+/* gelu(x) = x P(x) with P the normal distribution; its derivative is P(x) + x p(x). Both come from one exp(-x^2 / 2):
+ * the tail of P is that times a polynomial in 1 / (1 + c |x|) (Hastings' approximation of erf; absolute error under
+ * 8e-8 of P). */
 static inline void gelu_part(const float *x, const float *bias, float *y, float *slope, size_t width)
 {
     lanes v = load_part(x, width, 0);
@@ -122,8 +123,8 @@ static inline float norm_input(const float *x, const float *residual, const floa
 }
 
 /* Rows of four channels, of which four stand in a vector; `rows` is a multiple of four. */
-static void norm_of_four(const float *x, const float *weight, const float *bias, float eps, float *normal, float *inverse,
-                         float *y, size_t rows)
+static void norm_of_four(const float *x, const float *weight, const float *bias, float eps, float *normal,
+                         float *inverse, float *y, size_t rows)
 {
     const float w[LANES] = {weight[0], weight[1], weight[2], weight[3], weight[0], weight[1], weight[2], weight[3],
                             weight[0], weight[1], weight[2], weight[3], weight[0], weight[1], weight[2], weight[3]};

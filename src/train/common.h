@@ -5,7 +5,9 @@
 #include "maskmill/comm.h"
 #include "maskmill/tensor.h"
 
-/* Collective: the kernels that all ranks have, so that one forward pass is like the other. Threads are each rank's own. */
-MM_RESULT_USED mm_status mm_train_agree_on_kernels(mm_comm *comm, const mm_kernels *asked, mm_kernels *agreed, mm_error *err);
+/* Collective: the kernels that all ranks have, so that one forward pass is like the other. Threads are each rank's
+ * own. */
+MM_RESULT_USED mm_status mm_train_agree_on_kernels(mm_comm *comm, const mm_kernels *asked, mm_kernels *agreed,
+                                                   mm_error *err);
 
 #endif

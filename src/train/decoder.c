@@ -147,8 +147,8 @@ mm_status mm_trained_decoder_make(const mm_arch *arch, const mm_parameters *para
         arch->decoder.iou_head_depth > MM_TRAINED_LAYERS || arch->decoder.hyper_depth < 1 ||
         arch->decoder.hyper_depth > MM_TRAINED_LAYERS || arch->decoder.mask_tokens > MM_MAX_MASK_TOKENS ||
         arch->prompt_embed_dim % arch->decoder.num_heads != 0 || arch->decoder.cross_dim % arch->decoder.num_heads != 0)
-        return mm_fail(err, MM_ERR_UNSUPPORTED, "%s has a mask decoder deeper or of another make than can be trained here",
-                       arch->name);
+        return mm_fail(err, MM_ERR_UNSUPPORTED,
+                       "%s has a mask decoder deeper or of another make than can be trained here", arch->name);
     mm_weights weights = {.checkpoint = checkpoint, .arena = &decoder->arena, .err = err};
     mm_prompt_encoder_load(&decoder->prompts, &decoder->arch, &weights);
     bind_prompts(&b, arch, decoder);

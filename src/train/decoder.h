@@ -1,13 +1,13 @@
-/* SAM's mask decoder and prompt encoder [SAM appendix A] as a thing that learns: forward as src/model computes them in f32,
- * and back to the gradient of every weight. The image's embedding is given and has no gradient.
+/* SAM's mask decoder and prompt encoder [SAM appendix A] as a thing that learns: forward as src/model computes them in
+ * f32, and back to the gradient of every weight. The image's embedding is given and has no gradient.
  *
  * A batch is some prompts of one image, alike in their number of tokens. The token side of all of them goes through the
- * layers together; the image side prompt by prompt, except in the first layer of prompts without a mask input, whose image
- * is one and the same. A prompt's logits are judged, and their gradient goes back through the upscaling, before the next
- * prompt's are made, so that only one prompt's large activations exist at a time.
+ * layers together; the image side prompt by prompt, except in the first layer of prompts without a mask input, whose
+ * image is one and the same. A prompt's logits are judged, and their gradient goes back through the upscaling, before
+ * the next prompt's are made, so that only one prompt's large activations exist at a time.
  *
- * Letters: D channels, N cells (S * S), T tokens of a prompt, P prompts, R = P * T, K mask tokens. Logits are [N][4][4], in
- * the order of cells (upscaling.h). */
+ * Letters: D channels, N cells (S * S), T tokens of a prompt, P prompts, R = P * T, K mask tokens. Logits are
+ * [N][4][4], in the order of cells (upscaling.h). */
 #ifndef MM_TRAIN_DECODER_H
 #define MM_TRAIN_DECODER_H
 
@@ -47,10 +47,10 @@ typedef struct mm_trained_decoder {
     mm_arena arena;            /* what the positions take */
 } mm_trained_decoder;
 
-/* Views into values[floats] and gradients[floats], which must outlive the decoder, as must `checkpoint`, where the fixed
- * positional matrix is. The decoder must not be moved. */
-MM_RESULT_USED mm_status mm_trained_decoder_make(const mm_arch *arch, const mm_parameters *parameters, const float *values,
-                                                 float *gradients, const mm_checkpoint *checkpoint,
+/* Views into values[floats] and gradients[floats], which must outlive the decoder, as must `checkpoint`, where the
+ * fixed positional matrix is. The decoder must not be moved. */
+MM_RESULT_USED mm_status mm_trained_decoder_make(const mm_arch *arch, const mm_parameters *parameters,
+                                                 const float *values, float *gradients, const mm_checkpoint *checkpoint,
                                                  mm_trained_decoder *decoder, mm_error *err);
 void mm_trained_decoder_free(mm_trained_decoder *decoder);
 

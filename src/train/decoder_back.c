@@ -1,6 +1,6 @@
-/* The way back through the decoder: the steps of decoder_forward.c in the opposite order. On its way dtokens is the gradient
- * by the tokens after the step that comes next, dimage that by the image of the level that comes next; dwhere collects what
- * goes to the tokens as positions, which are the tokens as they began. */
+/* The way back through the decoder: the steps of decoder_forward.c in the opposite order. On its way dtokens is the
+ * gradient by the tokens after the step that comes next, dimage that by the image of the level that comes next; dwhere
+ * collects what goes to the tokens as positions, which are the tokens as they began. */
 #include <string.h>
 
 #include "train/decoder_state.h"
@@ -18,7 +18,8 @@ static void heads_back(mm_learner *learner, const mm_trained_decoder *decoder, m
     const size_t masks = decoder->arch.decoder.mask_tokens, prompts = state->prompts;
     float *const scratch[2] = {state->work[0], state->work[1]}, *drows = state->work[2];
     memset(state->dtokens, 0, state->rows * channels * sizeof(float));
-    mm_mlp_back(learner, &decoder->iou_head, state->iou_row, state->iou_hidden, state->diou, prompts, scratch, MM_SET, drows);
+    mm_mlp_back(learner, &decoder->iou_head, state->iou_row, state->iou_hidden, state->diou, prompts, scratch, MM_SET,
+                drows);
     for (size_t p = 0; p < prompts; p++)
         memcpy(state->dtokens + p * tokens * channels, drows + p * channels, channels * sizeof(float));
     for (size_t k = 0; k < masks; k++) {
@@ -52,18 +53,19 @@ static void look_back(mm_learner *learner, const mm_trained_decoder *decoder, co
     const size_t groups = level->shared ? 1 : state->prompts, vectors = rows * heads / groups;
     for (size_t g = 0; g < groups; g++) {
         const mm_image_level image = mm_level_of(decoder, level, g);
-        mm_look_back(learner, &image, vectors, mm_block_of(level, MM_LOOK, g), state->dgathered + g * vectors * channels,
+        mm_look_back(learner, &image, vectors, mm_block_of(level, MM_LOOK, g),
+                     state->dgathered + g * vectors * channels,
                      mm_block_of(level, MM_DLOOK, g), dvectors + g * vectors * channels);
     }
     /* A bias of the keys adds the same to all scores of a softmax: its gradient is zero. */
-    mm_fold_back(learner, attention->k.weight, attention->k.dweight, mm_trained_scale(&decoder->arch), rows, heads, inner,
-                 channels, query, dvectors, dquery);
+    mm_fold_back(learner, attention->k.weight, attention->k.dweight, mm_trained_scale(&decoder->arch), rows, heads,
+                 inner, channels, query, dvectors, dquery);
     mm_linear_back(learner, &attention->q, where, dquery, rows, MM_SET, dx);
     add_where(learner, dx, rows * channels, state);
 }
 
-/* The image's part in what was looked at: dimage += weights^T dgathered + dscores^T key vectors, and where the image looked at
- * tokens (`queries` given), dscores^T query vectors. One product over all of them. */
+/* The image's part in what was looked at: dimage += weights^T dgathered + dscores^T key vectors, and where the image
+ * looked at tokens (`queries` given), dscores^T query vectors. One product over all of them. */
 static void look_back_image(mm_learner *learner, const mm_trained_decoder *decoder, const mm_level_state *level,
                             const float *queries, mm_decoder_run_state *state)
 {
@@ -79,8 +81,8 @@ static void look_back_image(mm_learner *learner, const mm_trained_decoder *decod
     }
 }
 
-/* The same for an image that is embedding + "no mask", whose gradient is wanted only as a sum over cells: weights add up to
- * one there, scores' gradients to zero, and those of the other way to dbias. */
+/* The same for an image that is embedding + "no mask", whose gradient is wanted only as a sum over cells: weights add
+ * up to one there, scores' gradients to zero, and those of the other way to dbias. */
 static void look_back_no_mask(mm_learner *learner, const mm_trained_decoder *decoder, const float *queries,
                               const float *dbias, mm_decoder_run_state *state)
 {
@@ -91,7 +93,8 @@ static void look_back_no_mask(mm_learner *learner, const mm_trained_decoder *dec
 }
 
 /* dimage: from the image after layer `index` to the residual part of the one before; vectors' gradients to dvectors. */
-static void update_back(mm_learner *learner, const mm_trained_decoder *decoder, size_t index, mm_decoder_run_state *state)
+static void update_back(mm_learner *learner, const mm_trained_decoder *decoder, size_t index,
+                        mm_decoder_run_state *state)
 {
     const mm_trained_layer *layer = &decoder->layers[index];
     const mm_layer_state *own = &state->layers[index];
@@ -149,18 +152,20 @@ static void self_back(mm_learner *learner, const mm_trained_decoder *decoder, si
     const mm_layer_state *own = &state->layers[index];
     const size_t channels = decoder->arch.prompt_embed_dim, floats = state->rows * channels;
     const mm_token_sizes sizes = {state->prompts, state->tokens, decoder->arch.decoder.num_heads, channels};
-    float *const scratch[4] = {state->work[0], state->work[1], state->work[2], state->work[3]}, *dwhere = state->work[4];
+    float *const scratch[4] = {state->work[0], state->work[1], state->work[2], state->work[3]},
+        *dwhere = state->work[4];
     mm_norm_back(learner, &layer->norm1, &own->norm1, state->dtokens, state->rows, state->dtokens);
     memset(dwhere, 0, floats * sizeof *dwhere);
-    mm_token_attention_back(learner, &layer->self, &sizes, own->in_where, own->in, &own->self, state->dtokens, scratch, dwhere,
-                            index ? state->dtokens : dwhere);
+    mm_token_attention_back(learner, &layer->self, &sizes, own->in_where, own->in, &own->self, state->dtokens, scratch,
+                            dwhere, index ? state->dtokens : dwhere);
     if (index)
         add_where(learner, dwhere, floats, state);
     else /* no positions, and no residual */
         memcpy(state->dtokens, dwhere, floats * sizeof *dwhere);
 }
 
-static void layer_back(mm_learner *learner, const mm_trained_decoder *decoder, size_t index, mm_decoder_run_state *state)
+static void layer_back(mm_learner *learner, const mm_trained_decoder *decoder, size_t index,
+                       mm_decoder_run_state *state)
 {
     const mm_trained_layer *layer = &decoder->layers[index];
     const mm_layer_state *own = &state->layers[index];
@@ -169,9 +174,11 @@ static void layer_back(mm_learner *learner, const mm_trained_decoder *decoder, s
     update_back(learner, decoder, index, state);
     offer_back(learner, decoder, &layer->image_to_token, own, state);
     mm_norm_back(learner, &layer->norm3, &own->norm3, state->dtokens, state->rows, state->dtokens);
-    mm_mlp_back(learner, &layer->mlp, own->out2, &own->hidden, state->dtokens, state->rows, scratch, MM_ADD, state->dtokens);
+    mm_mlp_back(learner, &layer->mlp, own->out2, &own->hidden, state->dtokens, state->rows, scratch, MM_ADD,
+                state->dtokens);
     mm_norm_back(learner, &layer->norm2, &own->norm2, state->dtokens, state->rows, state->dtokens);
-    mm_linear_back(learner, &layer->token_to_image.out, own->mixed, state->dtokens, state->rows, MM_SET, state->work[0]);
+    mm_linear_back(learner, &layer->token_to_image.out, own->mixed, state->dtokens, state->rows, MM_SET,
+                   state->work[0]);
     look_back(learner, decoder, &layer->token_to_image, own->out1_where, own->query, own->gathered, level, state);
     if (level->shared)
         look_back_no_mask(learner, decoder, own->query_vectors, state->dbias, state);
@@ -188,13 +195,14 @@ static void masks_back(mm_learner *learner, const mm_trained_decoder *decoder, c
     for (size_t p = 0; p < state->prompts; p++) {
         mm_mask_input_forward(learner, &decoder->mask_input, batch->mask_input[p], decoder->cells, &state->mask_input,
                               state->large);
-        mm_mask_input_back(learner, &decoder->mask_input, batch->mask_input[p], decoder->cells, state->dimage + p * floats,
-                           &state->mask_input, state->mask_scratch);
+        mm_mask_input_back(learner, &decoder->mask_input, batch->mask_input[p], decoder->cells,
+                           state->dimage + p * floats, &state->mask_input, state->mask_scratch);
     }
 }
 
 /* The gradient of one prompt's tokens as they began. */
-static void tokens_back(mm_learner *learner, const mm_trained_decoder *decoder, const mm_prompt *prompt, const float *row)
+static void tokens_back(mm_learner *learner, const mm_trained_decoder *decoder, const mm_prompt *prompt,
+                        const float *row)
 {
     const size_t channels = decoder->arch.prompt_embed_dim, masks = decoder->arch.decoder.mask_tokens;
     learner->ops->add(decoder->iou_token.dvalues, row, channels);
@@ -215,7 +223,8 @@ void mm_decoder_back(mm_learner *learner, const mm_trained_decoder *decoder, con
     heads_back(learner, decoder, state);
     memset(state->dwhere, 0, state->rows * channels * sizeof(float));
     mm_norm_back(learner, &decoder->norm_final, &state->last_norm, state->dtokens, state->rows, state->dtokens);
-    mm_linear_back(learner, &decoder->final.out, state->last_mixed, state->dtokens, state->rows, MM_SET, state->work[0]);
+    mm_linear_back(learner, &decoder->final.out, state->last_mixed, state->dtokens, state->rows, MM_SET,
+                   state->work[0]);
     look_back(learner, decoder, &decoder->final, state->layers[depth - 1].out3_where, state->last_query,
               state->last_gathered, &state->levels[depth], state);
     look_back_image(learner, decoder, &state->levels[depth], NULL, state);

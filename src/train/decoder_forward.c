@@ -26,8 +26,8 @@ static void begin_image(mm_learner *learner, const mm_trained_decoder *decoder, 
             memcpy(values, batch->embedding, floats * sizeof *values);
             learner->ops->add_bias(values, decoder->no_mask.values, decoder->cells, channels);
         } else {
-            mm_mask_input_forward(learner, &decoder->mask_input, batch->mask_input[p], decoder->cells, &state->mask_input,
-                                  values);
+            mm_mask_input_forward(learner, &decoder->mask_input, batch->mask_input[p], decoder->cells,
+                                  &state->mask_input, values);
             learner->ops->add(values, batch->embedding, floats);
         }
         learner->ops->sum(values, decoder->prompts.dense_pe, level->keys + p * floats, floats);
@@ -47,7 +47,8 @@ static void look(mm_learner *learner, const mm_trained_decoder *decoder, const m
     const size_t groups = level->shared ? 1 : state->prompts, vectors = rows * heads / groups;
     for (size_t g = 0; g < groups; g++) {
         const mm_image_level image = mm_level_of(decoder, level, g);
-        mm_look_forward(learner, &image, vectors, level->key_vectors + g * vectors * channels, mm_block_of(level, MM_LOOK, g),
+        mm_look_forward(learner, &image, vectors, level->key_vectors + g * vectors * channels, mm_block_of(level,
+                                                                                                           MM_LOOK, g),
                         gathered + g * vectors * channels);
     }
     mm_unfold_forward(learner, attention->v.weight, rows, heads, inner, channels, gathered, mixed);
@@ -89,7 +90,8 @@ static void offer_tokens(mm_learner *learner, const mm_trained_decoder *decoder,
         }
 }
 
-static void update_image(mm_learner *learner, const mm_trained_decoder *decoder, size_t index, mm_decoder_run_state *state)
+static void update_image(mm_learner *learner, const mm_trained_decoder *decoder, size_t index,
+                         mm_decoder_run_state *state)
 {
     const mm_trained_layer *layer = &decoder->layers[index];
     const mm_layer_state *own = &state->layers[index];
@@ -123,7 +125,8 @@ static void run_heads(mm_learner *learner, const mm_trained_decoder *decoder, mm
         for (size_t p = 0; p < prompts; p++) /* token 0 is the IoU token */
             memcpy(state->mask_rows[k] + p * channels, state->tokens_out + (p * tokens + 1 + k) * channels,
                    channels * sizeof(float));
-        mm_mlp_forward(learner, &decoder->hyper[k], state->mask_rows[k], prompts, state->hyper_hidden[k], state->hyper_out);
+        mm_mlp_forward(learner, &decoder->hyper[k], state->mask_rows[k], prompts, state->hyper_hidden[k],
+                       state->hyper_out);
         for (size_t p = 0; p < prompts; p++)
             memcpy(state->hyper + (p * masks + k) * eighth, state->hyper_out + p * eighth, eighth * sizeof(float));
     }
@@ -140,8 +143,8 @@ void mm_decoder_forward(mm_learner *learner, const mm_trained_decoder *decoder, 
         const mm_trained_layer *layer = &decoder->layers[i];
         mm_layer_state *own = &state->layers[i];
         self_attention(learner, decoder, i, state);
-        look(learner, decoder, &layer->token_to_image, own->out1_where, state, &state->levels[i], own->query, own->gathered,
-             own->mixed);
+        look(learner, decoder, &layer->token_to_image, own->out1_where, state, &state->levels[i], own->query,
+             own->gathered, own->mixed);
         mm_linear_forward(learner, &layer->token_to_image.out, own->mixed, rows, out);
         mm_norm_forward(learner, &layer->norm2, out, own->out1, rows, &own->norm2, own->out2);
         mm_mlp_forward(learner, &layer->mlp, own->out2, rows, &own->hidden, out);
@@ -168,7 +171,8 @@ void mm_decoder_judge(mm_learner *learner, const mm_trained_decoder *decoder, co
     for (size_t p = 0; p < state->prompts && learner->status == MM_OK; p++) {
         const float *image = last->values + p * cells * channels, *weights = state->hyper + p * masks * eighth;
         float *dimage = state->dimage + p * cells * channels, *chosen = state->stack;
-        mm_upscaling_forward(learner, &decoder->upscaling, image, cells, weights, masks, &state->upscaling, state->logits);
+        mm_upscaling_forward(learner, &decoder->upscaling, image, cells, weights, masks, &state->upscaling,
+                             state->logits);
         mm_verdict verdict = {.dlogits = state->dlogits};
         judge->judge(judge->user, p, state->logits, state->iou + p * masks, &verdict);
         if (!back)
@@ -184,6 +188,7 @@ void mm_decoder_judge(mm_learner *learner, const mm_trained_decoder *decoder, co
         mm_upscaling_back(learner, &decoder->upscaling, image, cells, chosen, verdict.count, verdict.dlogits,
                           &state->upscaling, state->large, dchosen, dimage);
         for (size_t m = 0; m < verdict.count; m++)
-            memcpy(state->dhyper + (p * masks + verdict.masks[m]) * eighth, dchosen + m * eighth, eighth * sizeof *chosen);
+            memcpy(state->dhyper + (p * masks + verdict.masks[m]) * eighth, dchosen + m * eighth,
+                   eighth * sizeof *chosen);
     }
 }

@@ -24,7 +24,8 @@ static void lay_layer(layout *l, const mm_arch *arch, const mm_decoder_run_state
 {
     const size_t channels = arch->prompt_embed_dim, inner = arch->decoder.cross_dim, rows = state->rows;
     const size_t heads = arch->decoder.num_heads;
-    layer->self = (mm_token_attention_state){take(l, rows * channels), take(l, rows * channels), take(l, rows * channels),
+    layer->self = (mm_token_attention_state){take(l, rows * channels), take(l, rows * channels),
+                                             take(l, rows * channels),
                                              take(l, rows * heads * state->tokens), take(l, rows * channels)};
     layer->norm1 = take_norm(l, rows, channels);
     layer->norm2 = take_norm(l, rows, channels);
@@ -77,7 +78,8 @@ static void lay_heads(layout *l, const mm_arch *arch, mm_decoder_run_state *stat
 
 static void lay_single(layout *l, const mm_trained_decoder *decoder, bool masks, mm_decoder_run_state *state)
 {
-    const size_t channels = decoder->arch.prompt_embed_dim, cells = decoder->cells, count = decoder->arch.decoder.mask_tokens;
+    const size_t channels = decoder->arch.prompt_embed_dim, cells = decoder->cells,
+        count = decoder->arch.decoder.mask_tokens;
     const size_t wide = decoder->arch.mask_in_chans, narrow = wide / 4;
     state->upscaling.norm = take_norm(l, 4 * cells, channels / 4);
     state->upscaling.half = take(l, cells * channels);
@@ -118,13 +120,14 @@ static void lay_gradients(layout *l, const mm_trained_decoder *decoder, mm_decod
     state->columns = take(l, channels);
 }
 
-size_t mm_decoder_state_layout(const mm_trained_decoder *decoder, size_t prompts, size_t tokens, bool masks, float *memory,
-                               mm_decoder_run_state *state)
+size_t mm_decoder_state_layout(const mm_trained_decoder *decoder, size_t prompts, size_t tokens, bool masks,
+                               float *memory, mm_decoder_run_state *state)
 {
     const mm_arch *arch = &decoder->arch;
     const size_t channels = arch->prompt_embed_dim, inner = arch->decoder.cross_dim, heads = arch->decoder.num_heads;
     layout l = {.memory = memory};
-    *state = (mm_decoder_run_state){.prompts = prompts, .tokens = tokens, .rows = prompts * tokens, .vectors = tokens * heads};
+    *state = (mm_decoder_run_state){.prompts = prompts, .tokens = tokens, .rows = prompts * tokens,
+                                    .vectors = tokens * heads};
     state->tokens_in = take(&l, state->rows * channels);
     for (uint32_t i = 0; i < arch->decoder.depth; i++)
         lay_layer(&l, arch, state, &state->layers[i]);

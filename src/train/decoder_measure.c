@@ -28,7 +28,8 @@ static mm_status ask(mm_decoder_training *t, const mm_trained_decoder *decoder, 
             break;
         image.masks = picked.masks;
         image.count = picked.count;
-        status = mm_dialogue_run(&t->learner, decoder, &options, &image, mm_mix(1, sample), false, &t->memory, sums, err);
+        status = mm_dialogue_run(&t->learner, decoder, &options, &image, mm_mix(1, sample), false, &t->memory, sums,
+                                 err);
         mm_picked_masks_free(&picked);
     }
     status = mm_comm_agree(t->comm, status, err);

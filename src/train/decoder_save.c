@@ -50,8 +50,8 @@ mm_status mm_decoder_training_write(const mm_decoder_training *t, const char *pa
     json_t *sums = sums_json(&t->sums);
     json_t *json = sums ? json_pack("{s:i,s:O,s:I,s:I,s:I,s:I,s:o,s:O}", "version", VERSION, "setup", t->setup, "step",
                                     (json_int_t)t->step, "optimiser_steps", (json_int_t)t->optimiser.steps, "skipped",
-                                    (json_int_t)t->skipped, "skipped_in_a_row", (json_int_t)t->skipped_in_a_row, "sums", sums,
-                                    "history", t->history)
+                                    (json_int_t)t->skipped, "skipped_in_a_row", (json_int_t)t->skipped_in_a_row, "sums",
+                                    sums, "history", t->history)
                         : NULL;
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(json);
@@ -77,7 +77,8 @@ static mm_status read_json(mm_decoder_training *t, const char *path, const char 
         *to[i] = good ? (uint64_t)json_integer_value(count) : 0;
     }
     mm_status status = good ? mm_state_compare(json_object_get(json, "setup"), t->setup, path, err)
-                            : mm_fail(err, MM_ERR_FORMAT, "%s is no state of a decoder's training of this version, or damaged; "
+                            : mm_fail(err, MM_ERR_FORMAT,
+                                      "%s is no state of a decoder's training of this version, or damaged; "
                                                           "remove it to begin anew",
                                       path);
     if (status == MM_OK && t->step > t->steps)

@@ -63,7 +63,8 @@ static mm_status prepare_embeddings(mm_decoder_training *t, mm_decoder_summary *
         status = mm_embeddings_open(o->embeddings ? o->embeddings : own, t->model, &t->embeddings, err);
     free(own);
     status = mm_comm_agree(t->comm, status, err);
-    mm_preparation preparation = {.comm = t->comm, .model = t->model, .samples = &t->samples, .embeddings = t->embeddings,
+    mm_preparation preparation = {.comm = t->comm, .model = t->model, .samples = &t->samples,
+                                  .embeddings = t->embeddings,
                                   .signals = t->signals, .quiet = o->quiet, .places = t->places};
     const double start = omp_get_wtime();
     if (status == MM_OK)
@@ -95,9 +96,11 @@ static mm_status allocate(mm_decoder_training *t, mm_error *err)
     memcpy(t->average, t->values, floats * sizeof *t->average);
     status = mm_adamw_new(t->values, floats, &t->optimiser, err);
     if (status == MM_OK)
-        status = mm_trained_decoder_make(&t->arch, &t->parameters, t->values, t->gradients, t->checkpoint, &t->decoder, err);
+        status = mm_trained_decoder_make(&t->arch, &t->parameters, t->values, t->gradients, t->checkpoint, &t->decoder,
+                                         err);
     if (status == MM_OK) /* it only looks: its gradients are nobody's */
-        status = mm_trained_decoder_make(&t->arch, &t->parameters, t->average, t->gradients, t->checkpoint, &t->averaged, err);
+        status = mm_trained_decoder_make(&t->arch, &t->parameters, t->average, t->gradients, t->checkpoint,
+                                         &t->averaged, err);
     return status;
 }
 
@@ -111,11 +114,14 @@ static mm_status describe(mm_decoder_training *t, mm_error *err)
         return status;
     mm_kernels_describe(&t->kernels, kernels, sizeof kernels);
     (void)snprintf(digest, sizeof digest, "%016" PRIx64, mm_samples_digest(&t->samples)); /* fits */
-    t->setup = json_pack("{s:s,s:s,s:I,s:I,s:s,s:f,s:I,s:I,s:I,s:f,s:[f,f,f],s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I}", "model_sha256",
+    t->setup = json_pack("{s:s,s:s,s:I,s:I,s:s,s:f,s:I,s:I,s:I,s:f,s:[f,f,f],s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I}",
+                         "model_sha256",
                          model, "kernels", kernels, "images", (json_int_t)t->training_count, "validation_images",
                          (json_int_t)t->validation_count, "samples", digest, "epochs", o->epochs, "batch",
-                         (json_int_t)o->batch, "masks", (json_int_t)o->masks, "rounds", (json_int_t)o->rounds, "box_share",
-                         o->box_share, "source_weights", o->source_weights[0], o->source_weights[1], o->source_weights[2],
+                         (json_int_t)o->batch, "masks", (json_int_t)o->masks, "rounds", (json_int_t)o->rounds,
+                         "box_share",
+                         o->box_share, "source_weights", o->source_weights[0], o->source_weights[1],
+                         o->source_weights[2],
                          "multimask", o->multimask, "learning_rate", o->learning_rate, "weight_decay", o->weight_decay,
                          "clip_norm", o->clip_norm, "warm_up", o->warm_up, "average", o->average, "seed",
                          (json_int_t)(o->seed & INT64_MAX), "ranks", (json_int_t)t->ranks);

@@ -1,5 +1,5 @@
-/* A batch on its way through the decoder: everything that the way back needs. Letters as in decoder.h; V = T * H vectors of
- * a prompt, c the inner width of the image attentions, Q = D / 4, E = D / 8. */
+/* A batch on its way through the decoder: everything that the way back needs. Letters as in decoder.h; V = T * H
+ * vectors of a prompt, c the inner width of the image attentions, Q = D / 4, E = D / 8. */
 #ifndef MM_TRAIN_DECODER_STATE_H
 #define MM_TRAIN_DECODER_STATE_H
 
@@ -26,9 +26,9 @@ typedef struct mm_level_state {
     float *values, *keys; /* [P or 1][N][D] */
     mm_norm_state norm;  /* of the step that made it: [P][N][D] and [P][N]; none for the first */
     float *key_vectors;  /* [R][H][D]: what tokens look for in it */
-    /* Weights of tokens looking at it, their scores' gradient, the same of it looking at tokens, and those weights: four
-     * blocks [V][N] a prompt. Of a shared image the prompts' blocks of a kind stand side by side, else those of a prompt, so
-     * that products over all prompts, or over all kinds, are one. */
+    /* Weights of tokens looking at it, their scores' gradient, the same of it looking at tokens, and those weights:
+     * four blocks [V][N] a prompt. Of a shared image the prompts' blocks of a kind stand side by side, else those of a
+     * prompt, so that products over all prompts, or over all kinds, are one. */
     float *blocks;
     size_t kind_step, prompt_step;
 } mm_level_state;
@@ -66,8 +66,8 @@ typedef struct mm_decoder_run_state {
 } mm_decoder_run_state;
 
 /* Lay the state out in `memory` (NULL: only count); returns the floats it takes. */
-size_t mm_decoder_state_layout(const mm_trained_decoder *decoder, size_t prompts, size_t tokens, bool masks, float *memory,
-                               mm_decoder_run_state *state);
+size_t mm_decoder_state_layout(const mm_trained_decoder *decoder, size_t prompts, size_t tokens, bool masks,
+                               float *memory, mm_decoder_run_state *state);
 
 /* 1 / sqrt(c / H): what scores between tokens and image are multiplied by. */
 float mm_trained_scale(const mm_arch *arch);

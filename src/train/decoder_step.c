@@ -1,5 +1,5 @@
-/* One step: each rank its share of the batch's images, one after the other; gradients summed in the order of ranks; then all
- * ranks make the same step. */
+/* One step: each rank its share of the batch's images, one after the other; gradients summed in the order of ranks;
+ * then all ranks make the same step. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -23,12 +23,13 @@ mm_status mm_decoder_training_load(mm_decoder_training *t, uint64_t sample, mm_f
     *frame = mm_model_frame(t->model, width, height);
     if (!frame->input_width || !frame->input_height)
         return mm_fail(err, MM_ERR_FORMAT, "the embedding of %s is of an image of no size", name);
-    /* Masks may be of a smaller picture of the same image. Its sides are whole numbers, so that the shapes differ a little. */
+    /* Masks may be of a smaller picture of the same image. Its sides are whole numbers, so that the shapes differ a
+     * little. */
     const double across = (double)width * s->height, along = (double)height * s->width;
     if (fabs(across - along) > fmax(width, height) * 1.5)
         return mm_fail(err, MM_ERR_FORMAT,
-                       "%s has %" PRIu32 " x %" PRIu32 " pixels, and its masks are of an image of %" PRIu32 " x %" PRIu32
-                       ": another photograph of that name?",
+                       "%s has %" PRIu32 " x %" PRIu32 " pixels, and its masks are of an image of %" PRIu32
+                       " x %" PRIu32 ": another photograph of that name?",
                        name, width, height, s->width, s->height);
     frame->width = s->width;
     frame->height = s->height;
@@ -55,7 +56,8 @@ static void shuffle(mm_decoder_training *t, uint64_t epoch)
 }
 
 /* Loss and gradient of one image. */
-static mm_status add_image(mm_decoder_training *t, uint64_t sample, uint64_t seed, mm_dialogue_sums *sums, mm_error *err)
+static mm_status add_image(mm_decoder_training *t, uint64_t sample, uint64_t seed, mm_dialogue_sums *sums,
+                           mm_error *err)
 {
     mm_draw draw = {mm_mix(seed, 0), 0};
     mm_picked_masks picked;
@@ -63,13 +65,14 @@ static mm_status add_image(mm_decoder_training *t, uint64_t sample, uint64_t see
     mm_status status = mm_decoder_training_load(t, sample, &image.frame, err);
     if (status != MM_OK)
         return status;
-    status = mm_mask_source_pick(&t->masks, &t->samples.items[sample], t->options->masks, t->options->source_weights, &draw,
-                                 &picked, err);
+    status = mm_mask_source_pick(&t->masks, &t->samples.items[sample], t->options->masks, t->options->source_weights,
+                                 &draw, &picked, err);
     if (status != MM_OK)
         return status;
     image.masks = picked.masks;
     image.count = picked.count;
-    status = mm_dialogue_run(&t->learner, &t->decoder, &t->dialogue, &image, mm_mix(seed, 1), true, &t->memory, sums, err);
+    status = mm_dialogue_run(&t->learner, &t->decoder, &t->dialogue, &image, mm_mix(seed, 1), true, &t->memory, sums,
+                             err);
     mm_picked_masks_free(&picked);
     return status;
 }
@@ -107,7 +110,8 @@ static void add_sums(mm_dialogue_sums *to, const mm_dialogue_sums *from)
 /* The averages begin with what they are averages of, and are soon slow. */
 static void average(mm_decoder_training *t)
 {
-    const double most = t->options->average, early = (double)(t->optimiser.steps + 1) / (double)(t->optimiser.steps + 10);
+    const double most = t->options->average,
+        early = (double)(t->optimiser.steps + 1) / (double)(t->optimiser.steps + 10);
     const float share = (float)(1 - (early < most ? early : most));
     for (size_t i = 0; i < t->parameters.floats; i++)
         t->average[i] += share * (t->values[i] - t->average[i]);
@@ -125,13 +129,14 @@ static mm_status update(mm_decoder_training *t, const mm_dialogue_sums *sums, mm
     if (sums->broken > 0 || !isfinite(norm)) {
         t->skipped++;
         if (t->rank == 0 && !t->options->quiet)
-            (void)fprintf(stderr, "maskmill: step %" PRIu64 " is left out: %.0f of its %.0f losses are no numbers (%" PRIu64
-                                  " steps so far)\n",
-                          t->step + 1, sums->broken, sums->prompts, t->skipped);
+            (void)fprintf(stderr,
+                          "maskmill: step %" PRIu64 " is left out: %.0f of its %.0f losses are no numbers (%" PRIu64
+                          " steps so far)\n",
+                          t->step + 1, sums->broken, sums->prompts * t->options->rounds, t->skipped);
         if (++t->skipped_in_a_row == MOST_SKIPPED)
             return mm_fail(err, MM_ERR_FORMAT,
-                           "the losses of %d steps in a row are no numbers: the model, or the embeddings that are kept, hold "
-                           "NaN, or the learning rate is too high; the last good state is kept",
+                           "the losses of %d steps in a row are no numbers: the model, or the embeddings that are kept, "
+                           "hold NaN, or the learning rate is too high; the last good state is kept",
                            MOST_SKIPPED);
         return MM_OK;
     }

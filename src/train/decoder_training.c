@@ -1,5 +1,5 @@
-/* train: a dataset in, a better decoder out. This file is the course of it: what is there already, steps, epochs, what is
- * written when. */
+/* train: a dataset in, a better decoder out. This file is the course of it: what is there already, steps, epochs, what
+ * is written when. */
 #include "train/decoder_training.h"
 
 #include <inttypes.h>
@@ -104,8 +104,8 @@ static mm_status share_state(mm_decoder_training *t, bool *done, mm_error *err)
     return status;
 }
 
-/* OUT.jsonl: the options, then a line an epoch, the first for the model as it was. Written anew each time, so that it is never
- * half of something. */
+/* OUT.jsonl: the options, then a line an epoch, the first for the model as it was. Written anew each time, so that it
+ * is never half of something. */
 static mm_status write_log(const mm_decoder_training *t, mm_error *err)
 {
     char *path = NULL;
@@ -162,14 +162,16 @@ static mm_status end_epoch(mm_decoder_training *t, double seconds, mm_error *err
     const double loss = t->sums.loss / fmax(t->sums.prompts, 1);
     const uint64_t epoch = (t->step + t->steps_per_epoch - 1) / t->steps_per_epoch;
     json_t *entry = json_pack("{s:I,s:I,s:I,s:f,s:f,s:o,s:f,s:[f,f,f],s:f,s:f}", "epoch", (json_int_t)epoch, "step",
-                              (json_int_t)t->step, "skipped", (json_int_t)t->skipped, "prompts", t->sums.prompts, "loss", loss,
-                              "rounds", rounds_json(t), "masks", f.masks, "clicks", f.clicks[0], f.clicks[1], f.clicks[2],
-                              "box", f.box, "iou_error", f.iou_error);
+                              (json_int_t)t->step, "skipped", (json_int_t)t->skipped, "prompts", t->sums.prompts,
+                              "loss", loss,
+                              "rounds", rounds_json(t), "masks", f.masks, "clicks", f.clicks[0], f.clicks[1],
+                              f.clicks[2], "box", f.box, "iou_error", f.iou_error);
     if (json_array_append_new(t->history, entry) != 0)
         return mm_fail_memory(err, "the training's history");
     if (!t->options->quiet)
         (void)fprintf(stderr,
-                      "maskmill: epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64 ": loss %.4f; validation mean IoU %.4f after one "
+                      "maskmill: epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64 ": loss %.4f; validation mean IoU "
+                      "%.4f after one "
                       "click, %.4f after two, %.4f after three, %.4f by box; %.0f s\n",
                       epoch, t->step, t->steps, loss, f.clicks[0], f.clicks[1], f.clicks[2], f.box, seconds);
     t->sums = (mm_dialogue_sums){0};
@@ -196,8 +198,8 @@ static void tell(const mm_decoder_training *t, double start, double *told)
                   t->sums.loss / t->sums.prompts, now - start);
 }
 
-/* All steps that are left. A stop comes before the measuring at an epoch's end, which may take longer than there is time;
- * whoever goes on does it first. */
+/* All steps that are left. A stop comes before the measuring at an epoch's end, which may take longer than there is
+ * time; whoever goes on does it first. */
 static mm_status run(mm_decoder_training *t, const char *resume, mm_error *err)
 {
     const double start = omp_get_wtime();
@@ -215,7 +217,8 @@ static mm_status run(mm_decoder_training *t, const char *resume, mm_error *err)
         status = mm_comm_agree(t->comm, status, err);
         tell(t, start, &told);
         if (status == MM_OK && stop)
-            return mm_fail(err, MM_ERR_STOPPED, "stopped by a signal after step %" PRIu64 " of %" PRIu64 "; its state is in %s, "
+            return mm_fail(err, MM_ERR_STOPPED,
+                           "stopped by a signal after step %" PRIu64 " of %" PRIu64 "; its state is in %s, "
                                                 "and --resume goes on",
                            t->step, t->steps, resume);
     }
@@ -254,7 +257,8 @@ static mm_status train(mm_decoder_training *t, const char *resume, mm_decoder_su
     return mm_comm_agree(t->comm, status, err);
 }
 
-mm_status mm_train_decoder(mm_comm *comm, const mm_train_decoder_options *options, mm_decoder_summary *summary, mm_error *err)
+mm_status mm_train_decoder(mm_comm *comm, const mm_train_decoder_options *options, mm_decoder_summary *summary,
+                           mm_error *err)
 {
     mm_decoder_training *t = calloc(1, sizeof *t);
     char *resume = NULL;

@@ -1,5 +1,5 @@
-/* The decoder's training under way. decoder_training.c is its course, decoder_setup.c what stands before it, decoder_step.c
- * makes steps, decoder_measure.c measures, decoder_save.c keeps states and writes the result. */
+/* The decoder's training under way. decoder_training.c is its course, decoder_setup.c what stands before it,
+ * decoder_step.c makes steps, decoder_measure.c measures, decoder_save.c keeps states and writes the result. */
 #ifndef MM_TRAIN_DECODER_TRAINING_H
 #define MM_TRAIN_DECODER_TRAINING_H
 
@@ -62,9 +62,11 @@ MM_RESULT_USED mm_status mm_decoder_training_measure(mm_decoder_training *traini
                                                      mm_decoder_figures *figures, mm_error *err);
 
 /* OUT.resume: parameters, moments, averages, and in its metadata maskmill.decoder_training (JSON) the rest. */
-MM_RESULT_USED mm_status mm_decoder_training_write(const mm_decoder_training *training, const char *path, mm_error *err);
+MM_RESULT_USED mm_status mm_decoder_training_write(const mm_decoder_training *training, const char *path,
+                                                   mm_error *err);
 MM_RESULT_USED mm_status mm_decoder_training_read(mm_decoder_training *training, const char *path, mm_error *err);
 /* The model with the averaged decoder. */
-MM_RESULT_USED mm_status mm_decoder_training_export(const mm_decoder_training *training, const char *path, mm_error *err);
+MM_RESULT_USED mm_status mm_decoder_training_export(const mm_decoder_training *training, const char *path,
+                                                    mm_error *err);
 
 #endif

@@ -79,7 +79,8 @@ static void place(const dialogue *d, size_t i, asked *a, mm_point *point)
     const size_t column = 4 * (cell % side) + 2 * (sub / 4 % 2) + sub % 2;
     const mm_frame *f = &d->image->frame;
     const double step = (double)f->image_size / (double)(4 * side); /* input pixels of a low-res one */
-    const double x = ((double)column + mm_draw_share(&a->draw)) * step, y = ((double)row + mm_draw_share(&a->draw)) * step;
+    const double x = ((double)column + mm_draw_share(&a->draw)) * step,
+        y = ((double)row + mm_draw_share(&a->draw)) * step;
     point->x = clamped((x - 0.5) * f->width / f->input_width, 0, f->width - 1.0);
     point->y = clamped((y - 0.5) * f->height / f->input_height, 0, f->height - 1.0);
 }
@@ -91,8 +92,8 @@ static bool is_open(const asked *a, size_t i, bool anywhere)
     return anywhere ? t > 0 : t >= 0 && (a->answer[i] > 0) != (t > 0.5f);
 }
 
-/* A click where the answer is wrong; where nothing is, on the mask, and if that is too small for the grid, none on purpose:
- * the first low-res pixel that is in the image. */
+/* A click where the answer is wrong; where nothing is, on the mask, and if that is too small for the grid, none on
+ * purpose: the first low-res pixel that is in the image. */
 static void ask_next(const dialogue *d, asked *a)
 {
     const size_t n = 16 * d->decoder->cells;
@@ -175,7 +176,8 @@ static mm_status run_round(mm_learner *learner, dialogue *d, bool back, mm_dialo
     const mm_judge judging = {d, judge};
     const mm_prompt sample = prompt_of(&d->prompts[0]);
     size_t together = 1;
-    mm_status status = make_room(d, mm_trained_decoder_tokens(d->decoder, &sample), d->round > 0, memory, &together, err);
+    mm_status status = make_room(d, mm_trained_decoder_tokens(d->decoder, &sample), d->round > 0, memory, &together,
+                                 err);
     for (d->first = 0; status == MM_OK && d->first < d->image->count; d->first += together) {
         mm_prompt prompts[MOST_TOGETHER];
         const float *masks[MOST_TOGETHER];
@@ -184,8 +186,8 @@ static mm_status run_round(mm_learner *learner, dialogue *d, bool back, mm_dialo
             prompts[i] = prompt_of(&d->prompts[d->first + i]);
             masks[i] = d->prompts[d->first + i].answer;
         }
-        const mm_training_batch batch = {.embedding = d->image->embedding, .frame = &d->image->frame, .prompts = prompts,
-                                         .mask_input = d->round ? masks : NULL, .count = count};
+        const mm_training_batch batch = {.embedding = d->image->embedding, .frame = &d->image->frame,
+                                         .prompts = prompts, .mask_input = d->round ? masks : NULL, .count = count};
         mm_trained_decoder_run(learner, d->decoder, &batch, &judging, back, memory->block);
         status = learner->status;
         for (size_t i = 0; i < count; i++) {
@@ -208,8 +210,8 @@ static mm_status begin(dialogue *d, uint64_t seed, float *floats, mm_error *err)
         asked *a = &d->prompts[i];
         *a = (asked){.draw = {mm_mix(seed, i), 0}, .target = floats + 3 * i * n, .answer = floats + (3 * i + 1) * n,
                      .next = floats + (3 * i + 2) * n};
-        status = mm_mask_target(&d->image->masks[i], &d->image->frame, d->decoder->arch.embedding_side, a->target, scratch,
-                                err);
+        status = mm_mask_target(&d->image->masks[i], &d->image->frame, d->decoder->arch.embedding_side, a->target,
+                                scratch, err);
         if (status == MM_OK)
             ask_first(d, &d->image->masks[i], a);
     }
@@ -225,7 +227,8 @@ mm_status mm_dialogue_run(mm_learner *learner, const mm_trained_decoder *decoder
     dialogue d = {.decoder = decoder, .options = options, .ops = learner->gradient, .image = image, .sums = sums};
     float *floats = mm_floats((3 * image->count + 1) * 16 * decoder->cells);
     d.prompts = calloc(image->count, sizeof *d.prompts);
-    mm_status status = floats && d.prompts ? begin(&d, seed, floats, err) : mm_fail_memory(err, "the prompts of an image");
+    mm_status status = floats && d.prompts ? begin(&d, seed, floats, err) : mm_fail_memory(err,
+                                                                                           "the prompts of an image");
     mm_draw draw = {mm_mix(seed, UINT64_MAX), 0};
     const uint32_t last = options->rounds - 1;
     const uint32_t pause = options->rounds >= 4 ? 1 + (uint32_t)mm_draw_below(&draw, last - 1) : 0;

@@ -1,9 +1,10 @@
-/* The prompts that a mask is trained with [SAM appendix A], played against the model's own answers: first a click, anywhere on
- * the mask, or its box, about as loose as a hand draws it; then a click anywhere in the region where answer and mask differ,
- * with the former answer's logits as mask input. With four rounds or more one in the middle and the last have no new click,
- * so that the model learns to make better what it has.
+/* The prompts that a mask is trained with [SAM appendix A], played against the model's own answers: first a click,
+ * anywhere on the mask, or its box, about as loose as a hand draws it; then a click anywhere in the region where answer
+ * and mask differ, with the former answer's logits as mask input. With four rounds or more one in the middle and the
+ * last have no new click, so that the model learns to make better what it has.
  *
- * All masks of an image are asked for together, in batches that fit into some memory. Everything follows from the seed. */
+ * All masks of an image are asked for together, in batches that fit into some memory. Everything follows from the
+ * seed. */
 #ifndef MM_TRAIN_DIALOGUE_H
 #define MM_TRAIN_DIALOGUE_H
 
@@ -48,7 +49,8 @@ void mm_dialogue_memory_free(mm_dialogue_memory *memory);
 
 /* All rounds for all masks: adds to *sums, and with `back` the gradient of sums->loss to the decoder's. */
 MM_RESULT_USED mm_status mm_dialogue_run(mm_learner *learner, const mm_trained_decoder *decoder,
-                                         const mm_dialogue_options *options, const mm_dialogue_image *image, uint64_t seed,
+                                         const mm_dialogue_options *options, const mm_dialogue_image *image,
+                                             uint64_t seed,
                                          bool back, mm_dialogue_memory *memory, mm_dialogue_sums *sums, mm_error *err);
 
 #endif

@@ -30,8 +30,8 @@ static void exchange_free(exchange *e)
 }
 
 /* To each rank its part, with the figures in front. */
-static mm_status send_parts(mm_comm *comm, const float *vector, size_t count, const double *figures, size_t figure_count,
-                            exchange *e, mm_error *err)
+static mm_status send_parts(mm_comm *comm, const float *vector, size_t count, const double *figures,
+                            size_t figure_count, exchange *e, mm_error *err)
 {
     const size_t head = figure_count * sizeof *figures;
     e->sent = malloc(e->ranks * head + count * sizeof *vector + 1);
@@ -69,7 +69,8 @@ static void add_parts(const exchange *e, size_t rank, float *vector, size_t coun
     }
 }
 
-mm_status mm_sum_over_ranks(mm_comm *comm, float *vector, size_t count, double *figures, size_t figure_count, mm_error *err)
+mm_status mm_sum_over_ranks(mm_comm *comm, float *vector, size_t count, double *figures, size_t figure_count,
+                            mm_error *err)
 {
     const size_t ranks = comm ? (size_t)mm_comm_size(comm) : 1;
     if (ranks == 1)

@@ -23,8 +23,8 @@ void mm_fold_back(mm_learner *learner, const float *weight, float *dweight, floa
     }
 }
 
-void mm_unfold_forward(mm_learner *learner, const float *weight, size_t rows, size_t heads, size_t inner, size_t channels,
-                       const float *vectors, float *y)
+void mm_unfold_forward(mm_learner *learner, const float *weight, size_t rows, size_t heads, size_t inner,
+                       size_t channels, const float *vectors, float *y)
 {
     const size_t dim = inner / heads;
     for (size_t h = 0; h < heads; h++)
@@ -58,8 +58,8 @@ void mm_fold_out_back(mm_learner *learner, const float *weight, float *dweight, 
 {
     const size_t dim = inner / heads;
     for (size_t h = 0; h < heads; h++) {
-        mm_multiply(learner, true, false, channels, dim, rows, 1, dvectors + h * channels, heads * channels, x + h * dim,
-                    inner, 1, dweight + h * dim, inner);
+        mm_multiply(learner, true, false, channels, dim, rows, 1, dvectors + h * channels, heads * channels,
+                    x + h * dim, inner, 1, dweight + h * dim, inner);
         mm_multiply(learner, false, false, rows, dim, channels, 1, dvectors + h * channels, heads * channels,
                     weight + h * dim, inner, 0, dx + h * dim, inner);
     }
@@ -69,22 +69,22 @@ void mm_look_forward(mm_learner *learner, const mm_image_level *image, size_t ve
                      float *weights, float *gathered)
 {
     const size_t cells = image->cells, channels = image->channels;
-    mm_multiply(learner, false, true, vectors, cells, channels, 1, key_vectors, channels, image->keys, channels, 0, weights,
-                cells);
+    mm_multiply(learner, false, true, vectors, cells, channels, 1, key_vectors, channels, image->keys, channels, 0,
+                weights, cells);
     learner->ops->softmax(weights, vectors, cells, cells);
-    mm_multiply(learner, false, false, vectors, channels, cells, 1, weights, cells, image->values, channels, 0, gathered,
-                channels);
+    mm_multiply(learner, false, false, vectors, channels, cells, 1, weights, cells, image->values, channels, 0,
+                gathered, channels);
 }
 
 void mm_look_back(mm_learner *learner, const mm_image_level *image, size_t vectors, const float *weights,
                   const float *dgathered, float *dscores, float *dkey_vectors)
 {
     const size_t cells = image->cells, channels = image->channels;
-    mm_multiply(learner, false, true, vectors, cells, channels, 1, dgathered, channels, image->values, channels, 0, dscores,
-                cells);
+    mm_multiply(learner, false, true, vectors, cells, channels, 1, dgathered, channels, image->values, channels, 0,
+                dscores, cells);
     learner->gradient->softmax_back(weights, dscores, vectors, cells, cells);
-    mm_multiply(learner, false, false, vectors, channels, cells, 1, dscores, cells, image->keys, channels, 0, dkey_vectors,
-                channels);
+    mm_multiply(learner, false, false, vectors, channels, cells, 1, dscores, cells, image->keys, channels, 0,
+                dkey_vectors, channels);
 }
 
 void mm_update_forward(mm_learner *learner, const mm_image_level *before, const mm_update *update,
@@ -92,11 +92,11 @@ void mm_update_forward(mm_learner *learner, const mm_image_level *before, const 
                        float *keys)
 {
     const size_t cells = before->cells, channels = before->channels, vectors = update->tokens * update->heads;
-    mm_multiply(learner, false, true, vectors, cells, channels, 1, update->query_vectors, channels, before->keys, channels,
-                0, update->weights, cells);
+    mm_multiply(learner, false, true, vectors, cells, channels, 1, update->query_vectors, channels, before->keys,
+                channels, 0, update->weights, cells);
     learner->ops->softmax_tokens(update->weights, update->query_bias, update->tokens, update->heads, cells);
-    mm_multiply(learner, true, false, cells, channels, vectors, 1, update->weights, cells, update->value_vectors, channels,
-                0, state->normal, channels);
+    mm_multiply(learner, true, false, cells, channels, vectors, 1, update->weights, cells, update->value_vectors,
+                channels, 0, state->normal, channels);
     learner->gradient->norm(state->normal, before->values, update->out_bias, norm->weight, norm->bias, norm->eps,
                             state->normal, state->inverse, values, cells, channels);
     learner->ops->sum(values, positions, keys, cells * channels);

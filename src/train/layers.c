@@ -22,11 +22,12 @@ void mm_linear_back(mm_learner *learner, const mm_trained_linear *linear, const 
     mm_multiply(learner, true, false, out, in, rows, 1, dy, out, x, in, 1, linear->dweight, in);
     learner->gradient->add_columns(dy, linear->dbias, rows, out);
     if (dx)
-        mm_multiply(learner, false, false, rows, in, out, 1, dy, out, linear->weight, in, into == MM_ADD ? 1 : 0, dx, in);
+        mm_multiply(learner, false, false, rows, in, out, 1, dy, out, linear->weight, in, into == MM_ADD ? 1 : 0, dx,
+                    in);
 }
 
-void mm_norm_forward(mm_learner *learner, const mm_trained_norm *norm, const float *x, const float *residual, size_t rows,
-                     mm_norm_state *state, float *y)
+void mm_norm_forward(mm_learner *learner, const mm_trained_norm *norm, const float *x, const float *residual,
+                     size_t rows, mm_norm_state *state, float *y)
 {
     learner->gradient->norm(x, residual, NULL, norm->weight, norm->bias, norm->eps, state->normal, state->inverse, y,
                             rows, norm->channels);

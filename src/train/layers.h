@@ -1,7 +1,8 @@
 /* Layers that learn: each has a forward step and its way back, which adds to the gradients of its weights.
  *
- * Activations are [rows][channels], a row a token, a cell or a prompt. dx means the gradient of the loss by x. Weights and
- * their gradients are views into two vectors of one layout (parameters.h). Everything runs on the calling thread. */
+ * Activations are [rows][channels], a row a token, a cell or a prompt. dx means the gradient of the loss by x. Weights
+ * and their gradients are views into two vectors of one layout (parameters.h). Everything runs on the calling
+ * thread. */
 #ifndef MM_TRAIN_LAYERS_H
 #define MM_TRAIN_LAYERS_H
 
@@ -49,8 +50,8 @@ typedef struct mm_norm_state {
 } mm_norm_state;
 
 /* y = norm of (x + residual); residual may be NULL. */
-void mm_norm_forward(mm_learner *learner, const mm_trained_norm *norm, const float *x, const float *residual, size_t rows,
-                     mm_norm_state *state, float *y);
+void mm_norm_forward(mm_learner *learner, const mm_trained_norm *norm, const float *x, const float *residual,
+                     size_t rows, mm_norm_state *state, float *y);
 /* dx of the sum; may be dy. */
 void mm_norm_back(mm_learner *learner, const mm_trained_norm *norm, const mm_norm_state *state, const float *dy,
                   size_t rows, float *dx);

@@ -22,7 +22,8 @@ void mm_mask_input_forward(mm_learner *learner, const mm_trained_mask_input *enc
                            mm_mask_input_state *state, float *dense)
 {
     convolve(learner, &encoder->conv1, &encoder->norm1, logits, 4 * cells, &state->norm1, state->half, state->slope1);
-    convolve(learner, &encoder->conv2, &encoder->norm2, state->half, cells, &state->norm2, state->quarter, state->slope2);
+    convolve(learner, &encoder->conv2, &encoder->norm2, state->half, cells, &state->norm2, state->quarter,
+             state->slope2);
     mm_linear_forward(learner, &encoder->conv3, state->quarter, cells, dense);
 }
 
@@ -37,5 +38,6 @@ void mm_mask_input_back(mm_learner *learner, const mm_trained_mask_input *encode
                 state->quarter, wide);
     convolve_back(learner, &encoder->conv2, &encoder->norm2, state->half, cells, &state->norm2, state->slope2,
                   state->quarter, scratch);
-    convolve_back(learner, &encoder->conv1, &encoder->norm1, logits, 4 * cells, &state->norm1, state->slope1, scratch, NULL);
+    convolve_back(learner, &encoder->conv1, &encoder->norm1, logits, 4 * cells, &state->norm1, state->slope1, scratch,
+                  NULL);
 }

@@ -17,8 +17,8 @@ static double cells_that_count(const float *target, size_t n)
 }
 
 /* The focal loss is a mean over cells; dice is 1 - (2 sum p t + 1) / (sum p + sum t + 1). */
-static scored score(const mm_gradient_ops *ops, const mm_loss_weights *weights, const float *logits, const float *target,
-                    size_t n, double counting)
+static scored score(const mm_gradient_ops *ops, const mm_loss_weights *weights, const float *logits,
+                    const float *target, size_t n, double counting)
 {
     scored s = {0};
     ops->mask_sums(logits, target, n, &s.sums);
@@ -36,7 +36,8 @@ static void learn(const mm_gradient_ops *ops, const mm_loss_weights *weights, co
     /* dice = 1 - (2 b + 1) / u with u = p + t + 1: its derivatives by the sums p and b. */
     const double joint = s->sums.p + s->sums.target + 1;
     const double by_p = (2 * s->sums.both + 1) / (joint * joint), by_both = -2 / joint;
-    ops->mask_sums_back(logits, target, n, (float)(share * weights->focal / counting), (float)(share * weights->dice * by_p),
+    ops->mask_sums_back(logits, target, n, (float)(share * weights->focal / counting),
+                        (float)(share * weights->dice * by_p),
                         (float)(share * weights->dice * by_both), verdict->dlogits + verdict->count * n);
     verdict->masks[verdict->count++] = mask;
 }
@@ -68,8 +69,8 @@ mm_mask_loss mm_mask_loss_judge(const mm_gradient_ops *ops, const mm_loss_weight
     if (multimask) {
         const double part = meant->ambiguous ? 1 : weights->multimask;
         loss.mask += part * all[least].loss;
-        learn(ops, weights, &all[least], logits + least * n, meant->target, n, counting, part * meant->share, (uint32_t)least,
-              verdict);
+        learn(ops, weights, &all[least], logits + least * n, meant->target, n, counting, part * meant->share,
+              (uint32_t)least, verdict);
     }
     for (size_t k = first; k < last; k++) {
         const double error = iou[k] - all[k].iou, each = 1.0 / (double)(last - first);

@@ -1,9 +1,10 @@
-/* What a prompt's answer is worth [SAM appendix A]: focal and dice loss of its masks against the one that is meant, and the
- * error of the predicted IoU.
+/* What a prompt's answer is worth [SAM appendix A]: focal and dice loss of its masks against the one that is meant, and
+ * the error of the predicted IoU.
  *
- * A single click may mean several things: of its K - 1 multimask outputs the one with the least loss learns. Where more is
- * said, output 0 learns. The engine takes the best of the multimask outputs then, too, so the best of them learns beside it,
- * with the weight `multimask` (0: the paper's way). Predicted IoUs learn from all outputs that were looked at. */
+ * A single click may mean several things: of its K - 1 multimask outputs the one with the least loss learns. Where more
+ * is said, output 0 learns. The engine takes the best of the multimask outputs then, too, so the best of them learns
+ * beside it, with the weight `multimask` (0: the paper's way). Predicted IoUs learn from all outputs that were looked
+ * at. */
 #ifndef MM_TRAIN_MASK_LOSS_H
 #define MM_TRAIN_MASK_LOSS_H
 
@@ -15,8 +16,8 @@ typedef struct mm_loss_weights {
     double multimask;   /* 0.5: of the multimask outputs where more than a click is given */
 } mm_loss_weights;
 
-/* What is meant: the share of each low-res pixel that the mask covers, [16 N] in the order of cells, below 0 where there is
- * no image; and whether it is a single click. */
+/* What is meant: the share of each low-res pixel that the mask covers, [16 N] in the order of cells, below 0 where
+ * there is no image; and whether it is a single click. */
 typedef struct mm_meant {
     const float *target;
     bool ambiguous;
@@ -28,7 +29,8 @@ typedef struct mm_mask_loss {
     double best_iou;   /* of the multimask outputs with the mask that is meant */
     double chosen_iou; /* of the chosen output */
     double iou_error;  /* mean distance of multimask outputs' predicted IoU */
-    uint32_t chosen;   /* the answer, which goes on to the next round: of the outputs that learn, the multimask one whose
+    uint32_t chosen;   /* the answer, which goes on to the next round: of the outputs that learn, the multimask one
+                        * whose
                         * predicted IoU is highest, or output 0 */
     bool finite;       /* no NaN in the loss */
 } mm_mask_loss;

@@ -13,7 +13,8 @@ static mm_status open_one(const char *path, mm_mask_source *source, mm_error *er
     char *name = NULL;
     const size_t length = strlen(path);
     if (length > 5 && strcmp(path + length - 5, ".json") == 0)
-        return mm_fail(err, MM_ERR_UNSUPPORTED, "%s is a COCO file; a decoder is trained on datasets: bring its masks into one "
+        return mm_fail(err, MM_ERR_UNSUPPORTED,
+                       "%s is a COCO file; a decoder is trained on datasets: bring its masks into one "
                                                 "with `maskmill queue import`",
                        path);
     mm_dataset *dataset = NULL;
@@ -97,11 +98,12 @@ static mm_status find_record(const mm_mask_source *source, const mm_sample *samp
         mm_record_free(record);
         row = low + (high - low) / 2;
     }
-    return mm_fail(err, MM_ERR_FORMAT, "%s has no image %" PRIu64 " any more", mm_dataset_folder(dataset), sample->image_id);
+    return mm_fail(err, MM_ERR_FORMAT, "%s has no image %" PRIu64 " any more", mm_dataset_folder(dataset),
+                   sample->image_id);
 }
 
-/* A mask that might be taken, and its key: the largest are taken (Efraimidis and Spirakis, "Weighted random sampling with a
- * reservoir", 2006). */
+/* A mask that might be taken, and its key: the largest are taken (Efraimidis and Spirakis, "Weighted random sampling
+ * with a reservoir", 2006). */
 typedef struct candidate {
     double key;
     uint64_t mask;
@@ -115,7 +117,8 @@ static int by_key(const void *a, const void *b)
     return x->mask < y->mask ? -1 : x->mask > y->mask;
 }
 
-static size_t list_candidates(const mm_record *record, const double weights[MM_MASK_SOURCES], mm_draw *draw, candidate *list)
+static size_t list_candidates(const mm_record *record, const double weights[MM_MASK_SOURCES], mm_draw *draw,
+                              candidate *list)
 {
     const double most = largest_share * record->width * record->height;
     size_t count = 0;
@@ -129,7 +132,8 @@ static size_t list_candidates(const mm_record *record, const double weights[MM_M
     return count;
 }
 
-static mm_status take(const mm_record *record, const candidate *list, size_t count, mm_picked_masks *picked, mm_error *err)
+static mm_status take(const mm_record *record, const candidate *list, size_t count, mm_picked_masks *picked,
+                      mm_error *err)
 {
     mm_status status = MM_OK;
     for (size_t i = 0; i < count && status == MM_OK; i++) {
@@ -147,7 +151,8 @@ static mm_status take(const mm_record *record, const candidate *list, size_t cou
 }
 
 mm_status mm_mask_source_pick(const mm_mask_source *source, const mm_sample *sample, size_t most,
-                              const double weights[MM_MASK_SOURCES], mm_draw *draw, mm_picked_masks *picked, mm_error *err)
+                              const double weights[MM_MASK_SOURCES], mm_draw *draw, mm_picked_masks *picked,
+                                  mm_error *err)
 {
     mm_record record;
     *picked = (mm_picked_masks){0};

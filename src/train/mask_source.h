@@ -16,9 +16,11 @@ typedef struct mm_mask_source {
 } mm_mask_source;
 
 /* paths[count]: datasets. MM_ERR_UNSUPPORTED for COCO files, whose masks cannot be had yet. */
-MM_RESULT_USED mm_status mm_mask_source_open(const char *const *paths, size_t count, mm_mask_source *source, mm_error *err);
+MM_RESULT_USED mm_status mm_mask_source_open(const char *const *paths, size_t count, mm_mask_source *source,
+                                             mm_error *err);
 /* More of them, behind those that are open. */
-MM_RESULT_USED mm_status mm_mask_source_add(const char *const *paths, size_t count, mm_mask_source *source, mm_error *err);
+MM_RESULT_USED mm_status mm_mask_source_add(const char *const *paths, size_t count, mm_mask_source *source,
+                                            mm_error *err);
 void mm_mask_source_close(mm_mask_source *source);
 
 typedef struct mm_picked_masks {
@@ -26,10 +28,12 @@ typedef struct mm_picked_masks {
     size_t count;
 } mm_picked_masks;
 
-/* At most `most` masks of the sample, each as likely as weights[its source] says, without doubles; empty masks and those of
- * more than nine tenths of the image are never taken [SAM appendix A]. The caller frees with mm_picked_masks_free. */
+/* At most `most` masks of the sample, each as likely as weights[its source] says, without doubles; empty masks and
+ * those of more than nine tenths of the image are never taken [SAM appendix A]. The caller frees with
+ * mm_picked_masks_free. */
 MM_RESULT_USED mm_status mm_mask_source_pick(const mm_mask_source *source, const mm_sample *sample, size_t most,
-                                             const double weights[MM_MASK_SOURCES], mm_draw *draw, mm_picked_masks *picked,
+                                             const double weights[MM_MASK_SOURCES], mm_draw *draw,
+                                                 mm_picked_masks *picked,
                                              mm_error *err);
 void mm_picked_masks_free(mm_picked_masks *picked);
 

@@ -5,8 +5,8 @@
 
 #include "train/upscaling.h"
 
-/* A run of a mask's column covers the low-res pixels [x0, x1) x [y0, y1), counted in low-res pixels: added to the grid by the
- * areas of its parts. */
+/* A run of a mask's column covers the low-res pixels [x0, x1) x [y0, y1), counted in low-res pixels: added to the grid
+ * by the areas of its parts. */
 static void add_rectangle(float *grid, size_t side, double x0, double x1, double y0, double y1)
 {
     const double end = (double)side;
@@ -30,7 +30,8 @@ static void mark_padding(float *grid, size_t side, double width, double height)
                 grid[y * side + x] = 1;
 }
 
-mm_status mm_mask_target(const mm_rle *rle, const mm_frame *frame, size_t side, float *target, float *scratch, mm_error *err)
+mm_status mm_mask_target(const mm_rle *rle, const mm_frame *frame, size_t side, float *target, float *scratch,
+                         mm_error *err)
 {
     if (!rle->width || !rle->height || !frame->input_width || !frame->input_height)
         return mm_fail(err, MM_ERR_FORMAT, "a mask of %ux%u pixels has no target", rle->width, rle->height);

@@ -84,7 +84,8 @@ static void row_back(const mm_token_sizes *sizes, const mm_token_attention_state
 }
 
 void mm_token_attention_back(mm_learner *learner, const mm_trained_attention *attention, const mm_token_sizes *sizes,
-                             const float *where, const float *what, const mm_token_attention_state *state, const float *dy,
+                             const float *where, const float *what, const mm_token_attention_state *state,
+                                 const float *dy,
                              float *const scratch[4], float *dwhere, float *dwhat)
 {
     const size_t rows = sizes->prompts * sizes->tokens, channels = sizes->channels;

@@ -24,7 +24,8 @@ void mm_token_attention_forward(mm_learner *learner, const mm_trained_attention 
                                 const float *where, const float *what, mm_token_attention_state *state, float *y);
 /* Adds to dwhere and dwhat, which may be one. scratch: 4 blocks [R][D]. */
 void mm_token_attention_back(mm_learner *learner, const mm_trained_attention *attention, const mm_token_sizes *sizes,
-                             const float *where, const float *what, const mm_token_attention_state *state, const float *dy,
+                             const float *where, const float *what, const mm_token_attention_state *state,
+                                 const float *dy,
                              float *const scratch[4], float *dwhere, float *dwhat);
 
 #endif

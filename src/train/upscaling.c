@@ -10,8 +10,8 @@ void mm_upscaling_forward(mm_learner *learner, const mm_trained_upscaling *upsca
     learner->gradient->norm(state->norm.normal, NULL, upscaling->bias1, norm->weight, norm->bias, norm->eps,
                             state->norm.normal, state->norm.inverse, state->half, 4 * cells, quarter);
     learner->gradient->gelu(state->half, NULL, state->half, state->slope1, 4 * cells, quarter);
-    mm_multiply(learner, false, true, 4 * cells, 4 * eighth, quarter, 1, state->half, quarter, upscaling->weight2, quarter,
-                0, state->full, 4 * eighth);
+    mm_multiply(learner, false, true, 4 * cells, 4 * eighth, quarter, 1, state->half, quarter, upscaling->weight2,
+                quarter, 0, state->full, 4 * eighth);
     learner->gradient->gelu(state->full, upscaling->bias2, state->full, state->slope2, 16 * cells, eighth);
     mm_multiply(learner, false, true, masks, 16 * cells, eighth, 1, weights, eighth, state->full, eighth, 0, logits,
                 16 * cells);
@@ -22,16 +22,16 @@ void mm_upscaling_back(mm_learner *learner, const mm_trained_upscaling *upscalin
                        float *scratch, float *dweights, float *dimage)
 {
     const size_t channels = upscaling->channels, quarter = channels / 4, eighth = channels / 8;
-    mm_multiply(learner, false, false, masks, eighth, 16 * cells, 1, dlogits, 16 * cells, state->full, eighth, 0, dweights,
-                eighth);
+    mm_multiply(learner, false, false, masks, eighth, 16 * cells, 1, dlogits, 16 * cells, state->full, eighth, 0,
+                dweights, eighth);
     float *dfull = state->slope2;
     learner->gradient->spread(dlogits, weights, masks, state->slope2, dfull, 16 * cells, eighth);
     learner->gradient->add_columns(dfull, upscaling->dbias2, 16 * cells, eighth);
     mm_multiply(learner, true, false, 4 * eighth, quarter, 4 * cells, 1, dfull, 4 * eighth, state->half, quarter, 1,
                 upscaling->dweight2, quarter);
     float *dhalf = scratch;
-    mm_multiply(learner, false, false, 4 * cells, quarter, 4 * eighth, 1, dfull, 4 * eighth, upscaling->weight2, quarter, 0,
-                dhalf, quarter);
+    mm_multiply(learner, false, false, 4 * cells, quarter, 4 * eighth, 1, dfull, 4 * eighth, upscaling->weight2,
+                quarter, 0, dhalf, quarter);
     learner->gradient->multiply(dhalf, state->slope1, 4 * cells * quarter);
     mm_norm_back(learner, &upscaling->norm, &state->norm, dhalf, 4 * cells, dhalf);
     learner->gradient->add_columns(dhalf, upscaling->dbias1, 4 * cells, quarter);

@@ -1,8 +1,8 @@
-/* From a prompt's image to its masks' logits and back: two transposed 2x2 convolutions of stride 2, which are products whose
- * four results lie in one cell, and a product with each mask's vector.
+/* From a prompt's image to its masks' logits and back: two transposed 2x2 convolutions of stride 2, which are products
+ * whose four results lie in one cell, and a product with each mask's vector.
  *
- * Logits are in the order of cells: [N][4][4], the sub-pixels of the first convolution (row, column) and in each those of
- * the second. Letters: N cells, D channels, K masks; Q = D / 4, E = D / 8. */
+ * Logits are in the order of cells: [N][4][4], the sub-pixels of the first convolution (row, column) and in each those
+ * of the second. Letters: N cells, D channels, K masks; Q = D / 4, E = D / 8. */
 #ifndef MM_TRAIN_UPSCALING_H
 #define MM_TRAIN_UPSCALING_H
 

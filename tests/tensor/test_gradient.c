@@ -1,4 +1,5 @@
-/* The loops of training against their definitions in double, on every instruction set and for rows that no vector fits. */
+/* The loops of training against their definitions in double, on every instruction set and for rows that no vector
+ * fits. */
 #include <math.h>
 
 #include "check_main.h"
@@ -74,8 +75,8 @@ START_TEST(test_norm)
 {
     const mm_gradient_ops *ops = ops_of(_i);
     const size_t n = widths[_i % WIDTHS];
-    float x[ROWS * MOST], residual[ROWS * MOST], shift[MOST], weight[MOST], bias[MOST], normal[ROWS * MOST], inverse[ROWS],
-        y[ROWS * MOST], opinion[ROWS * MOST], dx[ROWS * MOST], dweight[MOST] = {0}, dbias[MOST] = {0};
+    float x[ROWS * MOST], residual[ROWS * MOST], shift[MOST], weight[MOST], bias[MOST], normal[ROWS * MOST],
+        inverse[ROWS], y[ROWS * MOST], opinion[ROWS * MOST], dx[ROWS * MOST], dweight[MOST] = {0}, dbias[MOST] = {0};
     if (!ops)
         return;
     fill(x, ROWS * n, 2);
@@ -133,7 +134,8 @@ START_TEST(test_softmax_back)
         for (size_t i = 0; i < n; i++)
             mean += (double)a[r * ld + i] * given[r * ld + i];
         for (size_t i = 0; i < ld; i++)
-            ck_assert_double_eq_tol(da[r * ld + i], i < n ? a[r * ld + i] * (given[r * ld + i] - mean) : given[r * ld + i], 1e-5);
+            ck_assert_double_eq_tol(da[r * ld + i], i < n ? a[r * ld + i] * (given[r * ld + i] - mean)
+                                    : given[r * ld + i], 1e-5);
     }
     memcpy(da, given, sizeof da);
     ops->softmax_tokens_back(a, da, t, h, n);

@@ -1,5 +1,5 @@
-/* Processor seconds of one optimiser step of the decoder's training: forward, losses, backward of all rounds of an image's prompts, and
- * AdamW. `scripts/bench-train` compares it with PyTorch.
+/* Processor seconds of one optimiser step of the decoder's training: forward, losses, backward of all rounds of an
+ * image's prompts, and AdamW. `scripts/bench-train` compares it with PyTorch.
  * Usage: maskmill-bench-decoder MODEL PROMPTS ROUNDS STEPS [BACKEND] */
 #include <math.h>
 #include <stdio.h>
@@ -49,7 +49,8 @@ static mm_status open_model(bench *b, const char *path, mm_error *err)
         b->cells[i] = (float)mm_draw_normal(&draw);
     status = mm_parameters_read(&b->parameters, b->checkpoint, b->values, err);
     if (status == MM_OK)
-        status = mm_trained_decoder_make(&b->arch, &b->parameters, b->values, b->gradients, b->checkpoint, &b->decoder, err);
+        status = mm_trained_decoder_make(&b->arch, &b->parameters, b->values, b->gradients, b->checkpoint, &b->decoder,
+                                         err);
     if (status == MM_OK)
         status = mm_adamw_new(b->values, floats, &b->optimiser, err);
     return status;
@@ -85,10 +86,11 @@ static double processor_seconds(void)
 static mm_status measure(bench *b, uint32_t rounds, int steps, mm_error *err)
 {
     const uint32_t side = b->arch.image_size;
-    mm_learner learner = {.kernels = b->kernels, .ops = mm_vector_get(&b->kernels), .gradient = mm_gradient_get(&b->kernels),
-                          .err = err};
+    mm_learner learner = {.kernels = b->kernels, .ops = mm_vector_get(&b->kernels),
+                          .gradient = mm_gradient_get(&b->kernels), .err = err};
     const mm_dialogue_options options = {.rounds = rounds, .weights = {20, 1, 1, 0}};
-    const mm_dialogue_image image = {.embedding = b->cells, .frame = {side, side, side, side, side, 4 * b->arch.embedding_side},
+    const mm_dialogue_image image = {.embedding = b->cells, .frame = {side, side, side, side, side,
+                                                                      4 * b->arch.embedding_side},
                                      .masks = b->masks, .count = b->prompts};
     mm_dialogue_memory memory = {0};
     double best = 0;

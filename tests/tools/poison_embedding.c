@@ -1,5 +1,5 @@
-/* Keeps an embedding that is no number for an image, as a broken encoder or disk might: for tests of what training makes of it.
- * Usage: maskmill-poison-embedding FOLDER MODEL MODEL_CONFIG JPEG */
+/* Keeps an embedding that is no number for an image, as a broken encoder or disk might: for tests of what training
+ * makes of it. Usage: maskmill-poison-embedding FOLDER MODEL MODEL_CONFIG JPEG */
 #include <math.h>
 #include <stdio.h>
 

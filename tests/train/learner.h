@@ -34,9 +34,10 @@ static inline void learner_open(const char *name, mm_backend backend, learner *l
     ck_assert_msg(mm_kernels_resolve(&l->maths.kernels, &l->err) == MM_OK, "%s", l->err.text);
     ck_assert(golden_open(name, &l->maths.kernels, &l->golden));
     l->arch = *mm_model_arch(l->golden.model);
-    ck_assert_msg(prompt_list_read(json_object_get(l->golden.json, "prompts"), GOLDEN_FOLDER, 4 * l->arch.embedding_side,
-                                   &l->list, &l->err) == MM_OK, "%s", l->err.text);
-    ck_assert(mm_model_encode(l->golden.model, mm_image_whole(&l->golden.image), l->golden.embedding, &l->err) == MM_OK);
+    ck_assert_msg(prompt_list_read(json_object_get(l->golden.json, "prompts"), GOLDEN_FOLDER,
+                                   4 * l->arch.embedding_side, &l->list, &l->err) == MM_OK, "%s", l->err.text);
+    ck_assert(mm_model_encode(l->golden.model, mm_image_whole(&l->golden.image), l->golden.embedding,
+                              &l->err) == MM_OK);
     l->frame = mm_embedding_frame(l->golden.embedding);
     const size_t channels = l->arch.prompt_embed_dim, cells = (size_t)l->arch.embedding_side * l->arch.embedding_side;
     float *planes = mm_floats(cells * channels);

@@ -1,5 +1,5 @@
-/* The decoder that learns against the engine's (the same numbers), against a plain twin in double, and its gradients against
- * differences of that twin. */
+/* The decoder that learns against the engine's (the same numbers), against a plain twin in double, and its gradients
+ * against differences of that twin. */
 #include "learner.h"
 #include "twin.h"
 
@@ -16,7 +16,8 @@ static void keep(void *user, size_t prompt, const float *logits, const float *io
     (void)verdict;
     const answers *a = user;
     for (size_t k = 0; k < a->masks; k++)
-        mm_cells_to_grid(logits + k * 16 * a->cells, a->side, a->logits + ((a->first + prompt) * a->masks + k) * 16 * a->cells);
+        mm_cells_to_grid(logits + k * 16 * a->cells, a->side,
+                         a->logits + ((a->first + prompt) * a->masks + k) * 16 * a->cells);
     memcpy(a->iou + (a->first + prompt) * a->masks, iou, a->masks * sizeof *iou);
 }
 
@@ -78,7 +79,8 @@ START_TEST(test_forward_is_the_engines)
 }
 END_TEST
 
-/* A judge whose loss is linear in what it sees: opinions[P][K][16 N] and [P][K]; each mask of a prompt in turn may be left out. */
+/* A judge whose loss is linear in what it sees: opinions[P][K][16 N] and [P][K]; each mask of a prompt in turn may be
+ * left out. */
 typedef struct opinions {
     size_t masks, cells;
     float *logits, *iou;
@@ -100,13 +102,15 @@ static void judge_linearly(void *user, size_t prompt, const float *logits, const
         verdict->diou[k] = o->iou[prompt * o->masks + k];
         if (!is_judged(prompt, k))
             continue;
-        memcpy(verdict->dlogits + verdict->count * plane, o->logits + (prompt * o->masks + k) * plane, plane * sizeof *logits);
+        memcpy(verdict->dlogits + verdict->count * plane, o->logits + (prompt * o->masks + k) * plane,
+               plane * sizeof *logits);
         verdict->masks[verdict->count++] = (uint32_t)k;
     }
 }
 
 /* The same loss by the twin. */
-static double twin_loss(twin *t, const learner *l, size_t first, size_t count, const float *const *masks, const opinions *o)
+static double twin_loss(twin *t, const learner *l, size_t first, size_t count, const float *const *masks,
+                        const opinions *o)
 {
     double loss = 0;
     for (size_t p = 0; p < count; p++) {
@@ -123,8 +127,8 @@ static double twin_loss(twin *t, const learner *l, size_t first, size_t count, c
     return loss;
 }
 
-/* Along random signs, the difference quotient of the twin against the gradient; returns the error relative to the norm of the
- * gradient times that of the direction, which is what a wrong element of any size would show in. */
+/* Along random signs, the difference quotient of the twin against the gradient; returns the error relative to the norm
+ * of the gradient times that of the direction, which is what a wrong element of any size would show in. */
 static double slope_error(twin *t, const learner *l, const mm_parameter *parameter, size_t first, size_t count,
                           const float *const *masks, const opinions *o, uint32_t seed)
 {
@@ -154,8 +158,8 @@ static double norm_of(const learner *l, const mm_parameter *parameter)
     return sqrt(size);
 }
 
-/* A bias of keys adds the same to all scores that a softmax compares: its gradient is zero but for rounding. The parameter
- * before it is its weight. */
+/* A bias of keys adds the same to all scores that a softmax compares: its gradient is zero but for rounding. The
+ * parameter before it is its weight. */
 static bool is_key_bias(const mm_parameter *parameter)
 {
     return strstr(parameter->name, ".k_proj.bias") != NULL;
@@ -190,8 +194,8 @@ static void check_gradients(const char *name, mm_backend backend, size_t first, 
     learner_run(&l, first, count, masks ? inputs : NULL, &(mm_judge){&o, judge_linearly}, true);
     twin *t = calloc(1, sizeof *t);
     ck_assert_ptr_nonnull(t);
-    *t = (twin){.arch = &l.arch, .parameters = &l.parameters, .gaussian = l.decoder.prompts.gaussian, .embedding = l.embedding,
-                .values = calloc(l.parameters.floats, sizeof(double))};
+    *t = (twin){.arch = &l.arch, .parameters = &l.parameters, .gaussian = l.decoder.prompts.gaussian,
+                .embedding = l.embedding, .values = calloc(l.parameters.floats, sizeof(double))};
     ck_assert_ptr_nonnull(t->values);
     for (size_t i = 0; i < l.parameters.floats; i++)
         t->values[i] = l.values[i];
@@ -202,7 +206,8 @@ static void check_gradients(const char *name, mm_backend backend, size_t first, 
             ck_assert_double_lt(size, 1e-4 * norm_of(&l, parameter - 1));
             continue;
         }
-        ck_assert_msg(size > 0 || count == 1 || !is_reached(parameter->name, masks), "%s has no gradient", parameter->name);
+        ck_assert_msg(size > 0 || count == 1 || !is_reached(parameter->name, masks), "%s has no gradient",
+                      parameter->name);
         const double error = slope_error(t, &l, parameter, first, count, masks ? inputs : NULL, &o, (uint32_t)i + 1);
         ck_assert_msg(error < 1e-3, "%s: gradient is off by %g of its norm %g", parameter->name, error, size);
     }

@@ -68,7 +68,8 @@ static void judge(void *user, size_t prompt, const float *logits, const float *i
     lesson *s = user;
     const size_t at = s->first + prompt;
     const mm_meant meant = {.target = s->targets + at * PLANE, .ambiguous = at < SINGLE, .share = 1.0 / PROMPTS};
-    const mm_mask_loss loss = mm_mask_loss_judge(s->learner.maths.gradient, &weights, s->learner.arch.decoder.mask_tokens,
+    const mm_mask_loss loss = mm_mask_loss_judge(s->learner.maths.gradient, &weights,
+                                                 s->learner.arch.decoder.mask_tokens,
                                                  CELLS, logits, iou, &meant, verdict);
     ck_assert(loss.finite);
     s->loss += meant.share * (loss.mask + loss.iou);
@@ -127,7 +128,8 @@ START_TEST(test_gradients_are_pytorchs)
         }
         /* Biases of keys have no gradient but rounding. */
         if (!strstr(parameter->name, ".k_proj.bias"))
-            ck_assert_msg(sqrt(error) <= 1e-3 * sqrt(size), "%s: off by %g of %g", parameter->name, sqrt(error), sqrt(size));
+            ck_assert_msg(sqrt(error) <= 1e-3 * sqrt(size), "%s: off by %g of %g", parameter->name, sqrt(error),
+                          sqrt(size));
         free(got);
     }
     ck_assert_uint_eq(seen, count);

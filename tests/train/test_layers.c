@@ -1,4 +1,5 @@
-/* Layers one by one: forward against a plain twin in double, and all gradients, those of inputs too, against differences of it. */
+/* Layers one by one: forward against a plain twin in double, and all gradients, those of inputs too, against
+ * differences of it. */
 #include <math.h>
 
 #include "check_main.h"
@@ -9,8 +10,8 @@
 
 enum { MOST_INPUTS = 12, ROWS = 6, CHANNELS = 16, HEADS = 2, TOKENS = 3, CELLS = 9 };
 
-/* What a layer's result depends on, in f32 and in double, and the gradients that the layer gave; the loss is the sum of the
- * opinions times the results. */
+/* What a layer's result depends on, in f32 and in double, and the gradients that the layer gave; the loss is the sum of
+ * the opinions times the results. */
 typedef struct subject {
     size_t count, sizes[MOST_INPUTS];
     const char *names[MOST_INPUTS];
@@ -101,18 +102,19 @@ static void check(subject *s, const float *results, size_t n, plain_loss *loss)
             error += (slope - s->gradients[i][k]) * (slope - s->gradients[i][k]);
             size += slope * slope;
         }
-        ck_assert_msg(size > 0 && sqrt(error) <= 1e-3 * sqrt(size), "%s: gradient off by %g of %g", s->names[i], sqrt(error),
-                      sqrt(size));
+        ck_assert_msg(size > 0 && sqrt(error) <= 1e-3 * sqrt(size), "%s: gradient off by %g of %g", s->names[i],
+                      sqrt(error), sqrt(size));
     }
 }
 
 static mm_trained_linear linear_of(subject *s, size_t weight, size_t in, size_t out)
 {
-    return (mm_trained_linear){s->values[weight], s->values[weight + 1], s->gradients[weight], s->gradients[weight + 1], in,
-                               out};
+    return (mm_trained_linear){s->values[weight], s->values[weight + 1], s->gradients[weight], s->gradients[weight + 1],
+                               in, out};
 }
 
-static void plain_linear(const double *x, const double *w, const double *b, size_t rows, size_t in, size_t out, double *y)
+static void plain_linear(const double *x, const double *w, const double *b, size_t rows, size_t in, size_t out,
+                         double *y)
 {
     for (size_t r = 0; r < rows; r++)
         for (size_t o = 0; o < out; o++) {
@@ -254,10 +256,10 @@ START_TEST(test_look)
     const mm_image_level image = {s->values[1], keys, CELLS, CHANNELS};
     mm_look_forward(&s->learner, &image, ROWS, s->values[0], weights, y);
     mm_look_back(&s->learner, &image, ROWS, weights, s->opinions, dscores, s->gradients[0]);
-    mm_multiply(&s->learner, true, false, CELLS, CHANNELS, ROWS, 1, weights, CELLS, s->opinions, CHANNELS, 0, s->gradients[1],
-                CHANNELS);
-    mm_multiply(&s->learner, true, false, CELLS, CHANNELS, ROWS, 1, dscores, CELLS, s->values[0], CHANNELS, 1, s->gradients[1],
-                CHANNELS);
+    mm_multiply(&s->learner, true, false, CELLS, CHANNELS, ROWS, 1, weights, CELLS, s->opinions, CHANNELS, 0,
+                s->gradients[1], CHANNELS);
+    mm_multiply(&s->learner, true, false, CELLS, CHANNELS, ROWS, 1, dscores, CELLS, s->values[0], CHANNELS, 1,
+                s->gradients[1], CHANNELS);
     check(s, y, ROWS * CHANNELS, look_loss);
     subject_free(s);
 }
@@ -314,8 +316,8 @@ START_TEST(test_update)
     memcpy(dimage, s->opinions, CELLS * CHANNELS * sizeof *dimage);
     mm_update_back(&s->learner, &before, &update, &norm, &state, dimage, dscores, s->gradients[0], s->gradients[1],
                    s->gradients[2], s->gradients[3]);
-    mm_multiply(&s->learner, true, false, CELLS, CHANNELS, VECTORS, 1, dscores, CELLS, s->values[0], CHANNELS, 1, dimage,
-                CHANNELS);
+    mm_multiply(&s->learner, true, false, CELLS, CHANNELS, VECTORS, 1, dscores, CELLS, s->values[0], CHANNELS, 1,
+                dimage, CHANNELS);
     check(s, values, CELLS * CHANNELS, update_loss);
     subject_free(s);
 }
@@ -353,7 +355,8 @@ START_TEST(test_upscaling)
     input(s, "masks' vectors", 2 * EIGHTH);
     const mm_trained_upscaling upscaling = {s->values[1], s->values[2], s->values[5], s->values[6], s->gradients[1],
                                             s->gradients[2], s->gradients[5], s->gradients[6],
-                                            {s->values[3], s->values[4], s->gradients[3], s->gradients[4], 1e-6f, QUARTER},
+                                            {s->values[3], s->values[4], s->gradients[3], s->gradients[4], 1e-6f,
+                                             QUARTER},
                                             CHANNELS};
     float normal[CELLS * CHANNELS], inverse[4 * CELLS], half[CELLS * CHANNELS], slope1[CELLS * CHANNELS];
     float full[2 * CELLS * CHANNELS], slope2[2 * CELLS * CHANNELS], scratch[CELLS * CHANNELS], logits[2 * 16 * CELLS];
@@ -372,7 +375,8 @@ static float mask_logits[16 * CELLS];
 static double mask_loss(const subject *s)
 {
     enum { WIDE = 16, NARROW = 4 };
-    double x[16 * CELLS], half[4 * CELLS * NARROW], normal[4 * CELLS * NARROW], quarter[CELLS * WIDE], wide[CELLS * WIDE];
+    double x[16 * CELLS], half[4 * CELLS * NARROW], normal[4 * CELLS * NARROW], quarter[CELLS * WIDE],
+        wide[CELLS * WIDE];
     double dense[CELLS * CHANNELS];
     for (size_t i = 0; i < 16 * CELLS; i++)
         x[i] = mask_logits[i];
@@ -408,7 +412,8 @@ START_TEST(test_mask_input)
         {s->values[8], s->values[9], s->gradients[8], s->gradients[9], 1e-6f, WIDE}};
     float memory[6][4 * CELLS * NARROW], inverse1[4 * CELLS], inverse2[CELLS], scratch[4 * CELLS * NARROW];
     float dense[CELLS * CHANNELS];
-    mm_mask_input_state state = {{memory[0], inverse1}, {memory[1], inverse2}, memory[2], memory[3], memory[4], memory[5]};
+    mm_mask_input_state state = {{memory[0], inverse1}, {memory[1], inverse2}, memory[2], memory[3], memory[4],
+                                 memory[5]};
     mm_mask_input_forward(&s->learner, &encoder, mask_logits, CELLS, &state, dense);
     mm_mask_input_back(&s->learner, &encoder, mask_logits, CELLS, s->opinions, &state, scratch);
     check(s, dense, CELLS * CHANNELS, mask_loss);

@@ -51,7 +51,8 @@ static plain plainly(const double *logits, const float *target)
         hard_both += logits[i] > 0 && t > 0.5;
         count++;
     }
-    return (plain){20 * focal / count + 1 - (2 * both + 1) / (p_sum + t_sum + 1), hard_both / (hard + meant - hard_both)};
+    return (plain){20 * focal / count + 1 - (2 * both + 1) / (p_sum + t_sum + 1),
+                   hard_both / (hard + meant - hard_both)};
 }
 
 /* share * loss, and optionally the figures. */
@@ -87,7 +88,8 @@ static void check(mm_isa isa, bool ambiguous)
     mm_verdict verdict = {.dlogits = dlogits};
     const mm_mask_loss loss = mm_mask_loss_judge(ops, &weights, MASKS, CELLS, logits, iou, &meant, &verdict);
     ck_assert(loss.finite);
-    ck_assert_double_eq_tol(0.3 * (loss.mask + weights.iou * loss.iou), total(wide, wide_iou, target, ambiguous, 0.3), 1e-5);
+    ck_assert_double_eq_tol(0.3 * (loss.mask + weights.iou * loss.iou), total(wide, wide_iou, target, ambiguous, 0.3),
+                            1e-5);
     ck_assert_uint_eq(verdict.count, ambiguous ? 1 : 2);
     for (size_t m = 0; m < verdict.count; m++)
         for (size_t i = 0; i < N; i++)
@@ -99,8 +101,8 @@ static void check(mm_isa isa, bool ambiguous)
         wide[i] = at - step;
         slope = (slope - total(wide, wide_iou, target, ambiguous, 0.3)) / (2 * step);
         wide[i] = at;
-        ck_assert_msg(fabs(slope - gradient[i]) <= 1e-3 * fabs(slope) + 1e-7, "logit %zu (%g): %g, not %g", i, at, gradient[i],
-                      slope);
+        ck_assert_msg(fabs(slope - gradient[i]) <= 1e-3 * fabs(slope) + 1e-7, "logit %zu (%g): %g, not %g", i, at,
+                      gradient[i], slope);
     }
     for (size_t k = 0; k < MASKS; k++) {
         const double at = wide_iou[k], step = 1e-4;
@@ -154,7 +156,8 @@ START_TEST(test_nan_is_told)
             for (size_t k = 0; k < MASKS; k++)
                 logits[k * N] = NAN;
         mm_verdict verdict = {.dlogits = dlogits};
-        ck_assert(!mm_mask_loss_judge(&mm_gradient_portable, &weights, MASKS, CELLS, logits, iou, &meant, &verdict).finite);
+        ck_assert(!mm_mask_loss_judge(&mm_gradient_portable, &weights, MASKS, CELLS, logits, iou, &meant,
+                                      &verdict).finite);
     }
 }
 END_TEST

@@ -1,5 +1,5 @@
-/* The decoder side written down plainly, in double: as the reference has it, projections of the whole image and all. What is
- * trained must compute the same, and its gradients must be what differences of this tell. */
+/* The decoder side written down plainly, in double: as the reference has it, projections of the whole image and all.
+ * What is trained must compute the same, and its gradients must be what differences of this tell. */
 #ifndef MM_TESTS_TRAIN_TWIN_H
 #define MM_TESTS_TRAIN_TWIN_H
 
@@ -45,8 +45,8 @@ static inline const double *twin_get(const twin *t, const char *prefix, const ch
     return t->values + p->offset;
 }
 
-static inline double *twin_linear_of(twin *t, const double *weight, const double *bias, const double *x, size_t rows, size_t in,
-                                     size_t out)
+static inline double *twin_linear_of(twin *t, const double *weight, const double *bias, const double *x, size_t rows,
+                                     size_t in, size_t out)
 {
     double *y = twin_new(t, rows * out);
     for (size_t r = 0; r < rows; r++)
@@ -170,7 +170,8 @@ static inline double *twin_tokens(twin *t, const mm_frame *frame, const mm_promp
     memcpy(tokens + channels, twin_get(t, "mask_decoder.mask_tokens", ".weight"), masks * channels * sizeof *tokens);
     for (size_t i = 0; i < prompt->point_count; i++, row += channels)
         twin_point(t, frame, prompt->points[i].x, prompt->points[i].y,
-                   prompt->points[i].label ? "prompt_encoder.point_embeddings.1" : "prompt_encoder.point_embeddings.0", row);
+                   prompt->points[i].label ? "prompt_encoder.point_embeddings.1" : "prompt_encoder.point_embeddings.0",
+                   row);
     if (prompt->point_count && !prompt->box) {
         memcpy(row, twin_get(t, "prompt_encoder.not_a_point_embed", ".weight"), channels * sizeof *row);
         row += channels;
@@ -193,9 +194,11 @@ static inline double *twin_image(twin *t, const float *mask)
         for (size_t i = 0; i < cells * 16; i++)
             x[i] = mask[i];
         double *half = twin_linear(t, "prompt_encoder.mask_downscaling.0", x, 4 * cells, 4, first);
-        half = twin_gelu(twin_norm(t, "prompt_encoder.mask_downscaling.1", 1e-6, half, 4 * cells, first), 4 * cells * first);
+        half = twin_gelu(twin_norm(t, "prompt_encoder.mask_downscaling.1", 1e-6, half, 4 * cells, first),
+                         4 * cells * first);
         double *quarter = twin_linear(t, "prompt_encoder.mask_downscaling.3", half, cells, 4 * first, wide);
-        quarter = twin_gelu(twin_norm(t, "prompt_encoder.mask_downscaling.4", 1e-6, quarter, cells, wide), cells * wide);
+        quarter = twin_gelu(twin_norm(t, "prompt_encoder.mask_downscaling.4", 1e-6, quarter, cells, wide),
+                            cells * wide);
         dense = twin_linear(t, "prompt_encoder.mask_downscaling.6", quarter, cells, wide, channels);
     }
     for (size_t n = 0; n < cells; n++)
@@ -215,8 +218,8 @@ static inline double *twin_upscale(twin *t, const char *prefix, const double *x,
 }
 
 /* logits[K][16 N] in the order of cells, and iou[K]; the caller copies them before twin_clear. */
-static inline void twin_decode(twin *t, const mm_frame *frame, const mm_prompt *prompt, const float *mask, double **logits,
-                               double **iou)
+static inline void twin_decode(twin *t, const mm_frame *frame, const mm_prompt *prompt, const float *mask,
+                               double **logits, double **iou)
 {
     const size_t channels = t->arch->prompt_embed_dim, side = t->arch->embedding_side, cells = side * side;
     const size_t masks = t->arch->decoder.mask_tokens, inner = t->arch->decoder.cross_dim, eighth = channels / 8;
@@ -234,15 +237,16 @@ static inline void twin_decode(twin *t, const mm_frame *frame, const mm_prompt *
         double *y = twin_attention(t, NAMED("self_attn"), where, count, where, tokens, count, channels);
         tokens = twin_norm(t, NAMED("norm1"), 1e-5, i ? twin_sum(t, y, tokens, count * channels) : y, count, channels);
         const double *keys = twin_sum(t, image, positions, cells * channels);
-        y = twin_attention(t, NAMED("cross_attn_token_to_image"), twin_sum(t, tokens, pe, count * channels), count, keys, image,
-                           cells, inner);
+        y = twin_attention(t, NAMED("cross_attn_token_to_image"), twin_sum(t, tokens, pe, count * channels), count,
+                           keys, image, cells, inner);
         tokens = twin_norm(t, NAMED("norm2"), 1e-5, twin_sum(t, tokens, y, count * channels), count, channels);
         double *hidden = twin_linear(t, NAMED("mlp.lin1"), tokens, count, channels, t->arch->decoder.mlp_dim);
         for (size_t k = 0; k < count * t->arch->decoder.mlp_dim; k++)
             hidden[k] = hidden[k] > 0 ? hidden[k] : 0;
         y = twin_linear(t, NAMED("mlp.lin2"), hidden, count, t->arch->decoder.mlp_dim, channels);
         tokens = twin_norm(t, NAMED("norm3"), 1e-5, twin_sum(t, tokens, y, count * channels), count, channels);
-        y = twin_attention(t, NAMED("cross_attn_image_to_token"), keys, cells, twin_sum(t, tokens, pe, count * channels), tokens,
+        y = twin_attention(t, NAMED("cross_attn_image_to_token"), keys, cells, twin_sum(t, tokens, pe,
+                                                                                        count * channels), tokens,
                            count, inner);
         image = twin_norm(t, NAMED("norm4"), 1e-5, twin_sum(t, image, y, cells * channels), cells, channels);
 #undef NAMED
@@ -250,20 +254,21 @@ static inline void twin_decode(twin *t, const mm_frame *frame, const mm_prompt *
     const double *keys = twin_sum(t, image, positions, cells * channels);
     double *y = twin_attention(t, "mask_decoder.transformer.final_attn_token_to_image",
                                twin_sum(t, tokens, pe, count * channels), count, keys, image, cells, inner);
-    tokens = twin_norm(t, "mask_decoder.transformer.norm_final_attn", 1e-5, twin_sum(t, tokens, y, count * channels), count,
-                       channels);
+    tokens = twin_norm(t, "mask_decoder.transformer.norm_final_attn", 1e-5, twin_sum(t, tokens, y, count * channels),
+                       count, channels);
     *iou = twin_mlp(t, "mask_decoder.iou_prediction_head.layers.", t->arch->decoder.iou_head_depth, tokens, 1, channels,
                     t->arch->decoder.iou_head_hidden_dim, masks);
     double *half = twin_upscale(t, "mask_decoder.output_upscaling.0", image, cells, channels, channels / 4);
-    half = twin_gelu(twin_norm(t, "mask_decoder.output_upscaling.1", 1e-6, half, 4 * cells, channels / 4), cells * channels);
+    half = twin_gelu(twin_norm(t, "mask_decoder.output_upscaling.1", 1e-6, half, 4 * cells, channels / 4),
+                     cells * channels);
     double *full = twin_gelu(twin_upscale(t, "mask_decoder.output_upscaling.3", half, 4 * cells, channels / 4, eighth),
                              2 * cells * channels);
     *logits = twin_new(t, masks * 16 * cells);
     for (size_t k = 0; k < masks; k++) {
         char name[96];
         snprintf(name, sizeof name, "mask_decoder.output_hypernetworks_mlps.%zu.layers.", k);
-        const double *weights = twin_mlp(t, name, t->arch->decoder.hyper_depth, tokens + (1 + k) * channels, 1, channels,
-                                         channels, eighth);
+        const double *weights = twin_mlp(t, name, t->arch->decoder.hyper_depth, tokens + (1 + k) * channels, 1,
+                                         channels, channels, eighth);
         for (size_t i = 0; i < 16 * cells; i++)
             for (size_t c = 0; c < eighth; c++)
                 (*logits)[k * 16 * cells + i] += weights[c] * full[i * eighth + c];
