@@ -113,4 +113,35 @@ typedef struct mm_decoder_summary {
 MM_RESULT_USED mm_status mm_train_decoder(mm_comm *comm, const mm_train_decoder_options *options,
                                           mm_decoder_summary *summary, mm_error *err);
 
+enum { MM_EVALUATE_CLICKS = 16, MM_EVALUATE_BINS = 10 };
+
+typedef struct mm_evaluate_options {
+    const char *const *sources; /* datasets */
+    size_t source_count;
+    const char *model, *model_config;
+    const char *embeddings; /* NULL: the first dataset's path with .embeddings behind it */
+    mm_kernels kernels;
+    uint32_t clicks; /* 5, at most MM_EVALUATE_CLICKS */
+    uint32_t masks;  /* 64: of an image, at most */
+    bool quiet;
+} mm_evaluate_options;
+
+typedef struct mm_evaluation_result {
+    uint64_t images, encoded;
+    double masks;
+    /* Mean IoU after one click, two, ...: of the answer (the output whose predicted IoU is highest), and of the best
+     * output. */
+    double clicks[MM_EVALUATE_CLICKS], best[MM_EVALUATE_CLICKS];
+    double box, box_best; /* the same by a box */
+    double iou_error;     /* mean distance of predicted IoUs from the true ones, after one click */
+    struct {
+        double count, predicted, truth; /* answers to one click by their predicted IoU in tenths: number and means */
+    } calibration[MM_EVALUATE_BINS];
+} mm_evaluation_result;
+
+/* How good a model's decoder is on the masks of datasets, asked for like in training: the same clicks and boxes each
+ * time, so that models can be compared. Collective; complete on all ranks. */
+MM_RESULT_USED mm_status mm_evaluate_decoder(mm_comm *comm, const mm_evaluate_options *options,
+                                             mm_evaluation_result *result, mm_error *err);
+
 #endif

@@ -27,6 +27,7 @@ mm_cli_command mm_cli_merge;
 mm_cli_command mm_cli_model;
 mm_cli_command mm_cli_bench;
 mm_cli_command mm_cli_train;
+mm_cli_command mm_cli_eval;
 
 /* `maskmill train decoder` (train_decoder.c). */
 MM_RESULT_USED mm_status mm_cli_train_decoder(int argc, char **argv, mm_error *err);

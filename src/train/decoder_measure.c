@@ -6,13 +6,12 @@
 
 enum { MOST_MASKS = 16, CLICKS = 3 };
 
-/* All that dialogues of one kind say of this rank's images. */
-static mm_status ask(mm_decoder_training *t, const mm_trained_decoder *decoder, uint32_t rounds, double box_share,
-                     mm_dialogue_sums *sums, mm_error *err)
+mm_status mm_decoder_training_ask(mm_decoder_training *t, const mm_trained_decoder *decoder, const mm_questions *asked,
+                                  mm_dialogue_sums *sums, mm_error *err)
 {
     mm_dialogue_options options = t->dialogue;
-    options.rounds = rounds;
-    options.box_share = box_share;
+    options.rounds = asked->rounds;
+    options.box_share = asked->boxes ? 1 : 0;
     options.pauses = false;
     static const double alike[MM_MASK_SOURCES] = {1, 1, 1};
     mm_status status = MM_OK;
@@ -23,7 +22,8 @@ static mm_status ask(mm_decoder_training *t, const mm_trained_decoder *decoder, 
         mm_dialogue_image image = {.embedding = t->cells};
         status = mm_decoder_training_load(t, sample, &image.frame, err);
         if (status == MM_OK)
-            status = mm_mask_source_pick(&t->masks, &t->samples.items[sample], MOST_MASKS, alike, &draw, &picked, err);
+            status = mm_mask_source_pick(&t->masks, &t->samples.items[sample], asked->masks, alike, &draw, &picked,
+                                         err);
         if (status != MM_OK)
             break;
         image.masks = picked.masks;
@@ -44,9 +44,10 @@ mm_status mm_decoder_training_measure(mm_decoder_training *t, const mm_trained_d
 {
     mm_dialogue_sums clicks = {0}, boxes = {0};
     *figures = (mm_decoder_figures){0};
-    mm_status status = ask(t, decoder, CLICKS, 0, &clicks, err);
+    mm_status status =
+        mm_decoder_training_ask(t, decoder, &(mm_questions){CLICKS, MOST_MASKS, false}, &clicks, err);
     if (status == MM_OK)
-        status = ask(t, decoder, 1, 1, &boxes, err);
+        status = mm_decoder_training_ask(t, decoder, &(mm_questions){1, MOST_MASKS, true}, &boxes, err);
     if (status != MM_OK || clicks.prompts == 0)
         return status;
     figures->masks = clicks.prompts;

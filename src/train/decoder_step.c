@@ -135,7 +135,8 @@ static mm_status update(mm_decoder_training *t, const mm_dialogue_sums *sums, mm
                           t->step + 1, sums->broken, sums->prompts * t->options->rounds, t->skipped);
         if (++t->skipped_in_a_row == MOST_SKIPPED)
             return mm_fail(err, MM_ERR_FORMAT,
-                           "the losses of %d steps in a row are no numbers: the model, or the embeddings that are kept, "
+                           "the losses of %d steps in a row are no numbers: the model, or the embeddings that are "
+                           "kept, "
                            "hold NaN, or the learning rate is too high; the last good state is kept",
                            MOST_SKIPPED);
         return MM_OK;

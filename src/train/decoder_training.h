@@ -57,6 +57,15 @@ MM_RESULT_USED mm_status mm_decoder_training_step(mm_decoder_training *training,
 MM_RESULT_USED mm_status mm_decoder_training_load(mm_decoder_training *training, uint64_t sample, mm_frame *frame,
                                                   mm_error *err);
 
+typedef struct mm_questions {
+    uint32_t rounds, masks; /* masks: of an image, at most */
+    bool boxes;             /* the first prompt is a box, else a click */
+} mm_questions;
+
+/* Collective: dialogues about the images that are measured with, the same each time; *sums are those of all ranks. */
+MM_RESULT_USED mm_status mm_decoder_training_ask(mm_decoder_training *training, const mm_trained_decoder *decoder,
+                                                 const mm_questions *asked, mm_dialogue_sums *sums, mm_error *err);
+
 /* Collective: how good a decoder is on the images that are measured with; complete on all ranks. */
 MM_RESULT_USED mm_status mm_decoder_training_measure(mm_decoder_training *training, const mm_trained_decoder *decoder,
                                                      mm_decoder_figures *figures, mm_error *err);

@@ -126,6 +126,13 @@ static void note(mm_dialogue_sums *sums, uint32_t round, const mm_mask_loss *los
     figures->best_iou += loss->best_iou;
     figures->iou_error += loss->iou_error;
     sums->loss += total;
+    if (round)
+        return;
+    const double tenth = clamped(floor(loss->predicted * MM_CALIBRATION_BINS), 0, MM_CALIBRATION_BINS - 1);
+    mm_calibration_bin *bin = &sums->calibration[(size_t)tenth];
+    bin->count += 1;
+    bin->predicted += loss->predicted;
+    bin->truth += loss->chosen_iou;
 }
 
 static void judge(void *user, size_t prompt, const float *logits, const float *iou, mm_verdict *verdict)

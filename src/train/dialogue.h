@@ -26,7 +26,16 @@ typedef struct mm_round_figures {
     double prompts, mask_loss, iou_loss, chosen_iou, best_iou, iou_error;
 } mm_round_figures;
 
+/* First answers whose predicted IoU lies in one tenth of 0 .. 1 (what lies outside is in the first or the last). */
+typedef struct mm_calibration_bin {
+    double count, predicted, truth;
+} mm_calibration_bin;
+
+enum { MM_CALIBRATION_BINS = 10 };
+
+/* Doubles alone: ranks add them up as a vector. */
 typedef struct mm_dialogue_sums {
+    mm_calibration_bin calibration[MM_CALIBRATION_BINS];
     mm_round_figures rounds[MM_MOST_ROUNDS];
     double prompts; /* dialogues */
     double loss;    /* sum over prompts of the mean over rounds */

@@ -62,6 +62,7 @@ mm_mask_loss mm_mask_loss_judge(const mm_gradient_ops *ops, const mm_loss_weight
     if (!multimask)
         loss.chosen = 0;
     loss.chosen_iou = all[loss.chosen].iou;
+    loss.predicted = iou[loss.chosen];
     if (single) {
         loss.mask += all[0].loss;
         learn(ops, weights, &all[0], logits, meant->target, n, counting, meant->share, 0, verdict);

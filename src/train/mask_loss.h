@@ -28,6 +28,7 @@ typedef struct mm_mask_loss {
     double mask, iou; /* the losses, unweighted by share: focal * 20 + dice, with the multimask part; squared error */
     double best_iou;   /* of the multimask outputs with the mask that is meant */
     double chosen_iou; /* of the chosen output */
+    double predicted;  /* what it says of itself */
     double iou_error;  /* mean distance of multimask outputs' predicted IoU */
     uint32_t chosen;   /* the answer, which goes on to the next round: of the outputs that learn, the multimask one
                         * whose

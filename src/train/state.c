@@ -104,7 +104,8 @@ mm_status mm_state_read(const char *path, const mm_head *head, mm_adamw *optimis
     mm_status status = mm_checkpoint_open(path, &checkpoint, err);
     if (status != MM_OK)
         return status;
-    status = read_json(path, mm_checkpoint_metadata(checkpoint, "maskmill.training"), setup, optimiser, sums, history, err);
+    status = read_json(path, mm_checkpoint_metadata(checkpoint, "maskmill.training"), setup, optimiser, sums, history,
+                       err);
     if (status == MM_OK) {
         status = mm_head_collect(head, "", checkpoint, optimiser->parameters, err);
         if (status == MM_OK)
