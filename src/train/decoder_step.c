@@ -136,8 +136,7 @@ static mm_status update(mm_decoder_training *t, const mm_dialogue_sums *sums, mm
         if (++t->skipped_in_a_row == MOST_SKIPPED)
             return mm_fail(err, MM_ERR_FORMAT,
                            "the losses of %d steps in a row are no numbers: the model, or the embeddings that are "
-                           "kept, "
-                           "hold NaN, or the learning rate is too high; the last good state is kept",
+                           "kept, hold NaN, or the learning rate is too high; the last good state is kept",
                            MOST_SKIPPED);
         return MM_OK;
     }
