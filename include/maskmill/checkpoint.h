@@ -115,6 +115,12 @@ MM_RESULT_USED mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, 
 MM_RESULT_USED mm_status mm_checkpoint_write(const char *path, const mm_tensor *tensors, size_t count,
                                              const char *const (*texts)[2], size_t text_count, mm_error *err);
 
+/* As mm_checkpoint_convert, but tensors of tensors[count] (f32) stand in place of those of the same name, and the others are
+ * written as they are stored (bf16 stays bf16; f16 becomes f32, which changes no value). */
+MM_RESULT_USED mm_status mm_checkpoint_replace(const mm_checkpoint *checkpoint, const mm_arch *arch,
+                                               const mm_tensor *tensors, size_t count, const char *out_path,
+                                               mm_error *err);
+
 /* SHA-256 of a file as 64 hex digits and a terminator. */
 MM_RESULT_USED mm_status mm_checkpoint_sha256(const char *path, char hex[65], mm_error *err);
 
