@@ -151,7 +151,7 @@ mm_status mm_answer_add(mm_answer *answer, const mm_answer_mask *mask, const mm_
 
 /* --- files --- */
 
-/* By content: Label Studio writes a list of tasks, COCO an object. */
+/* By content: Label Studio writes a list of tasks, COCO an object, and an answers journal begins with a CRC. */
 static mm_status read_any(mm_answer_reader *reader, mm_error *err)
 {
     mm_json_stream stream;
@@ -164,8 +164,10 @@ static mm_status read_any(mm_answer_reader *reader, mm_error *err)
         return mm_answers_read_labelstudio(reader, err);
     if (first == '{')
         return mm_answers_read_coco(reader, err);
-    return mm_fail(err, MM_ERR_FORMAT, "%s is neither COCO's JSON (an object) nor Label Studio's (a list of tasks)",
-                   reader->path);
+    if ((first >= '0' && first <= '9') || (first >= 'a' && first <= 'f'))
+        return mm_answers_read_journal(reader, err);
+    return mm_fail(err, MM_ERR_FORMAT, "%s is neither COCO's JSON (an object) nor Label Studio's (a list of tasks), and no "
+                   "answers journal", reader->path);
 }
 
 mm_status mm_answers_read(const mm_queue *queue, const char *path, const char *annotator, mm_answers *answers,

@@ -45,8 +45,9 @@ typedef struct mm_answers {
 MM_RESULT_USED mm_status mm_answers_new(const mm_queue *queue, mm_answers *answers, mm_error *err);
 void mm_answers_free(mm_answers *answers);
 
-/* Read one file, COCO or Label Studio by its content, into `answers`. What is wrong with single answers goes to
- * `faults`; what is wrong with the file is returned. `annotator` is for answers that do not name one; may be NULL. */
+/* Read one file, COCO, Label Studio or an answers journal by its content, into `answers`. What is wrong with single
+ * answers goes to `faults`; what is wrong with the file is returned. `annotator` is for answers that do not name one;
+ * may be NULL. */
 MM_RESULT_USED mm_status mm_answers_read(const mm_queue *queue, const char *path, const char *annotator,
                                          mm_answers *answers, mm_answer_faults *faults, mm_error *err);
 
@@ -80,5 +81,6 @@ MM_RESULT_USED mm_status mm_answer_annotator(mm_answers *answers, const char *na
 
 MM_RESULT_USED mm_status mm_answers_read_coco(mm_answer_reader *reader, mm_error *err);
 MM_RESULT_USED mm_status mm_answers_read_labelstudio(mm_answer_reader *reader, mm_error *err);
+MM_RESULT_USED mm_status mm_answers_read_journal(mm_answer_reader *reader, mm_error *err);
 
 #endif

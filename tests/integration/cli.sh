@@ -44,7 +44,7 @@ expect 2 "frobnicate: unknown command" "$maskmill" frobnicate
 expect 2 "unknown command" "$maskmill" --frobnicate
 good "$maskmill" --version
 has "maskmill 0."
-for command in run segment scan stats status report show verify export model; do
+for command in run segment scan stats status report show verify export embed annotate model; do
   good "$maskmill" --help
   has "  $command "
   good "$maskmill" "$command" --help
