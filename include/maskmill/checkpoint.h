@@ -44,7 +44,8 @@ size_t mm_checkpoint_count(const mm_checkpoint *checkpoint);
 const mm_tensor *mm_checkpoint_at(const mm_checkpoint *checkpoint, size_t index); /* sorted by name */
 const mm_tensor *mm_checkpoint_find(const mm_checkpoint *checkpoint, const char *name); /* NULL if absent */
 /* What a safetensors file says of itself under `key` of its metadata, or NULL: "maskmill.config" (the architecture, JSON),
- * "maskmill.thresholds" (JSON, see mm_config_load_for), "maskmill.card" (a model card, text). Owned by the checkpoint. */
+ * "maskmill.thresholds" (JSON, see mm_config_load_for), "maskmill.card" (a model card, text), "maskmill.detector" and
+ * "maskmill.training" (JSON; docs/formats.md). Owned by the checkpoint. */
 const char *mm_checkpoint_metadata(const mm_checkpoint *checkpoint, const char *key);
 
 /* The named tensor as f32 into out[0 .. elements); f16 and bf16 become f32 exactly. MM_ERR_FORMAT if it is absent, holds
@@ -113,6 +114,12 @@ MM_RESULT_USED mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, 
  * than a model's. Temporary name, fsync, rename. */
 MM_RESULT_USED mm_status mm_checkpoint_write(const char *path, const mm_tensor *tensors, size_t count,
                                              const char *const (*texts)[2], size_t text_count, mm_error *err);
+
+/* As mm_checkpoint_convert, but tensors of tensors[count] (f32) stand in place of those of the same name, and the others are
+ * written as they are stored (bf16 stays bf16; f16 becomes f32, which changes no value). */
+MM_RESULT_USED mm_status mm_checkpoint_replace(const mm_checkpoint *checkpoint, const mm_arch *arch,
+                                               const mm_tensor *tensors, size_t count, const char *out_path,
+                                               mm_error *err);
 
 /* SHA-256 of a file as 64 hex digits and a terminator. */
 MM_RESULT_USED mm_status mm_checkpoint_sha256(const char *path, char hex[65], mm_error *err);

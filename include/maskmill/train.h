@@ -1,5 +1,6 @@
 /* Training, in C and over MPI: the encoder stays as it is, its embeddings are made once and kept on the disk
- * (embeddings.h); what is trained is the detector (docs/detector.md).
+ * (embeddings.h); what is trained is the detector (docs/detector.md), or the mask decoder with the prompt encoder
+ * (docs/training.md).
  *
  * Equal sources, options, numbers of ranks and kernels give equal bits, whether the training was interrupted or not. */
 #ifndef MASKMILL_TRAIN_H
@@ -55,5 +56,92 @@ typedef struct mm_train_summary {
  * order, with MM_ERR_STOPPED and a state to go on from. */
 MM_RESULT_USED mm_status mm_train_detector(mm_comm *comm, const mm_train_detector_options *options,
                                            mm_train_summary *summary, mm_error *err);
+
+typedef struct mm_train_decoder_options {
+    const char *const *sources; /* datasets: folder, dataset.h5, or a shard; photographs are found through their
+                                 * manifest */
+    size_t source_count;
+    const char *const *validation; /* the same, for measuring; none: validation_share of the sources' images */
+    size_t validation_count;
+    const char *out;          /* the model that comes of it; OUT.resume and OUT.jsonl lie beside it */
+    const char *model;        /* the path of the one it begins with */
+    const char *model_config; /* or NULL */
+    const char *embeddings;   /* folder where they are kept; NULL: OUT.embeddings */
+    mm_kernels kernels;
+    double epochs;            /* 4 */
+    uint32_t batch;           /* 8 images a step, of all ranks together; one after the other, so any number fits */
+    uint32_t masks;           /* 16: at most, of an image in a step */
+    uint32_t rounds;          /* 6: of prompts for each mask (src/train/dialogue.h); the paper's are 11 */
+    double box_share;         /* 0.5: of masks that are first asked for by a box */
+    double source_weights[3]; /* 1, 1, 3: how much more likely masks are to be taken that are automatic, confident,
+                               * human */
+    double multimask;         /* 0.5: see src/train/mask_loss.h */
+    double learning_rate;     /* 2e-4, the highest; a tenth of it after two thirds of the steps, a hundredth after
+                               * 0.95 */
+    double weight_decay;      /* 0.1, of matrices */
+    double clip_norm;         /* 1 */
+    double warm_up;           /* 0.05 of the steps */
+    double average;           /* 0.998: how much of the averaged weights, which are the result, a step leaves as it
+                               * was */
+    double validation_share;  /* 0.05 */
+    uint64_t seed;            /* 0 */
+    double save_seconds;      /* 60: between two states that --resume goes on from */
+    bool resume, overwrite, quiet; /* as above */
+} mm_train_decoder_options;
+
+mm_train_decoder_options mm_train_decoder_defaults(void);
+
+/* On images that are measured with: at most 16 masks each, asked for three times. */
+typedef struct mm_decoder_figures {
+    double masks;
+    double clicks[3]; /* mean IoU of the answer to one click, two and three */
+    double box;       /* and to a box */
+    double iou_error; /* mean distance of the predicted IoU from the true one, after one click */
+} mm_decoder_figures;
+
+typedef struct mm_decoder_summary {
+    uint64_t images, validation_images, encoded, steps;
+    uint64_t skipped; /* steps that were not made, since a loss or gradient was no number */
+    double loss;      /* the last epoch's mean */
+    mm_decoder_figures before, after;
+    double seconds_encoding, seconds_training; /* of this call, on rank 0 */
+    bool was_done;
+} mm_decoder_summary;
+
+/* As mm_train_detector. OUT has all tensors of the model: those of the decoder and the prompt encoder trained and f32,
+ * the others as they were, with the metadata as they were. */
+MM_RESULT_USED mm_status mm_train_decoder(mm_comm *comm, const mm_train_decoder_options *options,
+                                          mm_decoder_summary *summary, mm_error *err);
+
+enum { MM_EVALUATE_CLICKS = 16, MM_EVALUATE_BINS = 10 };
+
+typedef struct mm_evaluate_options {
+    const char *const *sources; /* datasets */
+    size_t source_count;
+    const char *model, *model_config;
+    const char *embeddings; /* NULL: the first dataset's path with .embeddings behind it */
+    mm_kernels kernels;
+    uint32_t clicks; /* 5, at most MM_EVALUATE_CLICKS */
+    uint32_t masks;  /* 64: of an image, at most */
+    bool quiet;
+} mm_evaluate_options;
+
+typedef struct mm_evaluation_result {
+    uint64_t images, encoded;
+    double masks;
+    /* Mean IoU after one click, two, ...: of the answer (the output whose predicted IoU is highest), and of the best
+     * output. */
+    double clicks[MM_EVALUATE_CLICKS], best[MM_EVALUATE_CLICKS];
+    double box, box_best; /* the same by a box */
+    double iou_error;     /* mean distance of predicted IoUs from the true ones, after one click */
+    struct {
+        double count, predicted, truth; /* answers to one click by their predicted IoU in tenths: number and means */
+    } calibration[MM_EVALUATE_BINS];
+} mm_evaluation_result;
+
+/* How good a model's decoder is on the masks of datasets, asked for like in training: the same clicks and boxes each
+ * time, so that models can be compared. Collective; complete on all ranks. */
+MM_RESULT_USED mm_status mm_evaluate_decoder(mm_comm *comm, const mm_evaluate_options *options,
+                                             mm_evaluation_result *result, mm_error *err);
 
 #endif

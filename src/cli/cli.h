@@ -27,10 +27,14 @@ mm_cli_command mm_cli_export;
 mm_cli_command mm_cli_merge;
 mm_cli_command mm_cli_model;
 mm_cli_command mm_cli_bench;
-mm_cli_command mm_cli_queue;
 mm_cli_command mm_cli_train;
+mm_cli_command mm_cli_queue;
+mm_cli_command mm_cli_eval;
 mm_cli_command mm_cli_embed;
 mm_cli_command mm_cli_annotate;
+
+/* `maskmill train decoder` (train_decoder.c). */
+MM_RESULT_USED mm_status mm_cli_train_decoder(int argc, char **argv, mm_error *err);
 
 /* False on ranks other than the first, as the launcher numbers them: before MPI is up, and in commands that need no
  * MPI, these stay silent and idle when a user starts such a command under mpirun. */

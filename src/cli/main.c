@@ -28,7 +28,8 @@ static const struct {
     {"bench", mm_cli_bench, "measure one image on this machine: seconds by stage, rates, memory"},
     {"embed", mm_cli_embed, "encode images ahead of annotation and training, on many ranks"},
     {"annotate", mm_cli_annotate, "draw masks in a browser, with the model's help"},
-    {"train", mm_cli_train, "train a detector of objects for a model's encoder"},
+    {"train", mm_cli_train, "train a detector of objects, or a model's mask decoder, on datasets"},
+    {"eval", mm_cli_eval, "how good a model is on the masks of datasets: clicks, boxes, predicted IoU"},
     {"suspect", mm_cli_suspect, NULL},
 };
 

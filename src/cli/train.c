@@ -239,9 +239,12 @@ mm_status mm_cli_train(int argc, char **argv, int *exit_status, mm_error *err)
     const char *what = argc > 2 ? argv[2] : "";
     if (strcmp(what, "detector") == 0)
         return train_detector(argc, argv, err);
+    if (strcmp(what, "decoder") == 0)
+        return mm_cli_train_decoder(argc, argv, err);
     if (strcmp(what, "--help") == 0 || strcmp(what, "-h") == 0) {
-        printf("Usage: maskmill train detector DATASET... -o HEAD.safetensors [-m MODEL]\n");
+        printf("Usage: maskmill train detector DATASET... -o HEAD.safetensors [-m MODEL]\n"
+               "       maskmill train decoder DATASET... -o MODEL.safetensors [-m MODEL]\n");
         return MM_OK;
     }
-    return mm_fail(err, MM_ERR_USAGE, "train: needs detector; see `maskmill train --help`");
+    return mm_fail(err, MM_ERR_USAGE, "train: needs detector or decoder; see `maskmill train --help`");
 }

@@ -307,6 +307,28 @@ static mm_status share_images(run *r, mm_comm *comm, mm_error *err)
     return status;
 }
 
+/* This run's round in engine.json. Confident masks for a dataset that was made before are the next of its rounds. */
+static mm_status note_round(const run *r, mm_error *err)
+{
+    const mm_setup *setup = &r->setup;
+    const char *after = r->options->after;
+    const bool more = setup->base && setup->config.engine.stage == MM_ENGINE_AUTOMATIC;
+    const mm_engine_stage stage = more ? MM_ENGINE_SEMI_AUTOMATIC : setup->config.engine.stage;
+    mm_round round = {.stage = (char *)mm_engine_stage_name(stage),
+                      .model = (char *)mm_model_arch(setup->model)->name,
+                      .model_sha256 = (char *)setup->model_sha256,
+                      .detector_sha256 = setup->detector ? (char *)setup->detector_sha256 : NULL};
+    mm_status status = MM_OK;
+    if (!after && setup->base) {
+        mm_rounds rounds = {0};
+        bool there = false;
+        status = mm_rounds_read(mm_dataset_folder(setup->base), &there, &rounds, err);
+        mm_rounds_free(&rounds);
+        after = there ? mm_dataset_folder(setup->base) : NULL;
+    }
+    return status == MM_OK ? mm_rounds_follow(r->options->out, after, &round, err) : status;
+}
+
 /* Rank 0, when all shards are there. run.json comes last: where it is, the dataset is whole. */
 static mm_status close_books(run *r, mm_report *report, double start, mm_error *err)
 {
@@ -314,10 +336,7 @@ static mm_status close_books(run *r, mm_report *report, double start, mm_error *
     if (status != MM_OK)
         return status;
     report->ended = time(NULL);
-    const mm_round round = {.stage = (char *)mm_engine_stage_name(r->setup.config.engine.stage),
-                            .model = (char *)mm_model_arch(r->setup.model)->name,
-                            .model_sha256 = r->setup.model_sha256};
-    status = mm_rounds_follow(r->options->out, r->options->after, &round, err);
+    status = note_round(r, err);
     if (status != MM_OK)
         return status;
     r->summary.seconds = mm_seconds_now() - start;

@@ -19,7 +19,9 @@ typedef struct item {
 
 typedef struct plan {
     const mm_checkpoint *checkpoint;
-    bool bf16;
+    bool bf16, as_stored; /* matrices in bf16; those that are bf16 in the file stay so */
+    const mm_tensor *replaced; /* written instead of the checkpoint's of the same name */
+    size_t replaced_count;
     item *items;
     size_t count;
 } plan;
@@ -39,8 +41,15 @@ static mm_status plan_tensor(void *user, const char *name, uint32_t dims, const 
     if (!tensor || tensor->dtype == MM_I64 || tensor->dims != dims ||
         memcmp(tensor->shape, shape, dims * sizeof *shape) != 0 || p->count == mm_checkpoint_count(p->checkpoint))
         return mm_fail(err, MM_ERR_INTERNAL, "tensor %s does not fit the architecture it was recognised as", name);
-    p->items[p->count++] = (item){tensor, p->bf16 && !keeps_f32(tensor) ? MM_BF16 : MM_F32};
-    return MM_OK;
+    const bool stays = p->as_stored && tensor->dtype == MM_BF16;
+    item *planned = &p->items[p->count++];
+    *planned = (item){tensor, (p->bf16 && !keeps_f32(tensor)) || stays ? MM_BF16 : MM_F32};
+    for (size_t i = 0; i < p->replaced_count; i++)
+        if (strcmp(p->replaced[i].name, name) == 0)
+            *planned = (item){&p->replaced[i], MM_F32};
+    return planned->tensor->elements == tensor->elements
+               ? MM_OK
+               : mm_fail(err, MM_ERR_INTERNAL, "tensor %s is to be replaced by one of another size", name);
 }
 
 /* f32 first, so that every tensor is aligned to its type; within a type by name. */
@@ -73,11 +82,6 @@ static mm_status make_header(const plan *p, const char *const (*texts)[2], size_
     bool ok = root != NULL;
     for (size_t i = 0; ok && i < text_count; i++)
         ok = json_object_set_new(json_object_get(root, "__metadata__"), texts[i][0], json_string(texts[i][1])) == 0;
-    for (size_t i = 0; ok && p->checkpoint && i < p->checkpoint->metadata_count; i++) {
-        const mm_checkpoint_text *said = &p->checkpoint->metadata[i];
-        if (strcmp(said->key, "maskmill.config") != 0)
-            ok = json_object_set_new(json_object_get(root, "__metadata__"), said->key, json_string(said->text)) == 0;
-    }
     for (size_t i = 0; ok && i < p->count; i++) {
         const uint64_t end = at + p->items[i].tensor->elements * mm_dtype_size(p->items[i].dtype);
         ok = json_object_set_new(root, p->items[i].tensor->name, entry_json(&p->items[i], at, end)) == 0;
@@ -136,28 +140,64 @@ static mm_status write_file(const plan *p, const char *header, size_t length, co
     return mm_file_finish(&draft, status, err);
 }
 
-mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, const mm_arch *arch, bool bf16, const char *out_path,
-                                mm_error *err)
+/* The texts of a checkpoint's metadata, with the architecture as it was recognised. The caller frees *texts. */
+static mm_status list_texts(const mm_checkpoint *checkpoint, const char *config, const char *(**texts)[2],
+                            size_t *count, mm_error *err)
 {
-    plan p = {.checkpoint = checkpoint, .bf16 = bf16};
-    char *config = NULL, *header = NULL;
-    size_t length = 0;
-    p.items = calloc(mm_checkpoint_count(checkpoint) + 1, sizeof *p.items);
-    if (!p.items)
+    *texts = calloc(checkpoint->metadata_count + 1, sizeof **texts);
+    if (!*texts)
         return mm_fail_memory(err, "a checkpoint's header");
-    mm_status status = mm_arch_each_tensor(arch, plan_tensor, &p, err);
+    (*texts)[0][0] = "maskmill.config";
+    (*texts)[0][1] = config;
+    *count = 1;
+    for (size_t i = 0; i < checkpoint->metadata_count; i++) {
+        const mm_checkpoint_text *said = &checkpoint->metadata[i];
+        if (strcmp(said->key, "maskmill.config") == 0)
+            continue;
+        (*texts)[*count][0] = said->key;
+        (*texts)[(*count)++][1] = said->text;
+    }
+    return MM_OK;
+}
+
+static mm_status write_model(plan *p, const mm_arch *arch, const char *out_path, mm_error *err)
+{
+    char *config = NULL, *header = NULL;
+    const char *(*texts)[2] = NULL;
+    size_t length = 0, text_count = 0;
+    p->items = calloc(mm_checkpoint_count(p->checkpoint) + 1, sizeof *p->items);
+    if (!p->items)
+        return mm_fail_memory(err, "a checkpoint's header");
+    mm_status status = mm_arch_each_tensor(arch, plan_tensor, p, err);
     if (status == MM_OK) {
-        qsort(p.items, p.count, sizeof *p.items, compare_items);
+        qsort(p->items, p->count, sizeof *p->items, compare_items);
         status = mm_arch_to_json(arch, &config, err);
     }
     if (status == MM_OK)
-        status = make_header(&p, &(const char *const[2]){"maskmill.config", config}, 1, &header, &length, err);
+        status = list_texts(p->checkpoint, config, &texts, &text_count, err);
     if (status == MM_OK)
-        status = write_file(&p, header, length, out_path, err);
+        status = make_header(p, (const char *const(*)[2])texts, text_count, &header, &length, err);
+    if (status == MM_OK)
+        status = write_file(p, header, length, out_path, err);
     free(header);
+    free(texts);
     free(config);
-    free(p.items);
+    free(p->items);
     return status;
+}
+
+mm_status mm_checkpoint_convert(const mm_checkpoint *checkpoint, const mm_arch *arch, bool bf16, const char *out_path,
+                                mm_error *err)
+{
+    return write_model(&(plan){.checkpoint = checkpoint, .bf16 = bf16}, arch, out_path, err);
+}
+
+mm_status mm_checkpoint_replace(const mm_checkpoint *checkpoint, const mm_arch *arch, const mm_tensor *tensors,
+                                size_t count, const char *out_path, mm_error *err)
+{
+    return write_model(&(plan){.checkpoint = checkpoint, .as_stored = true, .replaced = tensors,
+                               .replaced_count = count}, arch,
+                       out_path, err);
 }
 
 mm_status mm_checkpoint_write(const char *path, const mm_tensor *tensors, size_t count, const char *const (*texts)[2],

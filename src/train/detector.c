@@ -10,8 +10,8 @@
 
 #include "base/file.h"
 #include "detect/head_file.h"
-#include "engine/setup.h"
 #include "tensor/memory.h"
+#include "train/common.h"
 #include "train/prepare.h"
 #include "train/state.h"
 #include "train/trainer.h"
@@ -57,28 +57,6 @@ static char *beside(const char *out, const char *ending)
 {
     char *path = NULL;
     return asprintf(&path, "%s%s", out, ending) < 0 ? NULL : path;
-}
-
-/* The kernels that all ranks have, so that one forward pass is like the other. */
-static mm_status agree_on_kernels(mm_trainer *trainer, mm_error *err)
-{
-    mm_kernels *all = calloc(trainer->ranks, sizeof *all);
-    trainer->kernels = trainer->options->kernels;
-    mm_status status = all ? mm_kernels_resolve(&trainer->kernels, err) : mm_fail_memory(err, "the ranks' kernels");
-    status = mm_comm_agree(trainer->comm, status, err);
-    if (status == MM_OK)
-        status = mm_comm_gather(trainer->comm, &trainer->kernels, sizeof *all, all, err);
-    mm_kernels common = trainer->kernels;
-    if (status == MM_OK && trainer->rank == 0)
-        common = mm_kernels_in_common(all, trainer->ranks);
-    if (status == MM_OK)
-        status = mm_comm_broadcast(trainer->comm, 0, &common, sizeof common, err);
-    free(all);
-    if (status != MM_OK)
-        return status;
-    common.threads = trainer->kernels.threads;
-    trainer->kernels = common;
-    return mm_comm_agree(trainer->comm, mm_kernels_resolve(&trainer->kernels, err), err);
 }
 
 static mm_status open_model(mm_trainer *trainer, mm_error *err)
@@ -362,7 +340,7 @@ static mm_status train(mm_trainer *trainer, const char *resume, mm_train_summary
     bool done = false;
     mm_status status = mm_comm_agree(trainer->comm, check_options(o, trainer->ranks, err), err);
     if (status == MM_OK)
-        status = agree_on_kernels(trainer, err);
+        status = mm_train_agree_on_kernels(trainer->comm, &o->kernels, &trainer->kernels, err);
     if (status == MM_OK)
         status = open_model(trainer, err);
     const mm_sample_sources sources = {.sources = o->sources, .count = o->source_count, .validation = o->validation,

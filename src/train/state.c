@@ -53,7 +53,7 @@ static char *value_text(const json_t *value)
     return value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9)) : strdup("not said");
 }
 
-static mm_status compare_setup(const json_t *before, const json_t *now, const char *path, mm_error *err)
+mm_status mm_state_compare(const json_t *before, const json_t *now, const char *path, mm_error *err)
 {
     const char *key;
     json_t *value;
@@ -87,7 +87,7 @@ static mm_status read_json(const char *path, const char *text, const json_t *set
                                              "anew",
                          path);
     else
-        status = compare_setup(json_object_get(json, "setup"), setup, path, err);
+        status = mm_state_compare(json_object_get(json, "setup"), setup, path, err);
     if (status == MM_OK) {
         optimiser->steps = (uint64_t)json_integer_value(step);
         *history = json_incref(epochs);
@@ -104,7 +104,8 @@ mm_status mm_state_read(const char *path, const mm_head *head, mm_adamw *optimis
     mm_status status = mm_checkpoint_open(path, &checkpoint, err);
     if (status != MM_OK)
         return status;
-    status = read_json(path, mm_checkpoint_metadata(checkpoint, "maskmill.training"), setup, optimiser, sums, history, err);
+    const char *text = mm_checkpoint_metadata(checkpoint, "maskmill.training");
+    status = read_json(path, text, setup, optimiser, sums, history, err);
     if (status == MM_OK) {
         status = mm_head_collect(head, "", checkpoint, optimiser->parameters, err);
         if (status == MM_OK)

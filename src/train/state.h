@@ -19,4 +19,8 @@ MM_RESULT_USED mm_status mm_state_write(const char *path, const mm_head *head, c
 MM_RESULT_USED mm_status mm_state_read(const char *path, const mm_head *head, mm_adamw *optimiser, const json_t *setup,
                                        mm_detector_loss *sums, json_t **history, mm_error *err);
 
+/* MM_ERR_USAGE, naming what was otherwise, if the setup that the training at `path` was begun with differs from
+ * `now`. */
+MM_RESULT_USED mm_status mm_state_compare(const json_t *before, const json_t *now, const char *path, mm_error *err);
+
 #endif

@@ -128,6 +128,12 @@ try verify with
 expect 0
 same_export masks plain with
 same_export confident whole with
+python3 - with/engine.json "$(sha256sum head.safetensors | cut -d ' ' -f 1)" <<'EOF' || fail "the detection is no round of its own: $(cat with/engine.json)"
+import json, sys
+rounds = json.load(open(sys.argv[1]))["rounds"]
+assert [r["stage"] for r in rounds] == ["automatic", "semi-automatic"], rounds
+assert rounds[0]["detector"] is None and rounds[1]["detector"]["sha256"] == sys.argv[2], rounds
+EOF
 if command -v h5dump >/dev/null; then
   diff <(digests plain) <(digests with) >&2 || fail "masks of the dataset have changed"
   diff <(h5dump -d /statistics/funnel plain/dataset.h5 | tail -n +2) <(h5dump -d /statistics/funnel with/dataset.h5 | tail -n +2) \

@@ -1,0 +1,59 @@
+/* How good a decoder is on images that it is not trained on: the same masks, clicks and boxes each time. */
+#include <math.h>
+
+#include "train/decoder_training.h"
+#include "train/gradient_sum.h"
+
+enum { MOST_MASKS = 16, CLICKS = 3 };
+
+mm_status mm_decoder_training_ask(mm_decoder_training *t, const mm_trained_decoder *decoder, const mm_questions *asked,
+                                  mm_dialogue_sums *sums, mm_error *err)
+{
+    mm_dialogue_options options = t->dialogue;
+    options.rounds = asked->rounds;
+    options.box_share = asked->boxes ? 1 : 0;
+    options.pauses = false;
+    static const double alike[MM_MASK_SOURCES] = {1, 1, 1};
+    mm_status status = MM_OK;
+    for (size_t i = t->rank; i < t->validation_count && status == MM_OK; i += t->ranks) {
+        const uint64_t sample = t->validation[i];
+        mm_draw draw = {mm_mix(0, sample), 0};
+        mm_picked_masks picked;
+        mm_dialogue_image image = {.embedding = t->cells};
+        status = mm_decoder_training_load(t, sample, &image.frame, err);
+        if (status == MM_OK)
+            status = mm_mask_source_pick(&t->masks, &t->samples.items[sample], asked->masks, alike, &draw, &picked,
+                                         err);
+        if (status != MM_OK)
+            break;
+        image.masks = picked.masks;
+        image.count = picked.count;
+        status = mm_dialogue_run(&t->learner, decoder, &options, &image, mm_mix(1, sample), false, &t->memory, sums,
+                                 err);
+        mm_picked_masks_free(&picked);
+    }
+    status = mm_comm_agree(t->comm, status, err);
+    float nothing = 0;
+    if (status == MM_OK)
+        status = mm_sum_over_ranks(t->comm, &nothing, 1, (double *)(void *)sums, sizeof *sums / sizeof(double), err);
+    return status;
+}
+
+mm_status mm_decoder_training_measure(mm_decoder_training *t, const mm_trained_decoder *decoder,
+                                      mm_decoder_figures *figures, mm_error *err)
+{
+    mm_dialogue_sums clicks = {0}, boxes = {0};
+    *figures = (mm_decoder_figures){0};
+    mm_status status =
+        mm_decoder_training_ask(t, decoder, &(mm_questions){CLICKS, MOST_MASKS, false}, &clicks, err);
+    if (status == MM_OK)
+        status = mm_decoder_training_ask(t, decoder, &(mm_questions){1, MOST_MASKS, true}, &boxes, err);
+    if (status != MM_OK || clicks.prompts == 0)
+        return status;
+    figures->masks = clicks.prompts;
+    for (size_t i = 0; i < CLICKS; i++)
+        figures->clicks[i] = clicks.rounds[i].chosen_iou / fmax(clicks.rounds[i].prompts, 1);
+    figures->box = boxes.rounds[0].chosen_iou / fmax(boxes.rounds[0].prompts, 1);
+    figures->iou_error = clicks.rounds[0].iou_error / fmax(clicks.rounds[0].prompts, 1);
+    return MM_OK;
+}

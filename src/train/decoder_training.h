@@ -1,0 +1,81 @@
+/* The decoder's training under way. decoder_training.c is its course, decoder_setup.c what stands before it,
+ * decoder_step.c makes steps, decoder_measure.c measures, decoder_save.c keeps states and writes the result. */
+#ifndef MM_TRAIN_DECODER_TRAINING_H
+#define MM_TRAIN_DECODER_TRAINING_H
+
+#include <jansson.h>
+
+#include "engine/signals.h"
+#include "maskmill/train.h"
+#include "train/adamw.h"
+#include "train/dialogue.h"
+#include "train/mask_source.h"
+
+typedef struct mm_decoder_training {
+    mm_comm *comm;
+    size_t ranks, rank;
+    const mm_train_decoder_options *options;
+    mm_signals *signals;
+    mm_kernels kernels;
+    mm_model *model;
+    mm_checkpoint *checkpoint; /* the same file: what the result is made from */
+    mm_arch arch;
+    mm_samples samples;
+    mm_mask_source masks;
+    mm_embeddings *embeddings;
+    size_t *places;       /* see mm_preparation */
+    uint64_t *training;   /* [training_count]: samples, in the order of the epoch under way */
+    uint64_t *validation; /* [validation_count] */
+    size_t training_count, validation_count;
+    uint64_t epoch;       /* that `training` is shuffled for, from 1; 0: not yet */
+
+    mm_parameters parameters;
+    float *values, *gradients, *average, *decay; /* [parameters.floats] */
+    mm_adamw optimiser;                          /* every rank's makes the same steps */
+    mm_trained_decoder decoder, averaged;        /* views of values and of average; the second one only looks */
+    mm_learner learner;
+    mm_dialogue_options dialogue;
+    mm_dialogue_memory memory;
+    float *cells; /* [N][D] */
+
+    uint64_t step, steps, steps_per_epoch;
+    uint64_t skipped, skipped_in_a_row;
+    mm_dialogue_sums sums; /* of the epoch so far, of all ranks */
+    json_t *setup, *history;
+    bool unmeasured;       /* what was stopped at an epoch's end goes on with measuring */
+} mm_decoder_training;
+
+/* Collective: model, samples, embeddings, memory, and `setup`. */
+MM_RESULT_USED mm_status mm_decoder_training_prepare(mm_decoder_training *training, mm_decoder_summary *summary,
+                                                     mm_error *err);
+void mm_decoder_training_free(mm_decoder_training *training);
+
+/* Collective: one step. *stop is set on all ranks if a signal came to any. */
+MM_RESULT_USED mm_status mm_decoder_training_step(mm_decoder_training *training, bool *stop, mm_error *err);
+
+/* An image's embedding to training->cells, and its frame, whose size is that of its masks. */
+MM_RESULT_USED mm_status mm_decoder_training_load(mm_decoder_training *training, uint64_t sample, mm_frame *frame,
+                                                  mm_error *err);
+
+typedef struct mm_questions {
+    uint32_t rounds, masks; /* masks: of an image, at most */
+    bool boxes;             /* the first prompt is a box, else a click */
+} mm_questions;
+
+/* Collective: dialogues about the images that are measured with, the same each time; *sums are those of all ranks. */
+MM_RESULT_USED mm_status mm_decoder_training_ask(mm_decoder_training *training, const mm_trained_decoder *decoder,
+                                                 const mm_questions *asked, mm_dialogue_sums *sums, mm_error *err);
+
+/* Collective: how good a decoder is on the images that are measured with; complete on all ranks. */
+MM_RESULT_USED mm_status mm_decoder_training_measure(mm_decoder_training *training, const mm_trained_decoder *decoder,
+                                                     mm_decoder_figures *figures, mm_error *err);
+
+/* OUT.resume: parameters, moments, averages, and in its metadata maskmill.decoder_training (JSON) the rest. */
+MM_RESULT_USED mm_status mm_decoder_training_write(const mm_decoder_training *training, const char *path,
+                                                   mm_error *err);
+MM_RESULT_USED mm_status mm_decoder_training_read(mm_decoder_training *training, const char *path, mm_error *err);
+/* The model with the averaged decoder. */
+MM_RESULT_USED mm_status mm_decoder_training_export(const mm_decoder_training *training, const char *path,
+                                                    mm_error *err);
+
+#endif
