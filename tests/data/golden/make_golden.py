@@ -88,8 +88,9 @@ def write_prompts(name, model, picture):
     case["predicted_iou"] = scores.tolist()
     for prompt in prompts:
         if "mask_input" in prompt:
-            prompt["mask_input"].astype("<f4").tofile(HERE / "mask_input.f32")
-            prompt["mask_input"] = "mask_input.f32"
+            file = f"mask_input_{prompt['mask_input'].shape[-1]}.f32"
+            prompt["mask_input"].astype("<f4").tofile(HERE / file)
+            prompt["mask_input"] = file
     case["prompts"] = prompts
     (HERE / f"{name}.prompts.json").write_text(json.dumps(case, indent=1) + "\n")
 
