@@ -13,6 +13,7 @@
 
 #include "annotate/server.h"
 #include "annotate/session.h"
+#include "base/clock.h"
 
 enum { PLACES = 32, CONNECTIONS = 256, REQUEST_SECONDS = 60, LEASE_SECONDS = 120, RATE = 40 };
 
@@ -159,7 +160,7 @@ static mm_status open_all(serving *s, const mm_annotate_options *options, mm_err
     const char *slash = strrchr(options->source.path, '/');
     api->source_name = slash && slash[1] ? slash + 1 : options->source.path;
     api->model_name = mm_model_arch(s->model)->name;
-    mm_bucket_fill(&api->strangers, 1, mm_web_now());
+    mm_bucket_fill(&api->strangers, 1, mm_seconds_now());
     return mm_server_start(s->server, api, &s->page, err);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "annotate/desk_state.h"
+#include "base/clock.h"
 
 void mm_click_result_free(mm_click_result *result)
 {
@@ -131,7 +132,7 @@ mm_status mm_desk_answer(mm_desk *desk, mm_click_job *job, mm_hot *hot, bool pre
     mm_desk_image *image = job->image;
     const size_t side = 4 * (size_t)mm_model_arch(model)->embedding_side;
     float *sorted = NULL, *logits = malloc(side * side * MM_DESK_MASKS * sizeof *logits);
-    const double start = mm_web_now();
+    const double start = mm_seconds_now();
     mm_status status = logits ? MM_OK : mm_fail_memory(err, "logits");
     if (status == MM_OK && !hot->embedding)
         status = mm_embedding_new(model, &hot->embedding, err);
@@ -145,7 +146,7 @@ mm_status mm_desk_answer(mm_desk *desk, mm_click_job *job, mm_hot *hot, bool pre
     else
         free(sorted);
     job->result->went_in = mask_input != NULL;
-    job->result->seconds = mm_web_now() - start;
+    job->result->seconds = mm_seconds_now() - start;
     free(logits);
     return status;
 }

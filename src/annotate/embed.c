@@ -5,6 +5,7 @@
 
 #include "annotate/guard.h"
 #include "annotate/session.h"
+#include "base/clock.h"
 
 typedef struct embedding_run {
     const mm_embed_options *options;
@@ -48,7 +49,7 @@ static mm_status embed_one(embedding_run *run, uint64_t index, mm_error *err)
 
 static void tell_progress(embedding_run *run, uint64_t all, double start)
 {
-    const double now = mm_web_now();
+    const double now = mm_seconds_now();
     if (!run->speaks || run->options->quiet || now - run->told < 5)
         return;
     run->told = now;
@@ -71,7 +72,7 @@ static mm_status open_run(embedding_run *run, const char *model_path, mm_error *
 static mm_status embed_share(embedding_run *run, uint64_t rank, uint64_t size, mm_error *err)
 {
     const uint64_t count = mm_source_count(run->source), mine = count / size + (rank < count % size);
-    const double start = mm_web_now();
+    const double start = mm_seconds_now();
     mm_status status = MM_OK;
     run->told = start;
     for (uint64_t i = rank; status == MM_OK && i < count; i += size) {
@@ -88,7 +89,7 @@ mm_status mm_embed(mm_comm *comm, const mm_embed_options *options, mm_embed_coun
     mm_annotate_session session;
     const uint64_t rank = (uint64_t)mm_comm_rank(comm), size = (uint64_t)mm_comm_size(comm);
     embedding_run run = {.options = options, .speaks = rank == 0};
-    const double start = mm_web_now();
+    const double start = mm_seconds_now();
     mm_status status = mm_annotate_open(&options->source, true, &session, err);
     run.source = session.source;
     if (status == MM_OK)
@@ -99,7 +100,7 @@ mm_status mm_embed(mm_comm *comm, const mm_embed_options *options, mm_embed_coun
     uint64_t sums[4] = {run.counts.images, run.counts.made, run.counts.there, run.counts.failed};
     if (status == MM_OK)
         status = mm_comm_sum(comm, sums, 4, err);
-    *counts = (mm_embed_counts){sums[0], sums[1], sums[2], sums[3], mm_web_now() - start};
+    *counts = (mm_embed_counts){sums[0], sums[1], sums[2], sums[3], mm_seconds_now() - start};
     mm_embeddings_close(run.cache);
     mm_embedding_free(run.embedding);
     mm_model_close(run.model);

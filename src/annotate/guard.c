@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -144,10 +143,4 @@ bool mm_bucket_take(mm_bucket *bucket, double rate, double burst, double now)
         return false;
     bucket->tokens -= 1;
     return true;
-}
-
-double mm_web_now(void)
-{
-    struct timespec now;
-    return clock_gettime(CLOCK_MONOTONIC, &now) == 0 ? (double)now.tv_sec + (double)now.tv_nsec * 1e-9 : 0;
 }

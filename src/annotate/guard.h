@@ -40,7 +40,4 @@ typedef struct mm_bucket {
 void mm_bucket_fill(mm_bucket *bucket, double burst, double now);
 bool mm_bucket_take(mm_bucket *bucket, double rate, double burst, double now);
 
-/* Seconds that only go forward. */
-double mm_web_now(void);
-
 #endif

@@ -2,7 +2,7 @@
  * its image keeps it, one that was closed or lost its connection does not. Pages are known by a random number that they
  * make (a session). Nothing of this outlives the process: after a start whoever comes first has the image.
  *
- * Not thread-safe; times are seconds of mm_web_now. */
+ * Not thread-safe; times are seconds of mm_seconds_now. */
 #ifndef MM_ANNOTATE_LEASE_H
 #define MM_ANNOTATE_LEASE_H
 

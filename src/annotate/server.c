@@ -11,6 +11,8 @@
 
 #include <microhttpd.h>
 
+#include "base/clock.h"
+
 enum { HEADERS_MOST = 16 << 10, IDLE_SECONDS = 20, STACK = 1 << 20, BACKLOG = 64 };
 
 /* A connection, in a list that the reaper goes through. */
@@ -58,7 +60,7 @@ static void on_connection(void *user, struct MHD_Connection *connection, void **
         if (!made)
             return; /* then only silence ends it */
         lock(server);
-        *made = (line){.next = server->lines, .link = &server->lines, .fd = info->connect_fd, .since = mm_web_now()};
+        *made = (line){.next = server->lines, .link = &server->lines, .fd = info->connect_fd, .since = mm_seconds_now()};
         if (server->lines)
             server->lines->link = &made->next;
         server->lines = made;
@@ -85,7 +87,7 @@ static void mark(mm_server *server, struct MHD_Connection *connection, bool work
         return;
     lock(server);
     l->working = working;
-    l->since = mm_web_now();
+    l->since = mm_seconds_now();
     unlock(server);
 }
 
@@ -98,7 +100,7 @@ static void *reap(void *user)
         if (clock_gettime(CLOCK_REALTIME, &until) == 0)
             until.tv_sec += 1;
         (void)pthread_cond_timedwait(&server->stopped, &server->mutex, &until);
-        const double now = mm_web_now();
+        const double now = mm_seconds_now();
         for (line *l = server->lines; l; l = l->next)
             if (!l->working && now - l->since > server->options.request_seconds)
                 (void)shutdown(l->fd, SHUT_RDWR); /* its thread sees the end, and closes it */
@@ -178,7 +180,7 @@ static enum MHD_Result begin(mm_server *server, struct MHD_Connection *connectio
         .transfer_encoding = header(connection, MHD_HTTP_HEADER_TRANSFER_ENCODING),
     };
     mark(server, connection, false);
-    if (!mm_api_admit(server->api, &made->request, mm_web_now(), &made->most, &reply))
+    if (!mm_api_admit(server->api, &made->request, mm_seconds_now(), &made->most, &reply))
         return send_reply(server, connection, &reply); /* what it still sends is not read: the connection is closed */
     made->body = malloc(1);
     return made->body ? MHD_YES : MHD_NO;
@@ -215,7 +217,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *connection,
     e->request.path = url;
     e->request.body = e->body;
     e->request.body_size = e->used;
-    mm_api_answer(server->api, &e->request, mm_web_now(), &reply);
+    mm_api_answer(server->api, &e->request, mm_seconds_now(), &reply);
     if (reply.is_page) {
         reply.body = malloc(server->page->size + 1);
         if (!reply.body)

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "amg/steps.h"
-#include "detect/overlap.h"
 #include "maskmill/detect.h"
 
 /* One box on its way to a mask. */
@@ -127,7 +126,7 @@ static mm_status keep_distinct(slot *slots, size_t count, double threshold, mm_c
     for (size_t i = 0; i < count; i++) {
         bool twice = !slots[i].stable;
         for (size_t k = 0; !twice && k < a->count; k++)
-            twice = mm_detect_iou(&slots[i].mask.rle, &a->items[k].rle) > threshold;
+            twice = mm_rle_iou(&slots[i].mask.rle, &a->items[k].rle) > threshold;
         if (twice)
             continue;
         out->scores[a->count] = slots[i].detection.score;

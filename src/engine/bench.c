@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "engine/bench_parts.h"
 #include "engine/share.h"
 #include "maskmill/corpus.h"

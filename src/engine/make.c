@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "amg/steps.h"
+#include "base/clock.h"
 #include "engine/share.h"
 
 /* A failure that lies in the image sets it aside; any other stops the run. */

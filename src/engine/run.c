@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "engine/attempts.h"
 #include "engine/base.h"
 #include "engine/halt.h"

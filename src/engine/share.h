@@ -51,7 +51,4 @@ typedef struct mm_share_plan {
  * signal (MM_ERR_STOPPED), when images in hand are finished and all that was made is in journals. */
 MM_RESULT_USED mm_status mm_share_images(mm_comm *comm, const mm_share_plan *plan, mm_error *err);
 
-/* Seconds on a clock that only goes forward. */
-double mm_seconds_now(void);
-
 #endif

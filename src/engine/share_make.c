@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 /* How many images a rank may have made whose records are not known to be in a journal. More wait; so what a crash
  * costs is bounded, and so is what waits in an owner's memory. */
 enum { MOST_UNKEPT = 4 };

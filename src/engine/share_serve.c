@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 /* --- Sending. A message that cannot even be queued leaves no way to stop together. --- */
 
 void mm_share_give_bytes(mm_share *s, int rank, int tag, uint8_t *bytes, size_t size)

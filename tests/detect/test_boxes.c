@@ -5,7 +5,6 @@
 #include "check_main.h"
 #include "detect/boxes.h"
 #include "detect/head_file.h"
-#include "detect/overlap.h"
 #include "tensor/memory.h"
 
 static mm_error err;
@@ -185,8 +184,8 @@ START_TEST(overlaps_are_those_of_the_pixels)
         mm_rle x, y;
         ck_assert_int_eq(mm_rle_from_bits(a, H, W, &x, &err), MM_OK);
         ck_assert_int_eq(mm_rle_from_bits(b, H, W, &y, &err), MM_OK);
-        ck_assert_uint_eq(mm_detect_intersection(&x, &y), common);
-        ck_assert_double_eq(mm_detect_iou(&x, &y), any ? (double)common / (double)any : 0);
+        ck_assert_uint_eq(mm_rle_shared(&x, &y), common);
+        ck_assert_double_eq(mm_rle_iou(&x, &y), any ? (double)common / (double)any : 0);
         mm_rle_free(&x);
         mm_rle_free(&y);
     }

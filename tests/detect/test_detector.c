@@ -6,7 +6,6 @@
 #include "check_main.h"
 #include "corpus/scratch.h"
 #include "detect/head_file.h"
-#include "detect/overlap.h"
 #include "maskmill/detect.h"
 #include "tensor/memory.h"
 #include "tools/golden_case.h"
@@ -294,7 +293,7 @@ START_TEST(confident_masks_are_those_of_their_boxes)
         const mm_annotation *mine = &a->items[i], *best = &by_hand.items[0];
         ck_assert_float_eq_tol(mine->predicted_iou, best->predicted_iou, 1e-5f);
         ck_assert_float_eq_tol(mine->stability_score, best->stability_score, 1e-3f);
-        ck_assert_double_gt(mm_detect_iou(&mine->rle, &best->rle), 0.999);
+        ck_assert_double_gt(mm_rle_iou(&mine->rle, &best->rle), 0.999);
         ck_assert_uint_eq(mine->area, mm_rle_area(&mine->rle));
         mm_annotations_free(&by_hand);
         mm_embedding_free(own);
@@ -336,7 +335,7 @@ START_TEST(every_threshold_counts)
             for (size_t i = 0; i < some.annotations.count; i++)
                 for (size_t k = 0; k < i; k++)
                     ck_assert_double_le(
-                        mm_detect_iou(&some.annotations.items[i].rle, &some.annotations.items[k].rle), 0.2);
+                        mm_rle_iou(&some.annotations.items[i].rle, &some.annotations.items[k].rle), 0.2);
         ck_assert_uint_le(some.annotations.count, all.annotations.count);
         for (size_t i = 1; i < some.annotations.count; i++)
             ck_assert_float_ge(some.scores[i - 1], some.scores[i]);

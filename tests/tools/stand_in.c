@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "engine/share.h"
 #include "engine/stand_in.h"
 #include "tools/stand_in_masks.h"
