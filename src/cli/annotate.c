@@ -35,20 +35,11 @@ static const struct argp_option rows[] = {
     {0},
 };
 
-static error_t whole(struct argp_state *state, const char *name, const char *word, double least, double most,
-                     double *to)
-{
-    size_t count;
-    if (!mm_cli_numbers(word, to, 1, 1, &count) || !(*to >= least && *to <= most) || *to != (double)(uint32_t)*to)
-        return mm_cli_refuse(state, "--%s %.40s: give a whole number from %g to %g", name, word, least, most);
-    return 0;
-}
-
 static error_t parse(int key, char *word, struct argp_state *state)
 {
     annotate_arguments *a = state->input;
     mm_annotate_options *o = &a->options;
-    double number = 0;
+    uint32_t number = 0;
     error_t bad = 0;
     switch (key) {
     case ARGP_KEY_INIT:
@@ -57,22 +48,24 @@ static error_t parse(int key, char *word, struct argp_state *state)
         o->port = DEFAULT_PORT;
         return 0;
     case KEY_PORT:
-        bad = whole(state, "port", word, 0, 65535, &number);
+        bad = mm_cli_whole(state, "port", word, 0, 65535, &number);
         o->port = (uint16_t)number;
         return bad;
     case KEY_WORKERS:
-        bad = whole(state, "workers", word, 2, 1024, &number);
-        o->workers = (uint32_t)number;
+        bad = mm_cli_whole(state, "workers", word, 2, 1024, &number);
+        o->workers = number;
         return bad;
     case KEY_IMAGES:
-        bad = whole(state, "images", word, 4, 100000, &number);
-        o->images = (uint32_t)number;
+        bad = mm_cli_whole(state, "images", word, 4, 100000, &number);
+        o->images = number;
         return bad;
     case KEY_LEASE:
-        return whole(state, "lease", word, 1, 86400, &o->lease_seconds);
+        bad = mm_cli_whole(state, "lease", word, 1, 86400, &number);
+        o->lease_seconds = number;
+        return bad;
     case KEY_RATE:
-        bad = whole(state, "rate", word, 0, 100000, &number);
-        o->rate = number > 0 ? number : -1;
+        bad = mm_cli_whole(state, "rate", word, 0, 100000, &number);
+        o->rate = number > 0 ? (double)number : -1;
         return bad;
     case KEY_BIND:
         return mm_cli_keep_once(state, &o->address, word);

@@ -129,3 +129,23 @@ bool mm_cli_numbers(const char *text, double *numbers, size_t least, size_t most
     *count = found;
     return found >= least;
 }
+
+error_t mm_cli_number(struct argp_state *state, const char *name, const char *word, double least, double most,
+                      double *to)
+{
+    size_t count;
+    if (!mm_cli_numbers(word, to, 1, 1, &count) || !(*to >= least && *to <= most))
+        return mm_cli_refuse(state, "--%s %.40s: give a number from %g to %g", name, word, least, most);
+    return 0;
+}
+
+error_t mm_cli_whole(struct argp_state *state, const char *name, const char *word, double least, double most,
+                     uint32_t *to)
+{
+    double value;
+    size_t count;
+    if (!mm_cli_numbers(word, &value, 1, 1, &count) || !(value >= least && value <= most) || value != (uint32_t)value)
+        return mm_cli_refuse(state, "--%s %.40s: give a whole number from %.0f to %.0f", name, word, least, most);
+    *to = (uint32_t)value;
+    return 0;
+}

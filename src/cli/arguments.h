@@ -37,6 +37,15 @@ error_t mm_cli_corpus(int key, struct argp_state *state, const char ***sources, 
  * text is anything else. */
 bool mm_cli_numbers(const char *text, double *numbers, size_t least, size_t most, size_t *count);
 
+/* The one number behind --NAME, from `least` to `most`; refused with a line that says so. */
+error_t mm_cli_number(struct argp_state *state, const char *name, const char *word, double least, double most,
+                      double *to);
+error_t mm_cli_whole(struct argp_state *state, const char *name, const char *word, double least, double most,
+                     uint32_t *to);
+
+/* The word behind --backend. */
+error_t mm_cli_backend(struct argp_state *state, const char *word, mm_kernels *kernels);
+
 /* What `run`, `segment` and `bench` share: -c -m --model-config --set --threads --precision --backend -q. */
 typedef struct mm_cli_model_options {
     mm_cli_input base;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "cli.h"
+#include "photograph.h"
 #include "maskmill/corpus.h"
 #include "maskmill/engine.h"
 #include "maskmill/shard.h"
@@ -78,20 +79,6 @@ typedef struct session {
     mm_image image;
 } session;
 
-static mm_status read_image(const char *path, const mm_config *config, mm_image *image, mm_error *err)
-{
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    const mm_jpeg_options options = {.ignore_orientation = config->image.ignore_orientation,
-                                     .max_pixels = config->image.max_pixels};
-    mm_status status = mm_corpus_read_path(path, config->image.max_bytes, &bytes, &size, err);
-    if (status != MM_OK)
-        return status;
-    status = mm_image_decode_jpeg(bytes, size, &options, image, err);
-    free(bytes);
-    return status == MM_OK ? MM_OK : mm_error_prefix(err, "%s", path);
-}
-
 /* Cheap things first, so that mistakes show before the model is loaded. */
 static mm_status open_session(const mm_cli_run_arguments *arguments, session *s, mm_error *err)
 {
@@ -104,7 +91,7 @@ static mm_status open_session(const mm_cli_run_arguments *arguments, session *s,
     if (status == MM_OK)
         status = mm_config_find_detector(model_path, &s->config, detector_path, sizeof detector_path, err);
     if (status == MM_OK)
-        status = read_image(arguments->sources[0], &s->config, &s->image, err);
+        status = mm_cli_read_image(arguments->sources[0], &s->config, &s->image, err);
     if (status == MM_OK)
         status = mm_model_open(model_path, &options, &s->model, err);
     if (status == MM_OK)

@@ -32,16 +32,6 @@ static const struct argp_option rows[] = {
     {0},
 };
 
-static error_t whole(struct argp_state *state, const char *name, const char *word, double most, uint32_t *to)
-{
-    double value;
-    size_t count;
-    if (!mm_cli_numbers(word, &value, 1, 1, &count) || !(value >= 1 && value <= most) || value != (uint32_t)value)
-        return mm_cli_refuse(state, "--%s %.40s: give a whole number from 1 to %g", name, word, most);
-    *to = (uint32_t)value;
-    return 0;
-}
-
 static error_t parse(int key, char *word, struct argp_state *state)
 {
     eval_arguments *a = state->input;
@@ -57,9 +47,9 @@ static error_t parse(int key, char *word, struct argp_state *state)
     case KEY_EMBEDDINGS:
         return mm_cli_keep_once(state, &o->embeddings, word);
     case KEY_CLICKS:
-        return whole(state, "clicks", word, MM_EVALUATE_CLICKS, &o->clicks);
+        return mm_cli_whole(state, "clicks", word, 1, MM_EVALUATE_CLICKS, &o->clicks);
     case KEY_MASKS:
-        return whole(state, "masks", word, 4096, &o->masks);
+        return mm_cli_whole(state, "masks", word, 1, 4096, &o->masks);
     case KEY_JSON:
         a->json = true;
         return 0;

@@ -31,13 +31,20 @@ static int choose(const char *word, const char *const *words, int count)
     return -1;
 }
 
+error_t mm_cli_backend(struct argp_state *state, const char *word, mm_kernels *kernels)
+{
+    static const char *const backends[] = {"auto", "dnnl", "blas"}; /* in the order of mm_backend */
+    const int choice = choose(word, backends, 3);
+    if (choice < 0)
+        return mm_cli_refuse(state, "--backend %.40s: give dnnl, blas or auto", word);
+    kernels->backend = (mm_backend)choice;
+    return 0;
+}
+
 static error_t parse(int key, char *word, struct argp_state *state)
 {
     static const char *const precisions[] = {"auto", "f32", "bf16"}; /* in the order of mm_precision */
-    static const char *const backends[] = {"auto", "dnnl", "blas"};  /* in the order of mm_backend */
     mm_cli_model_options *options = state->input;
-    double number;
-    size_t count;
     int choice;
     switch (key) {
     case ARGP_KEY_INIT:
@@ -53,11 +60,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
         options->sets[options->set_count++] = word; /* fewer than argc */
         return 0;
     case KEY_THREADS:
-        if (!mm_cli_numbers(word, &number, 1, 1, &count) || !(number >= 1 && number <= 1024) ||
-            number != (uint32_t)number)
-            return mm_cli_refuse(state, "--threads %.40s: give a whole number from 1 to 1024", word);
-        options->kernels.threads = (uint32_t)number;
-        return 0;
+        return mm_cli_whole(state, "threads", word, 1, 1024, &options->kernels.threads);
     case KEY_PRECISION:
         choice = choose(word, precisions, 3);
         if (choice < 0)
@@ -65,11 +68,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
         options->kernels.precision = (mm_precision)choice;
         return 0;
     case KEY_BACKEND:
-        choice = choose(word, backends, 3);
-        if (choice < 0)
-            return mm_cli_refuse(state, "--backend %.40s: give dnnl, blas or auto", word);
-        options->kernels.backend = (mm_backend)choice;
-        return 0;
+        return mm_cli_backend(state, word, &options->kernels);
     case 'q':
         options->quiet = true;
         return 0;

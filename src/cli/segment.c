@@ -4,6 +4,7 @@
 
 #include "arguments.h"
 #include "cli.h"
+#include "photograph.h"
 #include "maskmill/corpus.h"
 #include "maskmill/engine.h"
 #include "maskmill/shard.h"
@@ -77,20 +78,6 @@ typedef struct segment_session {
     mm_image image;
 } segment_session;
 
-static mm_status read_image(const char *path, const mm_config *config, mm_image *image, mm_error *err)
-{
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    const mm_jpeg_options options = {.ignore_orientation = config->image.ignore_orientation,
-                                     .max_pixels = config->image.max_pixels};
-    mm_status status = mm_corpus_read_path(path, config->image.max_bytes, &bytes, &size, err);
-    if (status != MM_OK)
-        return status;
-    status = mm_image_decode_jpeg(bytes, size, &options, image, err);
-    free(bytes);
-    return status == MM_OK ? MM_OK : mm_error_prefix(err, "%s", path);
-}
-
 /* Cheap things first, so that mistakes show before the model is loaded. */
 static mm_status open_session(const segment_arguments *arguments, segment_session *session, mm_error *err)
 {
@@ -108,7 +95,7 @@ static mm_status open_session(const segment_arguments *arguments, segment_sessio
         status = mm_cli_prompts_from_options(arguments->points, arguments->point_count,
                                              arguments->has_box ? arguments->box : NULL, &session->prompts, err);
     if (status == MM_OK)
-        status = read_image(arguments->image, &session->config, &session->image, err);
+        status = mm_cli_read_image(arguments->image, &session->config, &session->image, err);
     if (status == MM_OK)
         status = mm_model_open(model_path, &options, &session->model, err);
     if (status == MM_OK)

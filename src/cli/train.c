@@ -66,37 +66,6 @@ static const struct argp_option rows[] = {
     {0},
 };
 
-static error_t number(struct argp_state *state, const char *name, const char *word, double least, double most,
-                      double *to)
-{
-    size_t count;
-    if (!mm_cli_numbers(word, to, 1, 1, &count) || !(*to >= least && *to <= most))
-        return mm_cli_refuse(state, "--%s %.40s: give a number from %g to %g", name, word, least, most);
-    return 0;
-}
-
-static error_t whole(struct argp_state *state, const char *name, const char *word, double least, double most,
-                     uint32_t *to)
-{
-    double value;
-    size_t count;
-    if (!mm_cli_numbers(word, &value, 1, 1, &count) || !(value >= least && value <= most) || value != (uint32_t)value)
-        return mm_cli_refuse(state, "--%s %.40s: give a whole number from %g to %g", name, word, least, most);
-    *to = (uint32_t)value;
-    return 0;
-}
-
-static error_t parse_backend(struct argp_state *state, const char *word, mm_kernels *kernels)
-{
-    static const char *const backends[] = {"auto", "dnnl", "blas"}; /* in the order of mm_backend */
-    for (int i = 0; i < 3; i++)
-        if (strcmp(word, backends[i]) == 0) {
-            kernels->backend = (mm_backend)i;
-            return 0;
-        }
-    return mm_cli_refuse(state, "--backend %.40s: give dnnl, blas or auto", word);
-}
-
 static error_t parse(int key, char *word, struct argp_state *state)
 {
     train_arguments *a = state->input;
@@ -122,30 +91,30 @@ static error_t parse(int key, char *word, struct argp_state *state)
         a->validation[o->validation_count++] = word; /* fewer than argc */
         return 0;
     case KEY_SHARE:
-        return number(state, "validation-share", word, 0, 0.9, &o->validation_share);
+        return mm_cli_number(state, "validation-share", word, 0, 0.9, &o->validation_share);
     case KEY_EPOCHS:
-        return number(state, "epochs", word, 0.01, 1e6, &o->epochs);
+        return mm_cli_number(state, "epochs", word, 0.01, 1e6, &o->epochs);
     case KEY_RATE:
-        return number(state, "learning-rate", word, 0, 10, &o->learning_rate);
+        return mm_cli_number(state, "learning-rate", word, 0, 10, &o->learning_rate);
     case KEY_DECAY:
-        return number(state, "weight-decay", word, 0, 10, &o->weight_decay);
+        return mm_cli_number(state, "weight-decay", word, 0, 10, &o->weight_decay);
     case KEY_BATCH:
-        return whole(state, "batch", word, 1, 65536, &o->batch);
+        return mm_cli_whole(state, "batch", word, 1, 65536, &o->batch);
     case KEY_WIDTH:
-        return whole(state, "width", word, 8, 2048, &o->width);
+        return mm_cli_whole(state, "width", word, 8, 2048, &o->width);
     case KEY_DEPTH:
-        return whole(state, "depth", word, 1, 8, &o->depth);
+        return mm_cli_whole(state, "depth", word, 1, 8, &o->depth);
     case KEY_SEED:
-        bad = whole(state, "seed", word, 0, UINT32_MAX, &seed);
+        bad = mm_cli_whole(state, "seed", word, 0, UINT32_MAX, &seed);
         o->seed = seed;
         return bad;
     case KEY_FLIP:
         o->flip = true;
         return 0;
     case KEY_SAVE:
-        return number(state, "save-seconds", word, 0, 1e9, &o->save_seconds);
+        return mm_cli_number(state, "save-seconds", word, 0, 1e9, &o->save_seconds);
     case KEY_BACKEND:
-        return parse_backend(state, word, &o->kernels);
+        return mm_cli_backend(state, word, &o->kernels);
     case KEY_RESUME:
         o->resume = true;
         return 0;

@@ -104,28 +104,9 @@ static const number_option numbers[] = {
 
 static error_t take_number(struct argp_state *state, const number_option *option, const char *word, void *options)
 {
-    double value;
-    size_t count;
-    if (!mm_cli_numbers(word, &value, 1, 1, &count) || !(value >= option->least && value <= option->most) ||
-        (option->whole && value != (uint32_t)value))
-        return mm_cli_refuse(state, "--%s %.40s: give a %snumber from %g to %g", option->name, word,
-                             option->whole ? "whole " : "", option->least, option->most);
-    if (option->whole)
-        *(uint32_t *)(void *)((char *)options + option->place) = (uint32_t)value;
-    else
-        *(double *)(void *)((char *)options + option->place) = value;
-    return 0;
-}
-
-static error_t parse_backend(struct argp_state *state, const char *word, mm_kernels *kernels)
-{
-    static const char *const backends[] = {"auto", "dnnl", "blas"}; /* in the order of mm_backend */
-    for (int i = 0; i < 3; i++)
-        if (strcmp(word, backends[i]) == 0) {
-            kernels->backend = (mm_backend)i;
-            return 0;
-        }
-    return mm_cli_refuse(state, "--backend %.40s: give dnnl, blas or auto", word);
+    void *place = (char *)options + option->place;
+    return option->whole ? mm_cli_whole(state, option->name, word, option->least, option->most, place)
+                         : mm_cli_number(state, option->name, word, option->least, option->most, place);
 }
 
 static error_t parse_weights(struct argp_state *state, const char *word, double weights[3])
@@ -134,16 +115,6 @@ static error_t parse_weights(struct argp_state *state, const char *word, double 
     if (!mm_cli_numbers(word, weights, 3, 3, &count) || !(weights[0] >= 0 && weights[1] >= 0 && weights[2] >= 0))
         return mm_cli_refuse(state, "--source-weights %.40s: give three numbers from 0 on: automatic,confident,human",
                              word);
-    return 0;
-}
-
-static error_t parse_seed(struct argp_state *state, const char *word, uint64_t *seed)
-{
-    double value;
-    size_t count;
-    if (!mm_cli_numbers(word, &value, 1, 1, &count) || !(value >= 0 && value <= UINT32_MAX) || value != (uint32_t)value)
-        return mm_cli_refuse(state, "--seed %.40s: give a whole number from 0 to 4294967295", word);
-    *seed = (uint64_t)value;
     return 0;
 }
 
@@ -162,6 +133,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
 {
     train_arguments *a = state->input;
     mm_train_decoder_options *o = &a->options;
+    uint32_t seed = 0;
+    error_t bad;
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (numbers[i].key == key)
             return take_number(state, &numbers[i], word, o);
@@ -184,9 +157,11 @@ static error_t parse(int key, char *word, struct argp_state *state)
     case KEY_WEIGHTS:
         return parse_weights(state, word, o->source_weights);
     case KEY_SEED:
-        return parse_seed(state, word, &o->seed);
+        bad = mm_cli_whole(state, "seed", word, 0, UINT32_MAX, &seed);
+        o->seed = seed;
+        return bad;
     case KEY_BACKEND:
-        return parse_backend(state, word, &o->kernels);
+        return mm_cli_backend(state, word, &o->kernels);
     case KEY_RESUME:
         o->resume = true;
         return 0;
