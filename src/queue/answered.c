@@ -5,12 +5,10 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "queue/columns.h"
 #include "queue/open.h"
 
-static const struct {
-    mm_h5_column column;
-    size_t field;
-} columns[] = {
+static const mm_row_column columns[] = {
     {{"image_id", MM_H5_U64, 0}, offsetof(mm_answered, image_id)},
     {{"kept", MM_H5_U32, 0}, offsetof(mm_answered, kept)},
     {{"corrected", MM_H5_U32, 0}, offsetof(mm_answered, corrected)},
@@ -30,20 +28,6 @@ mm_answered mm_answered_of(uint64_t image_id, const mm_answer_counts *counts, ui
                          .annotator = annotator};
 }
 
-static mm_status write_columns(hid_t group, const mm_answered_list *list, mm_error *err)
-{
-    uint8_t *values = malloc(list->count * sizeof(uint64_t) + 1);
-    mm_status status = values ? MM_OK : mm_fail_memory(err, "answers");
-    for (size_t c = 0; status == MM_OK && c < COLUMNS; c++) {
-        const size_t size = mm_h5_type_size(columns[c].column.type);
-        for (size_t i = 0; i < list->count; i++)
-            memcpy(values + i * size, (const char *)&list->items[i] + columns[c].field, size);
-        status = mm_h5_column_put(group, &columns[c].column, list->count, values, err);
-    }
-    free(values);
-    return status;
-}
-
 static mm_status write_content(hid_t file, const mm_answered_list *list, mm_error *err)
 {
     hid_t group;
@@ -54,7 +38,7 @@ static mm_status write_content(hid_t file, const mm_answered_list *list, mm_erro
         status = mm_h5_put_u64(file, "queue_digest", list->queue.digest, err);
     if (status != MM_OK || (status = mm_h5_group_create(file, "images", &group, err)) != MM_OK)
         return status;
-    status = write_columns(group, list, err);
+    status = mm_rows_write(group, columns, COLUMNS, list->items, sizeof *list->items, list->count, err);
     if (H5Gclose(group) < 0 && status == MM_OK)
         status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot finish the group images");
     return status;
@@ -80,33 +64,6 @@ mm_status mm_answered_write(const char *folder, const mm_answered_list *list, mm
     return status;
 }
 
-static mm_status read_column(hid_t group, size_t c, mm_answered_list *list, mm_error *err)
-{
-    const size_t size = mm_h5_type_size(columns[c].column.type);
-    hid_t dataset;
-    uint64_t count = 0;
-    uint8_t *values = NULL;
-    mm_status status = mm_h5_column_open(group, &columns[c].column, &dataset, &count, err);
-    if (status != MM_OK)
-        return status;
-    if (c == 0) {
-        list->items = count < UINT32_MAX ? calloc((size_t)count + 1, sizeof *list->items) : NULL;
-        list->count = list->items ? (size_t)count : 0;
-    }
-    if (count != list->count)
-        status = mm_fail(err, MM_ERR_FORMAT, "its columns are not equally long, or too long");
-    if (status == MM_OK) {
-        values = malloc((size_t)count * size + 1);
-        status = values ? mm_h5_column_read(dataset, &columns[c].column, 0, count, values, err)
-                        : mm_fail_memory(err, "answers");
-    }
-    for (size_t i = 0; status == MM_OK && i < list->count; i++)
-        memcpy((char *)&list->items[i] + columns[c].field, values + i * size, size);
-    free(values);
-    (void)H5Dclose(dataset); /* only read from */
-    return status;
-}
-
 static mm_status read_content(hid_t file, mm_answered_list *list, mm_error *err)
 {
     mm_status status = mm_h5_get_u64(file, "queue_bytes", &list->queue.bytes, err);
@@ -117,8 +74,9 @@ static mm_status read_content(hid_t file, mm_answered_list *list, mm_error *err)
     const hid_t group = H5Gopen2(file, "images", H5P_DEFAULT);
     if (group < 0)
         return mm_h5_fail(err, MM_ERR_FORMAT, "the group images is missing");
-    for (size_t c = 0; status == MM_OK && c < COLUMNS; c++)
-        status = read_column(group, c, list, err);
+    void *items;
+    status = mm_rows_read(group, columns, COLUMNS, sizeof *list->items, &items, &list->count, err);
+    list->items = items;
     (void)H5Gclose(group); /* only read from */
     for (size_t i = 1; status == MM_OK && i < list->count; i++)
         if (list->items[i].image_id <= list->items[i - 1].image_id)

@@ -7,14 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/columns.h"
 #include "queue/queue.h"
 
-typedef struct row_column {
-    mm_h5_column column;
-    size_t field;
-} row_column;
-
-static const row_column columns[] = {
+static const mm_row_column columns[] = {
     {{"image_id", MM_H5_U64, 0}, offsetof(mm_queue_image, image_id)},
     {{"row", MM_H5_U64, 0}, offsetof(mm_queue_image, row)},
     {{"priority", MM_H5_F32, 0}, offsetof(mm_queue_image, priority)},
@@ -44,20 +40,6 @@ mm_status mm_queue_rows_add(mm_queue_rows *rows, const mm_queue_image *image, mm
     return MM_OK;
 }
 
-static mm_status write_columns(hid_t group, const mm_queue_rows *rows, mm_error *err)
-{
-    uint8_t *values = malloc(rows->count * sizeof(uint64_t) + 1);
-    mm_status status = values ? MM_OK : mm_fail_memory(err, "a queue");
-    for (size_t c = 0; status == MM_OK && c < COLUMNS; c++) {
-        const size_t size = mm_h5_type_size(columns[c].column.type);
-        for (size_t i = 0; i < rows->count; i++)
-            memcpy(values + i * size, (const char *)&rows->items[i] + columns[c].field, size);
-        status = mm_h5_column_put(group, &columns[c].column, rows->count, values, err);
-    }
-    free(values);
-    return status;
-}
-
 static mm_status write_content(hid_t file, const mm_queue_origin *origin, const mm_queue_rows *rows, mm_error *err)
 {
     hid_t group;
@@ -76,7 +58,7 @@ static mm_status write_content(hid_t file, const mm_queue_origin *origin, const 
         status = mm_h5_put_u64(file, "shard", origin->shard, err);
     if (status != MM_OK || (status = mm_h5_group_create(file, "images", &group, err)) != MM_OK)
         return status;
-    status = write_columns(group, rows, err);
+    status = mm_rows_write(group, columns, COLUMNS, rows->items, sizeof *rows->items, rows->count, err);
     if (H5Gclose(group) < 0 && status == MM_OK)
         status = mm_h5_fail(err, MM_ERR_INTERNAL, "cannot finish the group images");
     return status;
@@ -129,36 +111,6 @@ static mm_status read_origin(hid_t file, mm_queue_origin *origin, mm_error *err)
     return status;
 }
 
-/* The first column says how many rows there are; memory is taken when its length is known to be in the file. */
-static mm_status read_column(hid_t group, const row_column *column, mm_queue_rows *rows, bool first, mm_error *err)
-{
-    const size_t size = mm_h5_type_size(column->column.type);
-    hid_t dataset;
-    uint64_t count = 0;
-    uint8_t *values = NULL;
-    mm_status status = mm_h5_column_open(group, &column->column, &dataset, &count, err);
-    if (status != MM_OK)
-        return status;
-    if (first && count > UINT32_MAX / 2)
-        status = mm_fail(err, MM_ERR_LIMIT, "it has %" PRIu64 " images, which are too many", count);
-    else if (!first && count != rows->count)
-        status = mm_fail(err, MM_ERR_FORMAT, "its columns are not equally long");
-    if (status == MM_OK && first) {
-        rows->items = calloc((size_t)count + 1, sizeof *rows->items);
-        rows->count = rows->room = (size_t)count;
-    }
-    if (status == MM_OK) {
-        values = malloc((size_t)count * size + 1);
-        status = values && rows->items ? mm_h5_column_read(dataset, &column->column, 0, count, values, err)
-                                       : mm_fail_memory(err, "a queue");
-    }
-    for (size_t i = 0; status == MM_OK && i < rows->count; i++)
-        memcpy((char *)&rows->items[i] + column->field, values + i * size, size);
-    free(values);
-    (void)H5Dclose(dataset); /* only read from */
-    return status;
-}
-
 static mm_status read_content(hid_t file, mm_queue_origin *origin, mm_queue_rows *rows, mm_error *err)
 {
     mm_status status = read_origin(file, origin, err);
@@ -167,8 +119,10 @@ static mm_status read_content(hid_t file, mm_queue_origin *origin, mm_queue_rows
     const hid_t group = H5Gopen2(file, "images", H5P_DEFAULT);
     if (group < 0)
         return mm_h5_fail(err, MM_ERR_FORMAT, "the group images is missing");
-    for (size_t c = 0; status == MM_OK && c < COLUMNS; c++)
-        status = read_column(group, &columns[c], rows, c == 0, err);
+    void *items;
+    status = mm_rows_read(group, columns, COLUMNS, sizeof *rows->items, &items, &rows->count, err);
+    rows->items = items;
+    rows->room = rows->count;
     (void)H5Gclose(group); /* only read from */
     return status;
 }

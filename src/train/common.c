@@ -1,7 +1,10 @@
 #include "train/common.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "engine/setup.h"
 
 mm_status mm_train_agree_on_kernels(mm_comm *comm, const mm_kernels *asked, mm_kernels *agreed, mm_error *err)
@@ -24,4 +27,41 @@ mm_status mm_train_agree_on_kernels(mm_comm *comm, const mm_kernels *asked, mm_k
     common.threads = agreed->threads;
     *agreed = common;
     return mm_comm_agree(comm, mm_kernels_resolve(agreed, err), err);
+}
+
+mm_status mm_train_look(const char *out, const char *state, bool keep, bool replace, bool *go_on, bool *done,
+                        mm_error *err)
+{
+    const bool begun = mm_file_exists(state), whole = mm_file_exists(out);
+    *go_on = *done = false;
+    if (replace)
+        return begun && unlink(state) != 0 ? mm_fail_errno(err, "cannot remove %s", state) : MM_OK;
+    if (!keep && (begun || whole))
+        return mm_fail(err, MM_ERR_USAGE, "%s is there already; --resume goes on with it, --overwrite begins anew",
+                       begun ? state : out);
+    *go_on = begun;
+    *done = whole && !begun;
+    return MM_OK;
+}
+
+mm_status mm_train_write_log(const char *out, const json_t *setup, const json_t *history, mm_error *err)
+{
+    char *path = NULL;
+    mm_file_draft draft;
+    if (asprintf(&path, "%s.jsonl", out) < 0)
+        return mm_fail_memory(err, "a path");
+    mm_status status = mm_file_begin(path, &draft, err);
+    if (status == MM_OK) {
+        const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(9);
+        size_t i;
+        json_t *entry;
+        bool good = json_dumpf(setup, draft.stream, flags) == 0 && fputc('\n', draft.stream) != EOF;
+        json_array_foreach(history, i, entry)
+            good = good && json_dumpf(entry, draft.stream, flags) == 0 && fputc('\n', draft.stream) != EOF;
+        if (!good)
+            status = mm_fail_errno(err, "cannot write %s", path);
+        status = mm_file_finish(&draft, status, err);
+    }
+    free(path);
+    return status;
 }

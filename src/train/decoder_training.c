@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
+#include "train/common.h"
 
 mm_train_decoder_options mm_train_decoder_defaults(void)
 {
@@ -64,18 +64,9 @@ static mm_status check_options(const mm_train_decoder_options *o, size_t ranks, 
 static mm_status look_at_output(mm_decoder_training *t, const char *resume, bool *done, mm_error *err)
 {
     const mm_train_decoder_options *o = t->options;
-    const bool state = mm_file_exists(resume), whole = mm_file_exists(o->out);
-    *done = false;
-    if (o->overwrite)
-        return state && unlink(resume) != 0 ? mm_fail_errno(err, "cannot remove %s", resume) : MM_OK;
-    if (!o->resume && (state || whole))
-        return mm_fail(err, MM_ERR_USAGE, "%s is there already; --resume goes on with it, --overwrite begins anew",
-                       state ? resume : o->out);
-    if (!state) {
-        *done = whole;
-        return MM_OK;
-    }
-    return mm_decoder_training_read(t, resume, err);
+    bool go_on;
+    const mm_status status = mm_train_look(o->out, resume, o->resume, o->overwrite, &go_on, done, err);
+    return status == MM_OK && go_on ? mm_decoder_training_read(t, resume, err) : status;
 }
 
 static bool at_epochs_end(const mm_decoder_training *t)
@@ -101,30 +92,6 @@ static mm_status share_state(mm_decoder_training *t, bool *done, mm_error *err)
     t->skipped_in_a_row = numbers[3];
     *done = numbers[4] != 0;
     t->unmeasured = numbers[5] != 0;
-    return status;
-}
-
-/* OUT.jsonl: the options, then a line an epoch, the first for the model as it was. Written anew each time, so that it
- * is never half of something. */
-static mm_status write_log(const mm_decoder_training *t, mm_error *err)
-{
-    char *path = NULL;
-    mm_file_draft draft;
-    if (asprintf(&path, "%s.jsonl", t->options->out) < 0)
-        return mm_fail_memory(err, "a path");
-    mm_status status = mm_file_begin(path, &draft, err);
-    if (status == MM_OK) {
-        const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(9);
-        size_t i;
-        json_t *epoch;
-        bool good = json_dumpf(t->setup, draft.stream, flags) == 0 && fputc('\n', draft.stream) != EOF;
-        json_array_foreach(t->history, i, epoch)
-            good = good && json_dumpf(epoch, draft.stream, flags) == 0 && fputc('\n', draft.stream) != EOF;
-        if (!good)
-            status = mm_fail_errno(err, "cannot write %s", path);
-        status = mm_file_finish(&draft, status, err);
-    }
-    free(path);
     return status;
 }
 
@@ -175,7 +142,7 @@ static mm_status end_epoch(mm_decoder_training *t, double seconds, mm_error *err
                       "click, %.4f after two, %.4f after three, %.4f by box; %.0f s\n",
                       epoch, t->step, t->steps, loss, f.clicks[0], f.clicks[1], f.clicks[2], f.box, seconds);
     t->sums = (mm_dialogue_sums){0};
-    return write_log(t, err);
+    return mm_train_write_log(t->options->out, t->setup, t->history, err);
 }
 
 /* Rank 0 saves now and then, and all do where something must not be lost. */

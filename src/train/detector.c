@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "detect/head_file.h"
 #include "tensor/memory.h"
 #include "train/common.h"
@@ -169,22 +168,12 @@ static mm_status allocate(mm_trainer *trainer, mm_error *err)
 static mm_status look_at_output(mm_trainer *trainer, const char *resume, bool *done, mm_error *err)
 {
     const mm_train_detector_options *o = trainer->options;
-    const bool state = mm_file_exists(resume), whole = mm_file_exists(o->out);
-    *done = false;
-    if (o->overwrite) {
-        if (state && unlink(resume) != 0)
-            return mm_fail_errno(err, "cannot remove %s", resume);
-        return MM_OK;
-    }
-    if (!o->resume && (state || whole))
-        return mm_fail(err, MM_ERR_USAGE, "%s is there already; --resume goes on with it, --overwrite begins anew",
-                       state ? resume : o->out);
-    if (!state) {
-        *done = whole;
-        return MM_OK;
-    }
+    bool go_on;
+    mm_status status = mm_train_look(o->out, resume, o->resume, o->overwrite, &go_on, done, err);
+    if (status != MM_OK || !go_on)
+        return status;
     json_t *history;
-    const mm_status status =
+    status =
         mm_state_read(resume, &trainer->head, &trainer->optimiser, trainer->setup, &trainer->sums, &history, err);
     if (status != MM_OK)
         return status;
@@ -220,27 +209,6 @@ static mm_status begin(mm_trainer *trainer, const char *resume, bool *done, mm_e
     return status;
 }
 
-/* OUT.jsonl: the options, then a line an epoch. Written anew each time, so that it is never half of something. */
-static mm_status write_log(const mm_trainer *trainer, mm_error *err)
-{
-    char *path = beside(trainer->options->out, ".jsonl");
-    mm_file_draft draft;
-    mm_status status = path ? mm_file_begin(path, &draft, err) : mm_fail_memory(err, "a path");
-    if (status == MM_OK) {
-        const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(9);
-        size_t i;
-        json_t *epoch;
-        bool good = json_dumpf(trainer->setup, draft.stream, flags) == 0 && fputc('\n', draft.stream) != EOF;
-        json_array_foreach(trainer->history, i, epoch)
-            good = good && json_dumpf(epoch, draft.stream, flags) == 0 && fputc('\n', draft.stream) != EOF;
-        if (!good)
-            status = mm_fail_errno(err, "cannot write %s", path);
-        status = mm_file_finish(&draft, status, err);
-    }
-    free(path);
-    return status;
-}
-
 static double last_number(const json_t *history, const char *key)
 {
     const size_t n = json_array_size(history);
@@ -270,7 +238,7 @@ static mm_status end_epoch(mm_trainer *trainer, double seconds, mm_error *err)
                       epoch, trainer->step, trainer->steps, (sums->object + sums->box + sums->quality) / n,
                       sums->object / n, sums->box / n, sums->quality / n, sums->iou / n, recall, precision, seconds);
     trainer->sums = (mm_detector_loss){0};
-    return write_log(trainer, err);
+    return mm_train_write_log(trainer->options->out, trainer->setup, trainer->history, err);
 }
 
 static mm_status stopped(const mm_trainer *trainer, const char *resume, mm_error *err)
