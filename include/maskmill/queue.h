@@ -18,8 +18,10 @@ typedef struct mm_queue mm_queue;
 /* Which masks annotators find in the image. */
 typedef enum mm_prefill_mode {
     MM_PREFILL_CONFIDENT = 0, /* the detector's, and those that people made or kept before */
-    MM_PREFILL_MASKS          /* those of the grid as well */
+    MM_PREFILL_MASKS,         /* those of the grid as well */
+    MM_PREFILL_NOTHING        /* only those that people made or kept before, and no hints: the assisted-manual stage */
 } mm_prefill_mode;
+const char *mm_prefill_name(mm_prefill_mode mode); /* "confident", "masks", "nothing" */
 
 typedef struct mm_queue_build_options {
     const char *dataset; /* the folder of a dataset */

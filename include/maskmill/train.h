@@ -42,6 +42,24 @@ typedef struct mm_train_detector_options {
 /* Everything but sources, out and model. */
 mm_train_detector_options mm_train_detector_defaults(void);
 
+/* Options of a training that are one number: for command lines and configurations. */
+typedef enum mm_number_kind { MM_NUMBER_REAL = 0, MM_NUMBER_U32, MM_NUMBER_U64 } mm_number_kind;
+typedef struct mm_train_number {
+    const char *name;   /* "learning-rate" */
+    double least, most; /* both included */
+    size_t place;       /* of a double, uint32_t or uint64_t in the options */
+    mm_number_kind kind;
+} mm_train_number;
+
+/* Tables, which end with a row without a name. */
+const mm_train_number *mm_train_detector_numbers(void);
+const mm_train_number *mm_train_decoder_numbers(void); /* of mm_train_decoder_options */
+/* MM_ERR_USAGE names the option, its value and its range. */
+MM_RESULT_USED mm_status mm_train_number_set(const mm_train_number *number, void *options, double value, mm_error *err);
+/* All of a table. */
+MM_RESULT_USED mm_status mm_train_numbers_check(const mm_train_number *numbers, const void *options, mm_error *err);
+double mm_train_number_get(const mm_train_number *number, const void *options);
+
 typedef struct mm_train_summary {
     uint64_t images, boxes, validation_images, validation_boxes, encoded, steps;
     double loss;            /* the last epoch's mean */

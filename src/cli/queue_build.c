@@ -21,12 +21,22 @@ static const struct argp_option rows[] = {
     {"batch", KEY_BATCH, "N", 0, "images a batch (200)", 0},
     {"limit", KEY_LIMIT, "N", 0, "only the N images of highest priority", 0},
     {"prefill", KEY_PREFILL, "WHICH", 0,
-     "what annotators find filled in: confident (the detector's masks) or masks (those of "
-     "the grid as well)",
+     "what annotators find filled in: confident (the detector's masks), masks (those of the grid as well) or nothing "
+     "(only what people drew before)",
      0},
     {"skip-human", KEY_SKIP_HUMAN, NULL, 0, "leave out images that have masks by people", 0},
     {0},
 };
+
+static error_t parse_prefill(struct argp_state *state, const char *word, mm_prefill_mode *mode)
+{
+    for (int i = 0; i <= MM_PREFILL_NOTHING; i++)
+        if (strcmp(word, mm_prefill_name((mm_prefill_mode)i)) == 0) {
+            *mode = (mm_prefill_mode)i;
+            return 0;
+        }
+    return mm_cli_refuse(state, "--prefill %.40s: give confident, masks or nothing", word);
+}
 
 static error_t parse(int key, char *word, struct argp_state *state)
 {
@@ -39,10 +49,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
     case KEY_LIMIT:
         return mm_cli_queue_number(state, "--limit", word, 1, UINT32_MAX, &arguments->limit);
     case KEY_PREFILL:
-        if (strcmp(word, "confident") != 0 && strcmp(word, "masks") != 0)
-            return mm_cli_refuse(state, "--prefill %.40s: give confident or masks", word);
-        arguments->prefill = strcmp(word, "masks") == 0 ? MM_PREFILL_MASKS : MM_PREFILL_CONFIDENT;
-        return 0;
+        return parse_prefill(state, word, &arguments->prefill);
     case KEY_SKIP_HUMAN:
         arguments->skip_human = true;
         return 0;

@@ -11,6 +11,7 @@
 #include "maskmill/engine.h"
 #include "maskmill/train.h"
 #include "ranks.h"
+#include "train.h"
 
 enum {
     KEY_MODEL_CONFIG = 1,
@@ -66,12 +67,36 @@ static const struct argp_option rows[] = {
     {0},
 };
 
+bool mm_cli_train_number(struct argp_state *state, int key, const char *word, const struct argp_option *options,
+                         const mm_train_number *numbers, void *values, error_t *bad)
+{
+    const char *name = NULL;
+    size_t count;
+    double value;
+    *bad = 0;
+    for (; word && options->name && !name; options++)
+        if (options->key == key)
+            name = options->name;
+    for (; name && numbers->name; numbers++)
+        if (strcmp(numbers->name, name) == 0) {
+            mm_error why = {0};
+            if (!mm_cli_numbers(word, &value, 1, 1, &count))
+                *bad = mm_cli_refuse(state, "--%s %.40s: give a number from %g to %g", name, word, numbers->least,
+                                     numbers->most);
+            else if (mm_train_number_set(numbers, values, value, &why) != MM_OK)
+                *bad = mm_cli_refuse(state, "--%s", why.text);
+            return true;
+        }
+    return false;
+}
+
 static error_t parse(int key, char *word, struct argp_state *state)
 {
     train_arguments *a = state->input;
     mm_train_detector_options *o = &a->options;
-    uint32_t seed = 0;
     error_t bad;
+    if (mm_cli_train_number(state, key, word, rows, mm_train_detector_numbers(), o, &bad))
+        return bad;
     switch (key) {
     case ARGP_KEY_INIT:
         a->sources = calloc((size_t)state->argc + 1, sizeof a->sources[0]);
@@ -90,29 +115,9 @@ static error_t parse(int key, char *word, struct argp_state *state)
     case KEY_VALIDATION:
         a->validation[o->validation_count++] = word; /* fewer than argc */
         return 0;
-    case KEY_SHARE:
-        return mm_cli_number(state, "validation-share", word, 0, 0.9, &o->validation_share);
-    case KEY_EPOCHS:
-        return mm_cli_number(state, "epochs", word, 0.01, 1e6, &o->epochs);
-    case KEY_RATE:
-        return mm_cli_number(state, "learning-rate", word, 0, 10, &o->learning_rate);
-    case KEY_DECAY:
-        return mm_cli_number(state, "weight-decay", word, 0, 10, &o->weight_decay);
-    case KEY_BATCH:
-        return mm_cli_whole(state, "batch", word, 1, 65536, &o->batch);
-    case KEY_WIDTH:
-        return mm_cli_whole(state, "width", word, 8, 2048, &o->width);
-    case KEY_DEPTH:
-        return mm_cli_whole(state, "depth", word, 1, 8, &o->depth);
-    case KEY_SEED:
-        bad = mm_cli_whole(state, "seed", word, 0, UINT32_MAX, &seed);
-        o->seed = seed;
-        return bad;
     case KEY_FLIP:
         o->flip = true;
         return 0;
-    case KEY_SAVE:
-        return mm_cli_number(state, "save-seconds", word, 0, 1e9, &o->save_seconds);
     case KEY_BACKEND:
         return mm_cli_backend(state, word, &o->kernels);
     case KEY_RESUME:

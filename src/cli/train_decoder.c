@@ -11,6 +11,7 @@
 #include "maskmill/engine.h"
 #include "maskmill/train.h"
 #include "ranks.h"
+#include "train.h"
 
 enum {
     KEY_MODEL_CONFIG = 1,
@@ -75,40 +76,6 @@ static const struct argp_option rows[] = {
     {0},
 };
 
-/* Options that are one number. */
-typedef struct number_option {
-    int key;
-    const char *name;
-    double least, most;
-    size_t place;
-    bool whole;
-} number_option;
-
-#define REAL(key, name, least, most, field) {key, name, least, most, offsetof(mm_train_decoder_options, field), false}
-#define WHOLE(key, name, least, most, field) {key, name, least, most, offsetof(mm_train_decoder_options, field), true}
-static const number_option numbers[] = {
-    REAL(KEY_SHARE, "validation-share", 0, 0.9, validation_share),
-    REAL(KEY_EPOCHS, "epochs", 0.001, 1e6, epochs),
-    REAL(KEY_BOXES, "box-share", 0, 1, box_share),
-    REAL(KEY_MULTIMASK, "multimask", 0, 100, multimask),
-    REAL(KEY_RATE, "learning-rate", 0, 10, learning_rate),
-    REAL(KEY_DECAY, "weight-decay", 0, 10, weight_decay),
-    REAL(KEY_CLIP, "clip-norm", 1e-6, 1e9, clip_norm),
-    REAL(KEY_WARM_UP, "warm-up", 0, 1, warm_up),
-    REAL(KEY_AVERAGE, "average", 0, 1, average),
-    REAL(KEY_SAVE, "save-seconds", 0, 1e9, save_seconds),
-    WHOLE(KEY_BATCH, "batch", 1, 65536, batch),
-    WHOLE(KEY_MASKS, "masks", 1, 4096, masks),
-    WHOLE(KEY_ROUNDS, "rounds", 1, 16, rounds),
-};
-
-static error_t take_number(struct argp_state *state, const number_option *option, const char *word, void *options)
-{
-    void *place = (char *)options + option->place;
-    return option->whole ? mm_cli_whole(state, option->name, word, option->least, option->most, place)
-                         : mm_cli_number(state, option->name, word, option->least, option->most, place);
-}
-
 static error_t parse_weights(struct argp_state *state, const char *word, double weights[3])
 {
     size_t count;
@@ -133,11 +100,9 @@ static error_t parse(int key, char *word, struct argp_state *state)
 {
     train_arguments *a = state->input;
     mm_train_decoder_options *o = &a->options;
-    uint32_t seed = 0;
     error_t bad;
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        if (numbers[i].key == key)
-            return take_number(state, &numbers[i], word, o);
+    if (mm_cli_train_number(state, key, word, rows, mm_train_decoder_numbers(), o, &bad))
+        return bad;
     switch (key) {
     case ARGP_KEY_INIT:
         a->sources = calloc((size_t)state->argc + 1, sizeof a->sources[0]);
@@ -156,10 +121,6 @@ static error_t parse(int key, char *word, struct argp_state *state)
         return 0;
     case KEY_WEIGHTS:
         return parse_weights(state, word, o->source_weights);
-    case KEY_SEED:
-        bad = mm_cli_whole(state, "seed", word, 0, UINT32_MAX, &seed);
-        o->seed = seed;
-        return bad;
     case KEY_BACKEND:
         return mm_cli_backend(state, word, &o->kernels);
     case KEY_RESUME:

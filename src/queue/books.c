@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/json_out.h"
+#include "maskmill/engine.h"
 #include "maskmill/rounds.h"
 #include "queue/import.h"
 
@@ -87,7 +88,10 @@ static mm_status write_rounds(const import *in, const mm_answer_counts *counts, 
 {
     mm_rounds rounds = {0};
     mm_dataset_mark parent;
-    mm_round round = {.stage = (char *)"semi-automatic", .model = (char *)in->origin.model_name,
+    /* Who was shown nothing has drawn everything. */
+    const mm_engine_stage stage =
+        in->queue->origin.prefill == MM_PREFILL_NOTHING ? MM_ENGINE_ASSISTED_MANUAL : MM_ENGINE_SEMI_AUTOMATIC;
+    mm_round round = {.stage = (char *)mm_engine_stage_name(stage), .model = (char *)in->origin.model_name,
                       .model_sha256 = (char *)in->origin.model_sha256};
     mm_status status = earlier_rounds(in, &rounds, err);
     if (status == MM_OK && rounds.count > 0)

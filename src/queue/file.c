@@ -24,7 +24,13 @@ static const mm_row_column columns[] = {
     {{"hints", MM_H5_U32, 0}, offsetof(mm_queue_image, hints)},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0] };
-static const char *const prefill_names[] = {"confident", "masks"};
+static const char *const prefill_names[] = {"confident", "masks", "nothing"}; /* as mm_prefill_mode */
+enum { PREFILLS = sizeof prefill_names / sizeof prefill_names[0] };
+
+const char *mm_prefill_name(mm_prefill_mode mode)
+{
+    return prefill_names[mode];
+}
 
 mm_status mm_queue_rows_add(mm_queue_rows *rows, const mm_queue_image *image, mm_error *err)
 {
@@ -104,8 +110,11 @@ static mm_status read_origin(hid_t file, mm_queue_origin *origin, mm_error *err)
     if (status != MM_OK)
         return status;
     origin->skip_human = skip_human != 0;
-    origin->prefill = strcmp(prefill, prefill_names[MM_PREFILL_MASKS]) == 0 ? MM_PREFILL_MASKS : MM_PREFILL_CONFIDENT;
-    if (strcmp(prefill, prefill_names[origin->prefill]) != 0)
+    size_t mode = 0;
+    while (mode < PREFILLS && strcmp(prefill, prefill_names[mode]) != 0)
+        mode++;
+    origin->prefill = (mm_prefill_mode)mode;
+    if (mode == PREFILLS)
         status = mm_fail(err, MM_ERR_FORMAT, "its prefill \"%.40s\" is unknown", prefill);
     free(prefill);
     return status;

@@ -59,9 +59,9 @@ mm_status mm_shown_load(const mm_record *record, mm_prefill_mode mode, mm_shown 
     for (uint64_t i = 0; status == MM_OK && i < record->mask_count; i++)
         if (mode == MM_PREFILL_MASKS || record->source[i] != 0)
             status = add(shown, record, MM_SHOWN_MASK, i, err);
-    for (uint64_t i = 0; status == MM_OK && confident && i < confident->mask_count; i++)
+    for (uint64_t i = 0; status == MM_OK && mode != MM_PREFILL_NOTHING && confident && i < confident->mask_count; i++)
         status = add(shown, confident, MM_SHOWN_CONFIDENT, i, err);
-    for (uint64_t i = 0; status == MM_OK && hints && i < hints->mask_count; i++)
+    for (uint64_t i = 0; status == MM_OK && mode != MM_PREFILL_NOTHING && hints && i < hints->mask_count; i++)
         status = add(shown, hints, MM_SHOWN_HINT, i, err);
     if (status != MM_OK)
         mm_shown_free(shown);

@@ -34,24 +34,13 @@ mm_train_decoder_options mm_train_decoder_defaults(void)
 
 static mm_status check_options(const mm_train_decoder_options *o, size_t ranks, mm_error *err)
 {
-    const struct {
-        const char *name;
-        double value, least, most;
-    } ranges[] = {
-        {"number of epochs", o->epochs, 0.001, 1e6},      {"batch", o->batch, 1, 65536},
-        {"number of masks", o->masks, 1, 4096},           {"number of rounds", o->rounds, 1, MM_MOST_ROUNDS},
-        {"box share", o->box_share, 0, 1},                {"multimask weight", o->multimask, 0, 100},
-        {"learning rate", o->learning_rate, 0, 10},       {"weight decay", o->weight_decay, 0, 10},
-        {"clip norm", o->clip_norm, 1e-6, 1e9},           {"warm-up", o->warm_up, 0, 1},
-        {"average", o->average, 0, 1},                    {"validation share", o->validation_share, 0, 0.9},
-        {"weight of automatic masks", o->source_weights[0], 0, 1e6},
-        {"weight of confident masks", o->source_weights[1], 0, 1e6},
-        {"weight of human masks", o->source_weights[2], 0, 1e6},
-    };
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
-        if (!(ranges[i].value >= ranges[i].least && ranges[i].value <= ranges[i].most))
-            return mm_fail(err, MM_ERR_USAGE, "the %s is %g; it must be %g to %g", ranges[i].name, ranges[i].value,
-                           ranges[i].least, ranges[i].most);
+    const mm_status status = mm_train_numbers_check(mm_train_decoder_numbers(), o, err);
+    if (status != MM_OK)
+        return status;
+    for (int i = 0; i < 3; i++)
+        if (!(o->source_weights[i] >= 0 && o->source_weights[i] <= 1e6))
+            return mm_fail(err, MM_ERR_USAGE, "a weight of a source of masks is %g; it must be 0 to 1e6",
+                           o->source_weights[i]);
     if (!(o->source_weights[0] + o->source_weights[1] + o->source_weights[2] > 0))
         return mm_fail(err, MM_ERR_USAGE, "the weights of all sources are 0, so that no mask would be trained on");
     if (o->batch < ranks)

@@ -33,19 +33,9 @@ mm_train_detector_options mm_train_detector_defaults(void)
 
 static mm_status check_options(const mm_train_detector_options *o, size_t ranks, mm_error *err)
 {
-    const struct {
-        const char *name;
-        double value, least, most;
-    } ranges[] = {
-        {"epochs", o->epochs, 0.01, 1e6},          {"batch", o->batch, 1, 65536},
-        {"learning rate", o->learning_rate, 0, 10}, {"weight decay", o->weight_decay, 0, 10},
-        {"clip norm", o->clip_norm, 1e-6, 1e9},     {"warm-up", o->warm_up, 0, 1},
-        {"validation share", o->validation_share, 0, 0.9},
-    };
-    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++)
-        if (!(ranges[i].value >= ranges[i].least && ranges[i].value <= ranges[i].most))
-            return mm_fail(err, MM_ERR_USAGE, "the %s is %g; it must be %g to %g", ranges[i].name, ranges[i].value,
-                           ranges[i].least, ranges[i].most);
+    const mm_status status = mm_train_numbers_check(mm_train_detector_numbers(), o, err);
+    if (status != MM_OK)
+        return status;
     if (o->batch < ranks)
         return mm_fail(err, MM_ERR_USAGE, "a batch of %" PRIu32 " images cannot be shared by %zu ranks; raise --batch",
                        o->batch, ranks);

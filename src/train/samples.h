@@ -52,7 +52,8 @@ MM_RESULT_USED mm_status mm_samples_add_box(mm_samples *samples, const double bo
 /* All images of a COCO file; photographs are in `images` (NULL: see train.h). */
 MM_RESULT_USED mm_status mm_samples_add_coco(mm_samples *samples, const char *path, const char *images, bool validation,
                                              mm_error *err);
-/* All images of a dataset that are done; `source` is the manifest's index. */
+/* The images of a dataset that are done and have masks: one without may be one that nobody has looked at, which teaches
+ * nothing, least of all that nothing is there. `source` is the manifest's index. */
 MM_RESULT_USED mm_status mm_samples_add_dataset(mm_samples *samples, const char *path, uint32_t source, bool validation,
                                                 mm_error *err);
 

@@ -31,7 +31,7 @@ mm_status mm_samples_add_dataset(mm_samples *samples, const char *path, uint32_t
         status = mm_dataset_read(dataset, row, &record, &name, err);
         if (status != MM_OK)
             break;
-        if (record.status == MM_IMAGE_DONE) {
+        if (record.status == MM_IMAGE_DONE && record.mask_count > 0) {
             status = add_record(samples, &record, name, source, validation, err);
             if (status != MM_OK && err)
                 (void)mm_error_prefix(err, "%s", path); /* returns the status it has */
