@@ -32,6 +32,7 @@ mm_cli_command mm_cli_queue;
 mm_cli_command mm_cli_eval;
 mm_cli_command mm_cli_embed;
 mm_cli_command mm_cli_annotate;
+mm_cli_command mm_cli_engine;
 
 /* `maskmill train decoder` (train_decoder.c). */
 MM_RESULT_USED mm_status mm_cli_train_decoder(int argc, char **argv, mm_error *err);

@@ -30,6 +30,7 @@ static const struct {
     {"annotate", mm_cli_annotate, "draw masks in a browser, with the model's help"},
     {"train", mm_cli_train, "train a detector of objects, or a model's mask decoder, on datasets"},
     {"eval", mm_cli_eval, "how good a model is on the masks of datasets: clicks, boxes, predicted IoU"},
+    {"engine", mm_cli_engine, "the whole loop by a configuration: masks, people's answers, a better model, again"},
     {"suspect", mm_cli_suspect, NULL},
 };
 
