@@ -73,7 +73,7 @@ MM_RESULT_USED mm_status mm_loop_step_detector(mm_loop *loop, size_t k, mm_loop_
 MM_RESULT_USED mm_status mm_loop_step_decoder(mm_loop *loop, size_t k, mm_error *err);
 MM_RESULT_USED mm_status mm_loop_step_figures(mm_loop *loop, size_t k, mm_error *err);
 
-/* Images and masks of a dataset; NULL if it cannot be read, as `err` says, or without memory. */
+/* Images and masks of a dataset, and what made them; NULL if it cannot be read, as `err` says, or without memory. */
 json_t *mm_loop_counts(const char *folder, mm_error *err);
 /* What steps say on stderr while they work. */
 void mm_loop_tell(const mm_loop *loop, size_t k, const char *what);

@@ -50,12 +50,21 @@ mm_status mm_loop_leaving(mm_loop *loop, size_t k, mm_loop_work *work, mm_error 
 json_t *mm_loop_counts(const char *folder, mm_error *err)
 {
     mm_round round = {0};
-    if (mm_round_count(folder, &round, err) != MM_OK)
+    mm_rounds rounds = {0};
+    bool there = false;
+    mm_status status = mm_round_count(folder, &round, err);
+    if (status == MM_OK)
+        status = mm_rounds_read(folder, &there, &rounds, err);
+    if (status != MM_OK)
         return NULL;
-    return json_pack("{s:I, s:{s:I, s:I, s:I}, s:I, s:I}", "images", (json_int_t)round.images, "masks", "automatic",
-                     (json_int_t)round.masks[0], "confident", (json_int_t)round.masks[1], "human",
-                     (json_int_t)round.masks[2], "confident_masks", (json_int_t)round.confident, "hint_masks",
-                     (json_int_t)round.hints);
+    const mm_round *last = rounds.count > 0 ? &rounds.items[rounds.count - 1] : NULL;
+    json_t *counts = json_pack("{s:I, s:{s:I, s:I, s:I}, s:I, s:I, s:s?, s:s?}", "images", (json_int_t)round.images,
+                               "masks", "automatic", (json_int_t)round.masks[0], "confident",
+                               (json_int_t)round.masks[1], "human", (json_int_t)round.masks[2], "confident_masks",
+                               (json_int_t)round.confident, "hint_masks", (json_int_t)round.hints, "model_sha256",
+                               last ? last->model_sha256 : NULL, "detector_sha256", last ? last->detector_sha256 : NULL);
+    mm_rounds_free(&rounds);
+    return counts;
 }
 
 static mm_status finish_run(mm_loop *loop, size_t k, const char *folder, uint64_t set_aside, mm_error *err)
