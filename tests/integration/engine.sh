@@ -156,10 +156,14 @@ says "round 3, automatic: done"
 cmp before.json loop/engine.json || fail "a loop that was done was changed"
 mv loop whole
 
-# same OTHER: everything that does not tell of times or attempts is byte for byte that of the undisturbed loop.
+# same WHAT: everything that does not tell of times or attempts is byte for byte that of the undisturbed loop. A run that was
+# killed when it was done leaves its lock, which is nobody's then, and may leave a draft of its progress.
 same() {
   local file
-  listed() { (cd "$1" && find . -type f ! -name run.json ! -name progress.json ! -path './embeddings/*' ! -path '*/answers/*' | sort); }
+  listed() {
+    (cd "$1" && find . -type f ! -name run.json ! -name 'progress.json*' ! -name lock ! -path './embeddings/*' \
+      ! -path '*/answers/*' | sort)
+  }
   diff <(listed whole) <(listed loop) >&2 || fail "$1: other files than an undisturbed loop"
   for file in $(listed whole); do
     cmp "whole/$file" "loop/$file" || fail "$1: $file is not that of an undisturbed loop"
