@@ -176,7 +176,8 @@ for at in $(seq 1 200); do
   status=0
   # A shell of its own tells nobody of the kill.
   bash -c '"$@" >last.txt 2>&1; exit $?' killed env LD_PRELOAD="$shim" MASKMILL_SHIM_KILL_RENAME="$at" \
-    ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" "$program" engine loop.yaml -o loop --resume 2>/dev/null || status=$?
+    ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" "$program" engine loop.yaml -o loop --resume 2>/dev/null ||
+    status=$?
   case $status in
     0) break ;;
     3)
