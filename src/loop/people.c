@@ -153,11 +153,14 @@ static mm_status ask_people(mm_loop *loop, size_t k, const people *p, uint64_t i
         status = mm_loop_set_status(loop, k, "waits for answers", err);
     if (status != MM_OK)
         return status;
-    const char *name = strcmp(model, loop->config.model_path) == 0 ? loop->config.model : model;
+    /* A file may have been named as seen from the configuration's folder; a name is good everywhere. */
+    const bool named = strcmp(model, loop->config.model_path) == 0 && !strpbrk(loop->config.model, "/.");
+    const char *name = named ? loop->config.model : model;
+    const char *shape = mm_loop_model_config(loop, model);
     return mm_fail(err, MM_ERR_STOPPED, "round %zu waits for people: %" PRIu64 " of %" PRIu64 " images of %.100s are "
-                   "answered; `maskmill annotate %.100s -m %.100s --answers %.100s/answers.mma`, or `maskmill queue "
+                   "answered; `maskmill annotate %.100s -m %.100s%s%.60s --answers %.100s/answers.mma`, or `maskmill queue "
                    "export` and their files into %.100s; then --resume", k + 1, answered, images, p->queue, p->queue,
-                   name, p->answers, p->answers);
+                   name, shape ? " --model-config " : "", shape ? shape : "", p->answers, p->answers);
 }
 
 /* Rank 0: whether files are to be imported now. MM_ERR_STOPPED if people are needed. *there: the version is there, made
