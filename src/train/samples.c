@@ -116,6 +116,8 @@ static mm_status check(mm_samples *samples, mm_error *err)
             training++;
             boxes += samples->items[i].boxes;
         }
+    if (samples->count == 0) /* of datasets, images without masks are not listed */
+        return mm_fail(err, MM_ERR_FORMAT, "there are no images to train on, or they have no masks or boxes");
     if (samples->count < 2)
         return mm_fail(err, MM_ERR_FORMAT, "there are %zu images to train on; at least two are needed", samples->count);
     if (training == samples->count || training == 0) { /* few images, unlucky numbers */
