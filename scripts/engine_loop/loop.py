@@ -1,0 +1,165 @@
+"""The loop experiment: three rounds of the data engine on a family of pictures that the model has not seen (docs/engine-loop.md).
+
+    scripts/engine-loop OUT [--model M] [--ranks N]
+
+Draws mosaics (mosaics.py) and scenes of the old kind (scripts/train_default), makes datasets of the truth of those that are
+measured with, then drives `maskmill engine` and answers each round's queue with scripts/play-annotator. OUT gets
+figures.json, table.md and curves.png. Give the same command again to go on where it stopped. The exit status is 1 if the
+loop does not show what it should: more at one click on mosaics in each round, in total at least 8 points, and less than 2
+points lost on scenes of the old kind."""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+
+import curves
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PICTURES = 60          # mosaics a round
+REPLAY = dict(first=890000, count=240)
+BLANK = ["--set", "amg.points_per_side=1", "--set", "amg.pred_iou_thresh=1", "--set", "amg.max_area_fraction=1e-9"]
+LEAST_GAIN, MOST_LOSS = 0.08, 0.02
+
+
+class Experiment:
+    def __init__(self, arguments):
+        self.out = arguments.out.resolve()
+        self.program = str(arguments.program.resolve())
+        self.model = arguments.model
+        found = pathlib.Path(self.model)
+        if found.is_file():
+            self.model = str(found.resolve())
+        self.ranks = arguments.ranks
+        self.out.mkdir(parents=True, exist_ok=True)
+
+    # --- single commands ---
+
+    def run(self, *command, allowed=(0,)):
+        command = [str(word) for word in command]
+        print("+", shlex.join(command), flush=True)
+        status = subprocess.run(command, cwd=self.out).returncode
+        if status not in allowed:
+            raise SystemExit(f"engine-loop: status {status} from: {shlex.join(command)}")
+        return status
+
+    def maskmill(self, *words, parallel=False, allowed=(0,)):
+        return self.run(*(["mpirun", "-n", self.ranks] if parallel and self.ranks > 1 else []), self.program, *words, allowed=allowed)
+
+    def python(self, script, *words):
+        return self.run(sys.executable, script, *words)
+
+    # --- pictures and their truth ---
+
+    def draw(self):
+        processes = ["--processes", self.ranks]
+        for k in (1, 2, 3):
+            if not (self.out / f"round-{k}/truth.json").exists():
+                self.python(HERE / "mosaics.py", f"round-{k}", "--first", PICTURES * (k - 1), "--count", PICTURES, *processes)
+        if not (self.out / "held-out/truth.json").exists():
+            self.python(HERE / "mosaics.py", "held-out", "--held-out", *processes)
+        coco = ROOT / "scripts/train_default/coco.py"
+        if not (self.out / "replay/instances.json").exists():
+            self.python(coco, "replay", "--masks", "--first", REPLAY["first"], "--count", REPLAY["count"], *processes)
+        if not (self.out / "scenes/instances.json").exists():
+            self.python(coco, "scenes", "--held-out", "--masks", *processes)
+
+    def answer(self, queue, truth, answers):
+        """The annotator's answers to a queue; they get their name when they are whole."""
+        export = self.out / "export"
+        shutil.rmtree(export, ignore_errors=True)
+        self.maskmill("queue", "export", queue, "--format", "coco", "-o", export)
+        self.python(ROOT / "scripts/play-annotator", export, truth, answers, "--annotator", "script")
+
+    def dataset(self, name, truth):
+        """The truth of drawn pictures as a dataset: a run without masks, a queue, answers."""
+        if (self.out / f"{name}-dataset").exists():
+            return
+        blank, queue, answers = (self.out / f"{name}-{part}" for part in ("blank", "queue", "answers.json"))
+        self.maskmill("run", f"{name}/images", "-o", blank, "-m", self.model, "--resume", "--quiet", *BLANK, parallel=True)
+        if not queue.exists():
+            self.maskmill("queue", "build", blank, "-o", queue, "--prefill", "nothing")
+        self.answer(queue, truth, answers)
+        self.maskmill("queue", "import", queue, answers, "-o", f"{name}-dataset")
+
+    # --- the loop ---
+
+    def configure(self):
+        text = (HERE / "engine.yaml").read_text().replace("@MODEL@", json.dumps(self.model))
+        config = self.out / "engine.yaml"
+        if not config.exists() or config.read_text() != text:
+            config.write_text(text)
+
+    def loop(self):
+        for _ in range(4):
+            if self.maskmill("engine", "engine.yaml", "-o", "loop", "--resume", parallel=True, allowed=(0, 3)) == 0:
+                return
+            state = json.loads((self.out / "loop/engine.json").read_text())
+            k = len(state["rounds"])
+            folder = self.out / f"loop/round-{k:02d}"
+            if state["rounds"][-1].get("status") != "waits for answers" or any((folder / "answers").glob("*.json")):
+                raise SystemExit("engine-loop: stopped; give the same command again to go on")
+            self.answer(folder / "queue", f"round-{k}/truth.json", folder / "answers/played.json")
+        raise SystemExit("engine-loop: the loop did not end")
+
+    # --- what came of it ---
+
+    def report(self, seconds):
+        state = json.loads((self.out / "loop/engine.json").read_text())
+        figures = [state["figures"]] + [one["figures"] for one in state["rounds"]]
+        drawn = [0] + [one["answers"]["images"] for one in state["rounds"]]
+        masks = [0] + [one["answers"]["added"] for one in state["rounds"]]
+        clicks = [one["mosaics"]["clicks"][0] for one in figures]
+        scenes = [one["scenes"]["clicks"][0] for one in figures]
+        result = {"model_sha256": state["model"]["sha256"], "figures": figures, "images": drawn, "masks": masks,
+                  "gain": clicks[-1] - clicks[0], "loss_on_scenes": scenes[0] - min(scenes),
+                  "rises": all(b > a for a, b in zip(clicks, clicks[1:]))}
+        timing = self.out / "seconds.json"
+        spent = json.loads(timing.read_text()) if timing.exists() else {"wall": 0, "processor": 0}
+        result["seconds"] = {name: spent[name] + seconds[name] for name in spent}
+        timing.write_text(json.dumps(result["seconds"]))
+        (self.out / "figures.json").write_text(json.dumps(result, indent=2) + "\n")
+        table = curves.table(result)
+        (self.out / "table.md").write_text(table)
+        curves.draw(result, self.out / "curves.png")
+        print(table)
+        good = result["rises"] and result["gain"] >= LEAST_GAIN and result["loss_on_scenes"] < MOST_LOSS
+        print(f"engine-loop: {'shown' if good else 'NOT shown'}: {100 * result['gain']:.1f} points gained on mosaics, "
+              f"{'rising' if result['rises'] else 'not rising'} in each round, {100 * result['loss_on_scenes']:.1f} lost on scenes; "
+              f"{result['seconds']['processor'] / 60:.0f} processor minutes")
+        return 0 if good else 1
+
+
+def processor_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="engine-loop")
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--model", default="default", help="a name or a file of a model")
+    parser.add_argument("--ranks", type=int, default=2, help="of mpirun; pictures are drawn by as many processes")
+    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/maskmill")
+    arguments = parser.parse_args()
+    if not os.access(arguments.program, os.X_OK):
+        raise SystemExit(f"engine-loop: {arguments.program} is not there; scripts/build makes it")
+    experiment = Experiment(arguments)
+    began = time.monotonic()
+    experiment.draw()
+    for name, truth in (("held-out", "held-out/truth.json"), ("scenes", "scenes/instances.json"), ("replay", "replay/instances.json")):
+        experiment.dataset(name, truth)
+    experiment.configure()
+    experiment.loop()
+    return experiment.report({"wall": time.monotonic() - began, "processor": processor_seconds()})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
