@@ -1,6 +1,6 @@
 """The loop experiment: three rounds of the data engine on a family of pictures that the model has not seen (docs/engine-loop.md).
 
-    scripts/engine-loop OUT [--model M] [--ranks N]
+    scripts/engine-loop OUT [--model M] [--ranks N] [--small]
 
 Draws mosaics (mosaics.py) and scenes of the old kind (scripts/train_default), makes datasets of the truth of those that are
 measured with, then drives `maskmill engine` and answers each round's queue with scripts/play-annotator. OUT gets
@@ -23,8 +23,10 @@ import curves
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PICTURES = 60          # mosaics a round
+PICTURES = 60  # mosaics a round
 REPLAY = dict(first=890000, count=240)
+SMALL = 6      # pictures of each kind, in the small way; its scenes are no held-out ones
+SMALL_SCENES = 950000
 BLANK = ["--set", "amg.points_per_side=1", "--set", "amg.pred_iou_thresh=1", "--set", "amg.max_area_fraction=1e-9"]
 LEAST_GAIN, MOST_LOSS = 0.08, 0.02
 
@@ -38,6 +40,7 @@ class Experiment:
         if found.is_file():
             self.model = str(found.resolve())
         self.ranks = arguments.ranks
+        self.small = arguments.small
         self.out.mkdir(parents=True, exist_ok=True)
 
     # --- single commands ---
@@ -59,17 +62,18 @@ class Experiment:
     # --- pictures and their truth ---
 
     def draw(self):
-        processes = ["--processes", self.ranks]
+        mosaics, scenes = HERE / "mosaics.py", ROOT / "scripts/train_default/coco.py"
+        few = ["--count", SMALL] if self.small else []
+        each, replay = (SMALL, SMALL) if self.small else (PICTURES, REPLAY["count"])
         for k in (1, 2, 3):
-            if not (self.out / f"round-{k}/truth.json").exists():
-                self.python(HERE / "mosaics.py", f"round-{k}", "--first", PICTURES * (k - 1), "--count", PICTURES, *processes)
-        if not (self.out / "held-out/truth.json").exists():
-            self.python(HERE / "mosaics.py", "held-out", "--held-out", *processes)
-        coco = ROOT / "scripts/train_default/coco.py"
-        if not (self.out / "replay/instances.json").exists():
-            self.python(coco, "replay", "--masks", "--first", REPLAY["first"], "--count", REPLAY["count"], *processes)
-        if not (self.out / "scenes/instances.json").exists():
-            self.python(coco, "scenes", "--held-out", "--masks", *processes)
+            self.draw_one(mosaics, f"round-{k}/truth.json", "--first", PICTURES * (k - 1), "--count", each)
+        self.draw_one(mosaics, "held-out/truth.json", "--held-out", *few)
+        self.draw_one(scenes, "replay/instances.json", "--masks", "--first", REPLAY["first"], "--count", replay)
+        self.draw_one(scenes, "scenes/instances.json", "--masks", *(["--first", SMALL_SCENES, *few] if self.small else ["--held-out"]))
+
+    def draw_one(self, script, truth, *words):
+        if not (self.out / truth).exists():  # the truth is written last
+            self.python(script, pathlib.Path(truth).parent, *words, "--processes", self.ranks)
 
     def answer(self, queue, truth, answers):
         """The annotator's answers to a queue; they get their name when they are whole."""
@@ -147,6 +151,7 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--model", default="default", help="a name or a file of a model")
     parser.add_argument("--ranks", type=int, default=2, help="of mpirun; pictures are drawn by as many processes")
+    parser.add_argument("--small", action="store_true", help="a few pictures of each, to see that everything runs; shows nothing")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/maskmill")
     arguments = parser.parse_args()
     if not os.access(arguments.program, os.X_OK):

@@ -10,6 +10,7 @@ generator gets a new file.
     mosaics.py OUT --first 0 --count 60         # training pictures: OUT/images/*.jpg and OUT/truth.json
     mosaics.py OUT --held-out                   # those to measure with
     mosaics.py --digest                         # shows that they are still drawn alike
+    mosaics.py --sheet mosaics.jpg              # some of them, every other one with its masks' outlines
 """
 
 import argparse
@@ -216,21 +217,42 @@ def digest(count=8):
     return total.hexdigest()
 
 
+def sheet(path, across=6, down=2):
+    """Some held-out pictures, every other one with the outlines of its masks."""
+    pictures = []
+    for index in range(across * down):
+        image, masks = draw_picture(HELD_OUT["split"], HELD_OUT["first"] + index)
+        if index % 2:
+            for mask in masks:
+                outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+                cv2.drawContours(image, outlines, -1, (255, 255, 255), 7)
+                cv2.drawContours(image, outlines, -1, (255, 0, 200), 3)
+        pictures.append(cv2.resize(image, (SIDE * 2 // 5,) * 2, interpolation=cv2.INTER_AREA))
+    rows = [np.concatenate(pictures[across * k:across * (k + 1)], 1) for k in range(down)]
+    if not cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85]):
+        raise OSError(f"cannot write {path}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path, nargs="?")
     parser.add_argument("--held-out", action="store_true")
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--count", type=int)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--digest", action="store_true")
+    parser.add_argument("--sheet", type=pathlib.Path)
     arguments = parser.parse_args()
     if arguments.digest:
         print(digest())
         return
+    if arguments.sheet:
+        sheet(arguments.sheet)
+        return
     if not arguments.out:
         parser.error("name the folder that is to be written")
-    what = HELD_OUT if arguments.held_out else dict(split=TRAINING, first=arguments.first, count=arguments.count)
+    what = HELD_OUT if arguments.held_out else dict(split=TRAINING, first=arguments.first, count=60)
+    what = {**what, "count": arguments.count or what["count"]}
     found = write(arguments.out, **what, processes=arguments.processes)
     print(f"{what['count']} pictures with {found} figures; {arguments.out}/truth.json")
 
