@@ -9,14 +9,16 @@ import numpy as np
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 420, 280, 46, 34, 40
 LINES = [("mosaics", (150, 60, 20)), ("scenes", (60, 140, 60))]  # BGR
-PANELS = [("IoU at 1 click: of the answer (dark), of the best of three (light)", lambda one: (one["clicks"][0], one["clicks_best"][0])),
-          ("IoU at 3 clicks", lambda one: (one["clicks"][2], None)), ("IoU by a box", lambda one: (one["box"], None))]
+PANELS = [("IoU at 1 click: of the answer (dark), of the best of three (light)",
+           lambda one: (one["clicks"][0], one["clicks_best"][0])),
+          ("IoU at 3 clicks", lambda one: (one["clicks"][2], None)),
+          ("IoU by a box", lambda one: (one["box"], None))]
 
 
 def table(result):
     """Markdown: a line for the model as it was, one for each round."""
-    head = ("| | pictures, masks drawn | mosaics, 1 click | best of three | 3 clicks | box | scenes, 1 click | best of three | 3 clicks | box |\n"
-            "|---|---|---|---|---|---|---|---|---|---|\n")
+    head = ("| | pictures, masks drawn | mosaics, 1 click | best of three | 3 clicks | box "
+            "| scenes, 1 click | best of three | 3 clicks | box |\n|---|---|---|---|---|---|---|---|---|---|\n")
     rows = []
     for k, one in enumerate(result["figures"]):
         name = "the model as it was" if k == 0 else f"round {k}"
@@ -43,7 +45,10 @@ def panel(title, figures, values):
     across = [LEFT + wide * k // (len(figures) - 1) for k in range(len(figures))]
     for k, x in enumerate(across):
         text(picture, "before" if k == 0 else f"round {k}", x - 20, HEIGHT - 18)
+    last = [values(figures[-1][kind])[0] for kind, _ in LINES]
+    crowded = abs(last[0] - last[1]) * tall / 0.8 < 14
     for kind, colour in LINES:
+        aside = 4 if not crowded else -4 if values(figures[-1][kind])[0] == max(last) else 12
         for which in (1, 0):
             found = [values(one[kind])[which] for one in figures]
             if None in found:
@@ -54,7 +59,7 @@ def panel(title, figures, values):
             if which == 0:
                 for point in points:
                     cv2.circle(picture, tuple(int(v) for v in point), 3, tone, -1, cv2.LINE_AA)
-                text(picture, kind, points[-1][0] + 8, points[-1][1] + 4, 0.36, tone)
+                text(picture, kind, points[-1][0] + 8, points[-1][1] + aside, 0.36, tone)
     return picture
 
 

@@ -6,7 +6,7 @@ Draws mosaics (mosaics.py) and scenes of the old kind (scripts/train_default), m
 measured with, then drives `maskmill engine` and answers each round's queue with scripts/play-annotator. OUT gets
 figures.json, table.md and curves.png. Give the same command again to go on where it stopped. The exit status is 1 if the
 loop does not show what it should: more at one click on mosaics in each round, in total at least 8 points, and less than 2
-points lost on scenes of the old kind."""
+points lost on scenes of the old kind, at one click, three, and by a box."""
 
 import argparse
 import json
@@ -54,7 +54,8 @@ class Experiment:
         return status
 
     def maskmill(self, *words, parallel=False, allowed=(0,)):
-        return self.run(*(["mpirun", "-n", self.ranks] if parallel and self.ranks > 1 else []), self.program, *words, allowed=allowed)
+        ranks = ["mpirun", "-n", self.ranks] if parallel and self.ranks > 1 else []
+        return self.run(*ranks, self.program, *words, allowed=allowed)
 
     def python(self, script, *words):
         return self.run(sys.executable, script, *words)
@@ -69,7 +70,8 @@ class Experiment:
             self.draw_one(mosaics, f"round-{k}/truth.json", "--first", PICTURES * (k - 1), "--count", each)
         self.draw_one(mosaics, "held-out/truth.json", "--held-out", *few)
         self.draw_one(scenes, "replay/instances.json", "--masks", "--first", REPLAY["first"], "--count", replay)
-        self.draw_one(scenes, "scenes/instances.json", "--masks", *(["--first", SMALL_SCENES, *few] if self.small else ["--held-out"]))
+        measured = ["--first", SMALL_SCENES, *few] if self.small else ["--held-out"]
+        self.draw_one(scenes, "scenes/instances.json", "--masks", *measured)
 
     def draw_one(self, script, truth, *words):
         if not (self.out / truth).exists():  # the truth is written last
@@ -121,9 +123,11 @@ class Experiment:
         drawn = [0] + [one["answers"]["images"] for one in state["rounds"]]
         masks = [0] + [one["answers"]["added"] for one in state["rounds"]]
         clicks = [one["mosaics"]["clicks"][0] for one in figures]
-        scenes = [one["scenes"]["clicks"][0] for one in figures]
+        asked = {"1 click": lambda one: one["clicks"][0], "3 clicks": lambda one: one["clicks"][2], "box": lambda one: one["box"]}
+        scenes = {name: [of(one["scenes"]) for one in figures] for name, of in asked.items()}
+        lost = {name: values[0] - min(values) for name, values in scenes.items()}  # at the worst of the rounds
         result = {"model_sha256": state["model"]["sha256"], "figures": figures, "images": drawn, "masks": masks,
-                  "gain": clicks[-1] - clicks[0], "loss_on_scenes": scenes[0] - min(scenes),
+                  "gain": clicks[-1] - clicks[0], "lost_on_scenes": lost,
                   "rises": all(b > a for a, b in zip(clicks, clicks[1:]))}
         timing = self.out / "seconds.json"
         spent = json.loads(timing.read_text()) if timing.exists() else {"wall": 0, "processor": 0}
@@ -134,11 +138,12 @@ class Experiment:
         (self.out / "table.md").write_text(table)
         curves.draw(result, self.out / "curves.png")
         print(table)
-        good = result["rises"] and result["gain"] >= LEAST_GAIN and result["loss_on_scenes"] < MOST_LOSS
+        good = result["rises"] and result["gain"] >= LEAST_GAIN and max(lost.values()) < MOST_LOSS
         print(f"engine-loop: {'shown' if good else 'NOT shown'}: {100 * result['gain']:.1f} points gained on mosaics, "
-              f"{'rising' if result['rises'] else 'not rising'} in each round, {100 * result['loss_on_scenes']:.1f} lost on scenes; "
+              f"{'rising' if result['rises'] else 'not rising'} in each round; lost on scenes at most "
+              f"{', '.join(f'{100 * value:.1f} ({name})' for name, value in lost.items())}; "
               f"{result['seconds']['processor'] / 60:.0f} processor minutes")
-        return 0 if good else 1
+        return 0 if good or self.small else 1
 
 
 def processor_seconds():
@@ -147,7 +152,8 @@ def processor_seconds():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="engine-loop")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     prog="engine-loop")
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--model", default="default", help="a name or a file of a model")
     parser.add_argument("--ranks", type=int, default=2, help="of mpirun; pictures are drawn by as many processes")
@@ -159,8 +165,8 @@ def main():
     experiment = Experiment(arguments)
     began = time.monotonic()
     experiment.draw()
-    for name, truth in (("held-out", "held-out/truth.json"), ("scenes", "scenes/instances.json"), ("replay", "replay/instances.json")):
-        experiment.dataset(name, truth)
+    for name, truth in (("held-out", "truth.json"), ("scenes", "instances.json"), ("replay", "instances.json")):
+        experiment.dataset(name, f"{name}/{truth}")
     experiment.configure()
     experiment.loop()
     return experiment.report({"wall": time.monotonic() - began, "processor": processor_seconds()})

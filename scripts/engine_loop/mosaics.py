@@ -1,8 +1,8 @@
 """Drawn mosaics with exact masks: the new family of the loop experiment (docs/engine-loop.md).
 
-A picture is laid out of some hundred to some thousand tiles with joints between them. Each tile has a tone of its own, so that a
-single tile, or a heap of like ones, is as conspicuous as what is meant: figures of many tiles. A figure's mask is all its tiles that
-show, with the joints between them. The ground is no figure.
+A picture is laid out of some hundred to some thousand tiles with joints between them. Each tile has a tone of its own, so
+that a single tile, or a heap of like ones, is as conspicuous as what is meant: figures of many tiles. A figure's mask is all
+its tiles that show, with the joints between them. The ground is no figure.
 
 GENERATOR_VERSION, this file and HELD_OUT do not change any more: the figures in docs/ are for these pictures. A better
 generator gets a new file.
