@@ -28,6 +28,7 @@ REPLAY = dict(first=890000, count=240)
 SMALL = 6      # pictures of each kind, in the small way; its scenes are no held-out ones
 SMALL_SCENES = 950000
 BLANK = ["--set", "amg.points_per_side=1", "--set", "amg.pred_iou_thresh=1", "--set", "amg.max_area_fraction=1e-9"]
+BEGIN, END = "<!-- of scripts/engine-loop --docs -->", "<!-- end -->"
 LEAST_GAIN, MOST_LOSS = 0.08, 0.02
 
 
@@ -41,6 +42,7 @@ class Experiment:
             self.model = str(found.resolve())
         self.ranks = arguments.ranks
         self.small = arguments.small
+        self.docs = arguments.docs
         self.out.mkdir(parents=True, exist_ok=True)
 
     # --- single commands ---
@@ -139,11 +141,25 @@ class Experiment:
         curves.draw(result, self.out / "curves.png")
         print(table)
         good = result["rises"] and result["gain"] >= LEAST_GAIN and max(lost.values()) < MOST_LOSS
-        print(f"engine-loop: {'shown' if good else 'NOT shown'}: {100 * result['gain']:.1f} points gained on mosaics, "
-              f"{'rising' if result['rises'] else 'not rising'} in each round; lost on scenes at most "
-              f"{', '.join(f'{100 * value:.1f} ({name})' for name, value in lost.items())}; "
-              f"{result['seconds']['processor'] / 60:.0f} processor minutes")
+        line = (f"{100 * result['gain']:.1f} points gained at one click on mosaics, "
+                f"{'rising' if result['rises'] else 'not rising'} in each round; lost on scenes at the worst of the rounds "
+                f"{', '.join(f'{100 * value:.1f} ({name})' for name, value in lost.items())}; "
+                f"{result['seconds']['processor'] / 60:.0f} processor minutes for all of it.")
+        print(f"engine-loop: {'shown' if good else 'NOT shown'}: {line}")
+        if self.docs:
+            self.write_page(f"{table}\nModel `{state['model']['sha256'][:16]}...`: {line}\n")
         return 0 if good or self.small else 1
+
+
+    def write_page(self, text):
+        """Puts the table into docs/engine-loop.md, between its marks, and the curves beside the other pictures."""
+        page = ROOT / "docs/engine-loop.md"
+        before, _, rest = page.read_text().partition(BEGIN)
+        _, _, after = rest.partition(END)
+        if not after:
+            raise SystemExit(f"engine-loop: {page} has lost the marks {BEGIN} and {END}")
+        page.write_text(f"{before}{BEGIN}\n{text}\n![figures by round](images/loop-curves.png)\n{END}{after}")
+        shutil.copyfile(self.out / "curves.png", ROOT / "docs/images/loop-curves.png")
 
 
 def processor_seconds():
@@ -157,9 +173,12 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--model", default="default", help="a name or a file of a model")
     parser.add_argument("--ranks", type=int, default=2, help="of mpirun; pictures are drawn by as many processes")
+    parser.add_argument("--docs", action="store_true", help="put table and curves into docs/")
     parser.add_argument("--small", action="store_true", help="a few pictures of each, to see that everything runs; shows nothing")
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/maskmill")
     arguments = parser.parse_args()
+    if arguments.small and arguments.docs:
+        parser.error("--small shows nothing that docs/ should have")
     if not os.access(arguments.program, os.X_OK):
         raise SystemExit(f"engine-loop: {arguments.program} is not there; scripts/build makes it")
     experiment = Experiment(arguments)
