@@ -6,11 +6,12 @@ const view = new View($("canvas"));
 const ADVICE = "Most prominent objects first", LATE = "30 s: accept what you have, or move on", LATE_SECONDS = 30;
 const LOOKING = "The model is still looking at this image; clicks are answered in a moment.";
 let image = null;    // as the server describes it
-let masks = [];      // of it: {name, kind, runs, bits, window, colour, state}
+let masks = [];      // of it: {name, kind, runs, columns, colour, state}
 let drawing = null;
 let person = localStorage.getItem("person") || "";
 let tool = "click";
 let busy = false;    // between two images
+const choices = document.querySelectorAll("#choices button");
 
 // --- messages and the timer ---
 
@@ -46,7 +47,7 @@ document.addEventListener("visibilitychange", () => {
 });
 setInterval(() => {
   const seconds = Math.floor(clock.seconds), late = image && seconds >= LATE_SECONDS;
-  $("timer").textContent = seconds + " s";
+  if ($("timer").textContent !== seconds + " s") $("timer").textContent = seconds + " s";
   if ($("advice").classList.contains("late") === Boolean(late)) return;
   $("advice").textContent = late ? LATE : ADVICE;
   $("advice").classList.toggle("late", Boolean(late));
@@ -89,8 +90,7 @@ function showMasks() {
 }
 
 function makeMask(name, kind, runs, more) {
-  return {name, kind, runs, bits: bitsFromRuns(runs, image.width, image.height),
-    window: windowOfRuns(runs, image.height), colour: colourOf(nextColour++), ...more};
+  return {name, kind, runs, columns: columnsFromRuns(runs, image.height), colour: colourOf(nextColour++), ...more};
 }
 let nextColour = 0;
 
@@ -254,10 +254,11 @@ addEventListener("pageshow", (event) => {
 
 function changed() {
   const state = drawing && drawing.state;
-  document.querySelectorAll("#choices button").forEach((button, i) => {
+  choices.forEach((button, i) => {
     const mask = state && state.result && state.result.masks[i];
+    const text = mask ? `${i + 1} · ${Math.round(100 * Math.max(0, Math.min(1, mask.iou)))} %` : `${i + 1}`;
     button.disabled = !mask;
-    button.textContent = mask ? `${i + 1} · ${Math.round(100 * Math.max(0, Math.min(1, mask.iou)))} %` : `${i + 1}`;
+    if (button.textContent !== text) button.textContent = text;
     button.setAttribute("aria-label", mask ? `Mask ${i + 1}, predicted IoU ${mask.iou.toFixed(2)}` : `Mask ${i + 1}`);
     button.setAttribute("aria-pressed", String(Boolean(mask) && state.choice === i));
   });
@@ -294,7 +295,7 @@ function showOutlines(on) {
 }
 
 document.querySelectorAll("input[name=tool]").forEach((i) => i.addEventListener("change", () => setTool(i.value)));
-document.querySelectorAll("#choices button").forEach((b) =>
+choices.forEach((b) =>
   b.addEventListener("click", () => drawing && drawing.choose(Number(b.dataset.choice))));
 $("size").addEventListener("input", () => setSize(brushSize()));
 $("outlines").addEventListener("change", () => showOutlines($("outlines").checked));
