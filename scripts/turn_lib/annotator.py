@@ -59,8 +59,7 @@ class Grid:
             last = bits
             bits &= (bits << 1 & self.has_above) & (bits >> 1 & self.has_below)
             bits &= last << self.height & self.has_left & last >> self.height & self.has_right
-        at = [i for i in range(last.bit_length()) if last >> i & 1] if last.bit_count() < 64 else [last.bit_length() - 1]
-        x, y = divmod(at[len(at) // 2], self.height)
+        x, y = divmod(last.bit_length() - 1, self.height)
         return x + 0.5, y + 0.5
 
 

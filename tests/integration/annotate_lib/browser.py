@@ -1,4 +1,5 @@
-"""browser.py PROGRAM SOURCE ANSWERS SCRATCH CHROMIUM CHROMEDRIVER [SCREENSHOTS]: a person at work in a real browser.
+"""browser.py PROGRAM SOURCE ANSWERS SCRATCH SCREENSHOTS BROWSER [DRIVER]: a person at work in a real browser: Chromium by its
+driver, or Firefox, which needs none. SCREENSHOTS is a folder, or empty.
 
 Writes SCRATCH/stands.json: for each image that was worked on, the counts of the masks that must stand in the end, and
 whether a person made them."""
@@ -8,7 +9,8 @@ import os
 import sys
 
 from server import Person, Server, read_journal
-from webdriver import Browser
+import firefox
+import webdriver
 
 ENTER, ESCAPE, DOWN, RIGHT = "\ue007", "\ue00c", "\ue015", "\ue014"
 
@@ -188,10 +190,10 @@ def through_a_crash(page, server, answers):
 
 
 def main():
-    program, source, answers, scratch, chromium, chromedriver = sys.argv[1:7]
-    shots = sys.argv[7] if len(sys.argv) > 7 else None
+    program, source, answers, scratch, shots, *programs = sys.argv[1:]
+    start = webdriver.Browser if len(programs) > 1 else firefox.Browser
     server = Server(program, source, answers)
-    browser = Browser(chromium, chromedriver, os.path.join(scratch, "browser"))
+    browser = start(*programs, os.path.join(scratch, "browser"))
     stands = {}
     try:
         page = Page(browser, server.url)
@@ -219,7 +221,7 @@ def main():
         assert not bad, bad
     finally:
         browser.close()
-    browser = Browser(chromium, chromedriver, os.path.join(scratch, "dark"), dark=True)
+    browser = start(*programs, os.path.join(scratch, "dark"), dark=True)
     try:
         page = Page(browser, server.url)
         page.begin("Cleo")
