@@ -31,9 +31,17 @@ class Drawing {
     this.steps = [EMPTY];
     this.at = 0;
     this.replaces = null; // the name of the mask that this one is to replace
-    this.stroke = null;
+    this.stroke = this.discarded = null;
     this.turn = (this.turn || 0) + 1; // replies to what was discarded are not for us
     this.show();
+  }
+
+  // As if it had not been begun; undo has it until another one is.
+  discard() {
+    const {steps, at, replaces} = this, wasEmpty = this.isEmpty;
+    this.clear();
+    if (!wasEmpty) this.discarded = {steps, at, replaces};
+    this.changed();
   }
 
   // Begin with a mask that is there, to correct it.
@@ -52,6 +60,10 @@ class Drawing {
     return this.steps.length === 1 && this.state === EMPTY;
   }
 
+  get canRestore() {
+    return this.discarded !== null && this.isEmpty;
+  }
+
   push(state) {
     this.steps.length = this.at + 1;
     this.steps.push(state);
@@ -61,6 +73,11 @@ class Drawing {
   }
 
   step(by) {
+    if (by < 0 && this.canRestore) {
+      Object.assign(this, this.discarded, {discarded: null});
+      this.show();
+      return true;
+    }
     const to = this.at + by;
     if (to < 0 || to >= this.steps.length) return false;
     this.at = to;

@@ -150,12 +150,14 @@ function paintDifference(a, b, paint) {
   }
 }
 
+const DARK = 0xff141414;
 const packed = ([r, g, b], alpha) => (alpha << 24 | b << 16 | g << 8 | r) >>> 0;
 
 // A mask as it lies on a canvas of width x height pixels, where the image is `scale` times as large and begins at
 // (left, top): {data, x, y} with an ImageData of the part that is seen, or null. Its border, `border` pixels wide, is in
-// full colour, its inside faint. No work is done outside of the mask.
-function paintColumns(columns, {scale, left, top, width, height}, border, colour, alpha) {
+// full colour, its inside faint; with `rim` the outermost pixel is dark, so that it shows on everything. No work is done
+// outside of the mask.
+function paintColumns(columns, {scale, left, top, width, height}, border, colour, alpha, rim) {
   const window = windowOfColumns(columns);
   const toX = (x) => Math.ceil(x * scale + left - 0.5), toY = (y) => Math.ceil(y * scale + top - 0.5);
   const x0 = Math.max(0, toX(window.x0)), x1 = Math.min(width, toX(window.x1));
@@ -187,13 +189,15 @@ function paintColumns(columns, {scale, left, top, width, height}, border, colour
     const here = near[border];
     value = faint;
     for (let i = 0; i < here.length; i += 2) paint(here[i] + border, here[i + 1] - border);
-    value = full;
-    for (let i = 0; i < here.length; i += 2) {
-      paint(here[i], Math.min(here[i] + border, here[i + 1]));
-      paint(Math.max(here[i], here[i + 1] - border), here[i + 1]);
+    for (const [wide, tone] of rim ? [[border, full], [1, DARK]] : [[border, full]]) {
+      value = tone;
+      for (let i = 0; i < here.length; i += 2) {
+        paint(here[i], Math.min(here[i] + wide, here[i + 1]));
+        paint(Math.max(here[i], here[i + 1] - wide), here[i + 1]);
+      }
+      paintDifference(here, near[border - wide], paint);
+      paintDifference(here, near[border + wide], paint);
     }
-    paintDifference(here, near[0], paint);
-    paintDifference(here, near[2 * border], paint);
     near.shift();
   }
   return {data, x: x0, y: y0};

@@ -131,7 +131,7 @@ class View {
     const ratio = devicePixelRatio || 1;
     const on = {scale: this.scale * ratio, left: this.left * ratio, top: this.top * ratio, width: this.canvas.width,
                 height: this.canvas.height};
-    const painted = this.columns && paintColumns(this.columns, on, Math.max(1, Math.round(1.5 * ratio)), [255, 230, 0], 110);
+    const painted = this.columns && paintColumns(this.columns, on, Math.round(3 * ratio), [255, 230, 0], 110, true);
     this.overlay = null;
     if (!painted) return;
     const {data, x, y} = painted, {width, height} = data;

@@ -4,11 +4,13 @@
 const $ = (id) => document.getElementById(id);
 const view = new View($("canvas"));
 const ADVICE = "Most prominent objects first", LATE = "30 s: accept what you have, or move on", LATE_SECONDS = 30;
+const FIRST = "Click on an object, then Enter. “?” shows all keys.";
 const LOOKING = "The model is still looking at this image; clicks are answered in a moment.";
 let image = null;    // as the server describes it
 let masks = [];      // of it: {name, kind, runs, columns, colour, state}
 let drawing = null;
 let person = localStorage.getItem("person") || "";
+let newcomer = !person;
 let tool = "click";
 let busy = false;    // between two images
 const choices = document.querySelectorAll("#choices button");
@@ -63,7 +65,8 @@ function showProgress(p) {
 // --- masks that are there ---
 
 function showMasks() {
-  const list = $("list");
+  const list = $("list"), items = [...list.children], on = document.activeElement;
+  const at = items.findIndex((item) => item.contains(on)), which = on === (items[at] && items[at].lastChild) ? 3 : 2;
   list.replaceChildren(...masks.map((mask, i) => {
     const item = document.createElement("li");
     const colour = document.createElement("span"), what = document.createElement("span");
@@ -85,6 +88,7 @@ function showMasks() {
     item.append(colour, what, edit, remove);
     return item;
   }));
+  if (at >= 0) ((list.children[Math.min(at, masks.length - 1)] || {}).childNodes?.[which] || $("canvas")).focus();
   $("count").textContent = masks.length ? `(${masks.length})` : "";
   view.setOthers(masks.filter((m) => !drawing || m.name !== drawing.replaces));
 }
@@ -158,11 +162,11 @@ function deleteMask(mask) {
 }
 
 function discard() {
-  if (!drawing) return;
-  drawing.clear();
+  if (!drawing || drawing.isEmpty) return;
+  drawing.discard();
   clock.restart();
   showMasks();
-  say("");
+  say("Discarded; undo brings it back.");
 }
 
 // --- images ---
@@ -186,7 +190,8 @@ async function showImage(described) {
   showProgress(described.progress);
   showMasks();
   clock.restart();
-  say(described.ready ? "" : LOOKING);
+  say(!described.ready ? LOOKING : newcomer ? FIRST : "");
+  newcomer = false;
 }
 
 function endOfWork(progress) {
@@ -221,7 +226,7 @@ const nextImage = () => move(async () => {
 const finish = (what) => move(async () => {
   const after = image && image.image;
   if (drawing) {
-    if (!drawing.isEmpty && what === "done") {
+    if (!drawing.isEmpty) {
       say("Accept or discard the mask at hand first.", true);
       return;
     }
@@ -241,6 +246,11 @@ setInterval(async () => { // so that the image stays with us
     trouble(error);
   }
 }, 10000);
+
+// What is not on the server yet would be lost.
+addEventListener("beforeunload", (event) => {
+  if ((drawing && !drawing.isEmpty) || masks.some((mask) => mask.saving)) event.preventDefault();
+});
 
 addEventListener("pagehide", () => {
   if (image && image.image !== null)
@@ -262,7 +272,7 @@ function changed() {
     button.setAttribute("aria-label", mask ? `Mask ${i + 1}, predicted IoU ${mask.iou.toFixed(2)}` : `Mask ${i + 1}`);
     button.setAttribute("aria-pressed", String(Boolean(mask) && state.choice === i));
   });
-  $("undo").disabled = !drawing || drawing.at === 0;
+  $("undo").disabled = !drawing || (drawing.at === 0 && !drawing.canRestore);
   $("redo").disabled = !drawing || drawing.at === drawing.steps.length - 1;
   $("accept").disabled = !state || !state.runs;
   $("discard").disabled = !drawing || drawing.isEmpty;
@@ -294,6 +304,10 @@ function showOutlines(on) {
   view.showOthers = $("outlines").checked = on;
 }
 
+// Who works with the mouse has the keys at hand all the same: Enter accepts, and does not press the same button again.
+document.querySelector("aside").addEventListener("click", (event) => {
+  if (event.detail > 0 && event.target.closest("button, input")) $("canvas").focus();
+});
 document.querySelectorAll("input[name=tool]").forEach((i) => i.addEventListener("change", () => setTool(i.value)));
 choices.forEach((b) =>
   b.addEventListener("click", () => drawing && drawing.choose(Number(b.dataset.choice))));

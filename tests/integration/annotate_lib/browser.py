@@ -135,6 +135,17 @@ def first_image(page, answers):
     # A box.
     page.changes(lambda: browser.pointer(page.at(0.3, 0.3), page.at(0.4, 0.4), page.at(0.6, 0.7)), "a mask after a box")
     assert browser.run("return drawing.state.box.length") == 4
+    boxed = page.area
+    browser.keys("s")
+    assert page.area == boxed, "the image was left with a mask at hand"
+    browser.keys(ESCAPE)
+    assert page.area == 0
+    browser.keys("z")
+    assert page.area == boxed, "undo does not bring back what was discarded"
+    # After a button of the mouse, Enter accepts.
+    browser.click("#choices [data-choice='2']")
+    browser.until("drawing.state.choice === 2", "the third mask")
+    assert browser.run("return document.activeElement.id") == "canvas"
     browser.keys(ESCAPE)
     assert page.area == 0
     # One that was filled in is corrected, and one deleted.
