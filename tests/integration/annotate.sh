@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Drawing masks in a browser, from the queue to the dataset: the page at work in Chromium and Firefox, and what the import makes of it;
-# a server that is killed; the command from outside.
+# Drawing masks in a browser, from the queue to the dataset: the page at work in Chromium and in Firefox, and what the import
+# makes of it; a server that is killed; the command from outside.
 # $1 the program, $2 the source tree, $3 a scratch folder.   (MASKMILL_SEED=N repeats the random moments of an earlier run)
 set -euo pipefail
 maskmill=$1
