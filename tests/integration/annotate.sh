@@ -76,7 +76,11 @@ else
   browsers=()
   echo "annotate: Chromium did not look at the page: there is no chromium with chromedriver (scripts/setup installs them)"
 fi
-if [ -n "$firefox" ]; then browsers+=(firefox); else echo "annotate: Firefox did not look at the page: there is none (firefox-esr)"; fi
+if [ -n "$firefox" ]; then
+  browsers+=(firefox)
+else
+  echo "annotate: Firefox did not look at the page: there is none (scripts/setup installs firefox-esr)"
+fi
 [ ${#browsers[@]} -gt 0 ] || exit 0
 cp "$photographs"/{Garden,LadyBird,Wood,Dune,YellowFlower}.jpg corpus/
 "$maskmill" run corpus -o dataset -q --set amg.points_per_side=3 --set amg.pred_iou_thresh=0.3 \
@@ -92,6 +96,7 @@ for browser in "${browsers[@]}"; do
   "$maskmill" queue import queue "$browser/answers.mma" -o "$browser/imported" --strict >/dev/null
   "$maskmill" verify "$browser/imported" >/dev/null
   "$maskmill" export "$browser/imported" --format coco -o "$browser/coco" >/dev/null
-  python3 "$lib/imported.py" "$browser/stands.json" "$browser/coco/instances.json" "$browser/imported" || fail "$browser's import"
+  python3 "$lib/imported.py" "$browser/stands.json" "$browser/coco/instances.json" "$browser/imported" ||
+    fail "$browser's import"
 done
 echo "annotate: all is as it was drawn"

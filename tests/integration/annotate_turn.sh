@@ -23,7 +23,8 @@ MASKMILL_BUILD=$(dirname "$maskmill") "$source/scripts/annotate-turn" turn --sce
   --masks 4 --rounds 1
 
 "$maskmill" export turn/dataset-2 --format coco -o coco >/dev/null
-PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$source/scripts/turn_lib:$source/tests/integration/annotate_lib python3 - <<'END' || fail "not so"
+export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$source/scripts/turn_lib:$source/tests/integration/annotate_lib
+python3 - <<'END' || fail "the dataset has other masks, or the model has not learnt"
 import json
 from annotator import Grid, iou, runs_of
 
