@@ -15,7 +15,7 @@
 #include "annotate/session.h"
 #include "base/clock.h"
 
-enum { PLACES = 32, CONNECTIONS = 256, REQUEST_SECONDS = 60, LEASE_SECONDS = 120, RATE = 40 };
+enum { PLACES = 32, CONNECTIONS = 256, CONNECTIONS_EACH = 64, REQUEST_SECONDS = 60, LEASE_SECONDS = 120, RATE = 40 };
 
 static mm_status find_answers(const mm_annotate_source *what, char path[PATH_MAX], mm_error *err)
 {
@@ -132,12 +132,18 @@ static mm_status open_desk(serving *s, const mm_annotate_options *options, mm_er
     return mm_desk_new(&desk, &s->api.desk, err);
 }
 
+static bool is_loopback(const char *address)
+{
+    return !address || strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
+}
+
 /* A port that is taken, an address that is none, a journal in use: all of it is found before the model is loaded. */
 static mm_status open_all(serving *s, const mm_annotate_options *options, mm_error *err)
 {
     const char *address = options->address ? options->address : "127.0.0.1";
+    const bool has_peers = !is_loopback(address) && !options->origin; /* who come one by one, and not from a proxy */
     const mm_server_options server = {.address = address, .port = options->port, .connections = CONNECTIONS,
-                                      .request_seconds = REQUEST_SECONDS};
+                                      .per_address = has_peers ? CONNECTIONS_EACH : 0, .request_seconds = REQUEST_SECONDS};
     mm_api *api = &s->api;
     api->lease_seconds = options->lease_seconds > 0 ? options->lease_seconds : LEASE_SECONDS;
     api->rate = options->rate < 0 ? 0 : options->rate > 0 ? options->rate : RATE;
@@ -171,11 +177,6 @@ static mm_status hold_signals(sigset_t *held, mm_error *err)
         return mm_fail_errno(err, "signals");
     errno = pthread_sigmask(SIG_BLOCK, held, NULL);
     return errno == 0 ? MM_OK : mm_fail_errno(err, "signals");
-}
-
-static bool is_loopback(const char *address)
-{
-    return !address || strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
 }
 
 static mm_status tell(const serving *s, const mm_annotate_options *options, FILE *out, mm_error *err)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -27,21 +28,30 @@ static bool is_token(const char *text)
     return strlen(text) == MM_TOKEN && strspn(text, "0123456789abcdef") == MM_TOKEN;
 }
 
+/* A token that others could have put there, or could read, is no secret: whoever may write to the folder would have the
+ * key beforehand. */
 static mm_status read_token(const char *path, char token[MM_TOKEN + 1], mm_error *err)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    mm_status status = mm_file_read(path, 4096, &bytes, &size, err);
+    char text[MM_TOKEN + 3] = {0};
+    struct stat about;
+    const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return mm_fail_errno(err, "%s", path);
+    mm_status status = MM_OK;
+    if (fstat(fd, &about) != 0)
+        status = mm_fail_errno(err, "%s", path);
+    else if (!S_ISREG(about.st_mode) || about.st_uid != geteuid() || (about.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        status = mm_fail(err, MM_ERR_FORMAT, "%s: others may read or write this token; remove it, and a new one is made", path);
+    else if (read(fd, text, sizeof text - 1) < 0)
+        status = mm_fail_errno(err, "%s", path);
+    (void)close(fd); /* only read */
     if (status != MM_OK)
         return status;
-    if (size > 0 && bytes[size - 1] == '\n')
-        bytes[size - 1] = '\0';
-    if (is_token((const char *)bytes))
-        memcpy(token, bytes, MM_TOKEN + 1);
-    else
-        status = mm_fail(err, MM_ERR_FORMAT, "%s: holds no token of maskmill; remove it, and a new one is made", path);
-    free(bytes);
-    return status;
+    text[strcspn(text, "\n")] = '\0';
+    if (!is_token(text))
+        return mm_fail(err, MM_ERR_FORMAT, "%s: holds no token of maskmill; remove it, and a new one is made", path);
+    memcpy(token, text, MM_TOKEN + 1);
+    return MM_OK;
 }
 
 mm_status mm_token_keep(const char *path, char token[MM_TOKEN + 1], mm_error *err)

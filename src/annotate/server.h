@@ -12,6 +12,7 @@ typedef struct mm_server_options {
     const char *address;    /* numeric, IPv4 or IPv6 */
     uint16_t port;          /* 0: the system chooses */
     unsigned connections;   /* at most */
+    unsigned per_address;   /* of them, from one address; 0: all */
     double request_seconds; /* a request that has not come whole by then is cut off */
 } mm_server_options;
 

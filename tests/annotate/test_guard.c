@@ -20,8 +20,15 @@ START_TEST(a_token_is_kept_for_its_owner_alone)
     ck_assert_int_eq(mm_token_keep(at("b.token"), other, &err), MM_OK);
     ck_assert_str_ne(first, other);
     put_text("c.token", "something else\n");
+    ck_assert_int_eq(chmod(at("c.token"), 0600), 0);
     ck_assert_int_eq(mm_token_keep(at("c.token"), other, &err), MM_ERR_FORMAT);
     ck_assert_int_eq(mm_token_keep(at("no/d.token"), other, &err), MM_ERR_IO);
+    /* One that others can read, or have put there. */
+    ck_assert_int_eq(chmod(at("a.token"), 0640), 0);
+    ck_assert_int_eq(mm_token_keep(at("a.token"), other, &err), MM_ERR_FORMAT);
+    ck_assert_ptr_nonnull(strstr(err.text, "others"));
+    ck_assert_int_eq(symlink("b.token", at("e.token")), 0);
+    ck_assert_int_eq(mm_token_keep(at("e.token"), other, &err), MM_ERR_IO);
 }
 END_TEST
 

@@ -14,14 +14,19 @@ static mm_server *server;
 static mm_page page;
 static uint16_t port;
 
-static void start(unsigned connections, double request_seconds)
+static void start_for(unsigned connections, unsigned per_address, double request_seconds)
 {
-    const mm_server_options options = {.address = "127.0.0.1", .connections = connections,
+    const mm_server_options options = {.address = "127.0.0.1", .connections = connections, .per_address = per_address,
                                        .request_seconds = request_seconds};
     ck_assert_int_eq(mm_server_bind(&options, &server, &port, &err), MM_OK);
     ck_assert_int_eq(mm_own_names_make("127.0.0.1", port, NULL, &api.names, &err), MM_OK);
     ck_assert_int_eq(mm_page_make(&page, &err), MM_OK);
     ck_assert_int_eq(mm_server_start(server, &api, &page, &err), MM_OK);
+}
+
+static void start(unsigned connections, double request_seconds)
+{
+    start_for(connections, 0, request_seconds);
 }
 
 static void stop(void)
@@ -31,16 +36,24 @@ static void stop(void)
     mm_page_free(&page);
 }
 
-static int connect_to(void)
+/* From 127.0.0.`from`. */
+static int connect_from(unsigned char from)
 {
+    const struct sockaddr_in ours = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000000U | from)};
     const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port),
                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     const struct timeval patience = {.tv_sec = 60};
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    ck_assert_int_eq(bind(fd, (const struct sockaddr *)&ours, sizeof ours), 0);
     ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
     return fd;
+}
+
+static int connect_to(void)
+{
+    return connect_from(1);
 }
 
 static void say(int fd, const char *text)
@@ -180,6 +193,26 @@ START_TEST(half_open_connections_are_cut)
 }
 END_TEST
 
+/* One address cannot hold all places. */
+START_TEST(an_address_has_its_share_of_connections)
+{
+    int fds[2];
+    start_for(8, 2, 60);
+    for (int i = 0; i < 2; i++) {
+        fds[i] = connect_to();
+        say(fds[i], "GET /");
+    }
+    const int third = connect_to(), other = connect_from(2);
+    ck_assert_int_le(recv(third, text, sizeof text, 0), 0);
+    say(other, "GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+    ck_assert_uint_eq(hear(other, text, sizeof text), 403);
+    (void)close(third);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    stop();
+}
+END_TEST
+
 START_TEST(garbage_does_no_harm)
 {
     static const char *const garbage[] = {"\r\n\r\n", "GET\r\n\r\n", "\x16\x03\x01\x02", "GET / HTTP/9.9\r\n\r\n",
@@ -224,6 +257,7 @@ int main(void)
     tcase_add_test(tests, requests_over_a_connection);
     tcase_add_test(tests, too_much_is_refused_before_it_comes);
     tcase_add_test(tests, half_open_connections_are_cut);
+    tcase_add_test(tests, an_address_has_its_share_of_connections);
     tcase_add_test(tests, garbage_does_no_harm);
     tcase_add_test(tests, addresses_and_ports);
     suite_add_tcase(suite, tests);

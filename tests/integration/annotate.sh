@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Drawing masks in a browser, from the queue to the dataset: the page at work in Chromium, and what the import makes of it;
-# a server that is killed; the command from outside.
+# Drawing masks in a browser, from the queue to the dataset: the page at work in Chromium and in Firefox, and what the import
+# makes of it; a server that is killed; the command from outside.
 # $1 the program, $2 the source tree, $3 a scratch folder.   (MASKMILL_SEED=N repeats the random moments of an earlier run)
 set -euo pipefail
 maskmill=$1
@@ -66,24 +66,37 @@ assert {a["image_id"] for a in coco["annotations"]} <= {i["id"] for i in coco["i
 END
 expect 2 "holds answers about other images" "$maskmill" annotate small --answers killed.mma --port 0
 
+echo "-- the page in browsers"
 chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 chromedriver=$(command -v chromedriver || true)
-if [ -z "$chromium" ] || [ -z "$chromedriver" ]; then
-  echo "annotate: the page was not looked at: there is no chromium with chromedriver (scripts/setup installs them)"
-  exit 0
+firefox=$(command -v firefox-esr || command -v firefox || true)
+if [ -n "$chromium" ] && [ -n "$chromedriver" ]; then
+  browsers=(chromium)
+else
+  browsers=()
+  echo "annotate: Chromium did not look at the page: there is no chromium with chromedriver (scripts/setup installs them)"
 fi
-
-echo "-- the page in a browser"
+if [ -n "$firefox" ]; then
+  browsers+=(firefox)
+else
+  echo "annotate: Firefox did not look at the page: there is none (scripts/setup installs firefox-esr)"
+fi
+[ ${#browsers[@]} -gt 0 ] || exit 0
 cp "$photographs"/{Garden,LadyBird,Wood,Dune,YellowFlower}.jpg corpus/
 "$maskmill" run corpus -o dataset -q --set amg.points_per_side=3 --set amg.pred_iou_thresh=0.3 \
   --set amg.stability_score_thresh=0.5 --set output.short_side=600
 "$maskmill" queue build dataset -o queue --prefill masks >/dev/null
 "$maskmill" embed queue -o embeddings -q
-python3 "$lib/browser.py" "$maskmill" queue queue/answers.mma "$scratch" "$chromium" "$chromedriver" ${MASKMILL_SCREENSHOTS:+"$MASKMILL_SCREENSHOTS"}
-
-echo "-- what was drawn, in the dataset"
-"$maskmill" queue import queue queue/answers.mma -o imported --strict >/dev/null
-"$maskmill" verify imported >/dev/null
-"$maskmill" export imported --format coco -o coco >/dev/null
-python3 "$lib/imported.py" stands.json coco/instances.json imported
+for browser in "${browsers[@]}"; do
+  programs=("$firefox") shots=
+  if [ "$browser" = chromium ]; then programs=("$chromium" "$chromedriver") shots=${MASKMILL_SCREENSHOTS:-}; fi
+  mkdir "$browser"
+  python3 "$lib/browser.py" "$maskmill" queue "$browser/answers.mma" "$scratch/$browser" "$shots" "${programs[@]}" ||
+    fail "$browser"
+  "$maskmill" queue import queue "$browser/answers.mma" -o "$browser/imported" --strict >/dev/null
+  "$maskmill" verify "$browser/imported" >/dev/null
+  "$maskmill" export "$browser/imported" --format coco -o "$browser/coco" >/dev/null
+  python3 "$lib/imported.py" "$browser/stands.json" "$browser/coco/instances.json" "$browser/imported" ||
+    fail "$browser's import"
+done
 echo "annotate: all is as it was drawn"

@@ -3,6 +3,7 @@
 
 const EMPTY = Object.freeze({points: [], box: null, result: null, choice: 0, runs: null, clicks: 0});
 const MOST_STEPS = 200;
+const PATIENCE = 60; // milliseconds that a click waits for its mask before it is shown alone
 
 // One of the model's masks; unpacked when it is first looked at, which most never are.
 function modelMask({predicted_iou, counts}) {
@@ -30,9 +31,17 @@ class Drawing {
     this.steps = [EMPTY];
     this.at = 0;
     this.replaces = null; // the name of the mask that this one is to replace
-    this.stroke = null;
+    this.stroke = this.discarded = null;
     this.turn = (this.turn || 0) + 1; // replies to what was discarded are not for us
     this.show();
+  }
+
+  // As if it had not been begun; undo has it until another one is.
+  discard() {
+    const {steps, at, replaces} = this, wasEmpty = this.isEmpty;
+    this.clear();
+    if (!wasEmpty) this.discarded = {steps, at, replaces};
+    this.changed();
   }
 
   // Begin with a mask that is there, to correct it.
@@ -51,6 +60,10 @@ class Drawing {
     return this.steps.length === 1 && this.state === EMPTY;
   }
 
+  get canRestore() {
+    return this.discarded !== null && this.isEmpty;
+  }
+
   push(state) {
     this.steps.length = this.at + 1;
     this.steps.push(state);
@@ -60,6 +73,11 @@ class Drawing {
   }
 
   step(by) {
+    if (by < 0 && this.canRestore) {
+      Object.assign(this, this.discarded, {discarded: null});
+      this.show();
+      return true;
+    }
     const to = this.at + by;
     if (to < 0 || to >= this.steps.length) return false;
     this.at = to;
@@ -67,16 +85,11 @@ class Drawing {
     return true;
   }
 
-  bits() {
-    const runs = this.state.runs;
-    return runs ? bitsFromRuns(runs, this.image.width, this.image.height) : null;
-  }
-
   show(then) {
-    const state = this.state, window = state.runs && windowOfRuns(state.runs, this.image.height);
+    const state = this.state;
     this.view.points = state.points;
     this.view.box = state.box;
-    this.view.setCurrent(window ? this.bits() : null, window);
+    this.view.setCurrent(state.runs && columnsFromRuns(state.runs, this.image.height));
     if (then) this.view.draw(then);
     this.changed();
   }
@@ -86,9 +99,9 @@ class Drawing {
   prompt(change) { // change: state to {points, box}
     const began = performance.now(), turn = this.turn;
     const optimistic = change(this.state);
-    this.view.points = optimistic.points; // seen at once, though the mask is not there yet
+    this.view.points = optimistic.points;
     this.view.box = optimistic.box;
-    this.view.draw();
+    const shown = setTimeout(() => this.view.draw(), PATIENCE); // a frame of its own would only delay the mask
     this.queue = this.queue.then(async () => {
       if (turn !== this.turn) return;
       const state = this.state, {points, box} = change(state);
@@ -98,6 +111,7 @@ class Drawing {
           earlier: state.result ? state.result.number : undefined, mask: state.result ? state.choice : undefined,
         }), this.trouble);
         if (turn !== this.turn) return;
+        performance.measure("click-to-reply", {start: began, end: performance.now()});
         const result = {
           number: reply.result,
           masks: reply.masks.map(modelMask),
@@ -111,6 +125,7 @@ class Drawing {
         if (turn === this.turn) this.show();
         this.trouble(error);
       }
+      clearTimeout(shown);
     });
     return this.queue;
   }
@@ -133,21 +148,24 @@ class Drawing {
   // --- brush and eraser ---
 
   beginStroke(p, size, adds) {
-    const bits = this.bits() || new Uint8Array(this.image.width * this.image.height);
-    this.stroke = {bits, size, adds, last: p};
+    const {width, height} = this.image, runs = this.state.runs || Uint32Array.of(width * height);
+    const window = windowOfColumns(columnsFromRuns(runs, height));
+    this.stroke = {bits: bitsFromRuns(runs, width, height), window, size, adds, last: p};
     this.dab(p);
+    this.showStroke();
   }
 
-  // Pixels whose centre is in the disc.
+  // Pixels whose centre is in the disc. The window grows with them.
   dab(p) {
-    const {bits, size, adds} = this.stroke, r = Math.max(size / 2, 0.7), {width, height} = this.image;
+    const {bits, window, size, adds} = this.stroke, r = Math.max(size / 2, 0.7), {width, height} = this.image;
     const y0 = Math.max(0, Math.floor(p.y - r)), y1 = Math.min(height - 1, Math.ceil(p.y + r));
     for (let y = y0; y <= y1; y++) {
       const dy = y + 0.5 - p.y, half = Math.sqrt(Math.max(0, r * r - dy * dy));
       const x0 = Math.max(0, Math.ceil(p.x - half - 0.5)), x1 = Math.min(width - 1, Math.floor(p.x + half - 0.5));
-      if (half > 0 && x1 >= x0) bits.fill(adds ? 1 : 0, y * width + x0, y * width + x1 + 1);
+      if (half <= 0 || x1 < x0) continue;
+      bits.fill(adds ? 1 : 0, y * width + x0, y * width + x1 + 1);
+      if (adds) include(window, x0, y, x1 + 1, y + 1);
     }
-    this.view.setCurrent(bits, {x: 0, y: 0, width, height});
   }
 
   moveStroke(p) {
@@ -156,6 +174,11 @@ class Drawing {
     for (let i = 1; i <= steps; i++)
       this.dab({x: last.x + (p.x - last.x) * i / steps, y: last.y + (p.y - last.y) * i / steps});
     this.stroke.last = p;
+    this.showStroke();
+  }
+
+  showStroke() {
+    this.view.setCurrent(columnsFromBits(this.stroke.bits, this.image.width, this.stroke.window));
   }
 
   endStroke() {

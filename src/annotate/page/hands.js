@@ -54,7 +54,7 @@ canvas.addEventListener("pointerup", () => {
   view.drag = null;
   if (box && box[2] - box[0] >= 1 && box[3] - box[1] >= 1) drawing.drawBox(box);
   else if (view.contains(held.from)) drawing.click(held.from, held.button === 0 ? 1 : 0);
-  view.draw();
+  else view.draw();
 });
 canvas.addEventListener("pointercancel", () => {
   if (grip && grip.kind === "stroke") drawing.endStroke();

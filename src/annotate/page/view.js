@@ -8,12 +8,14 @@
 class View {
   constructor(canvas) {
     this.canvas = canvas;
-    this.context = canvas.getContext("2d");
+    this.context = canvas.getContext("2d", {alpha: false});
     this.scale = 1;
     this.left = this.top = 0; // where the image's corner is on the screen
     this.photo = null;
     this.othersAreShown = true;
     this.backdrop = new OffscreenCanvas(1, 1);
+    this.layer = new OffscreenCanvas(1, 1); // what is seen of the mask at hand, at its corner
+    this.columns = this.overlay = null;
     this.points = [];
     this.box = null;
     this.drag = null;   // the box while it is drawn
@@ -21,6 +23,7 @@ class View {
     this.brush = null;  // where the pointer is, and the diameter
     this.waiting = false;
     new ResizeObserver(() => this.resized()).observe(canvas);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.moved());
   }
 
   setPhoto(photo, width, height) {
@@ -30,7 +33,7 @@ class View {
     this.height = height;
     this.thick = Math.max(1, Math.round(Math.max(width, height) / 900));
     this.others = new OffscreenCanvas(width, height);
-    this.mask = null; // at hand: {bits, window}
+    this.columns = this.overlay = null; // of the mask at hand; of it on the screen, the place
     this.cross = this.drag = this.box = null;
     this.points = [];
     this.fit();
@@ -41,6 +44,7 @@ class View {
     this.canvas.width = Math.max(1, Math.round(this.canvas.clientWidth * ratio));
     this.canvas.height = Math.max(1, Math.round(this.canvas.clientHeight * ratio));
     this.backdrop = new OffscreenCanvas(this.canvas.width, this.canvas.height);
+    this.layer = new OffscreenCanvas(this.canvas.width, this.canvas.height);
     if (this.photo && !this.zoomed) this.fit();
     this.moved();
   }
@@ -92,10 +96,16 @@ class View {
     return {x: Math.min(this.width, Math.max(0, p.x)), y: Math.min(this.height, Math.max(0, p.y))};
   }
 
-  setOthers(masks) { // [{bits, window, colour}]
-    const context = this.others.getContext("2d");
+  setOthers(masks) { // [{columns, colour}]
+    const context = this.others.getContext("2d"), on = {scale: 1, left: 0, top: 0, width: this.width, height: this.height};
     context.clearRect(0, 0, this.width, this.height);
-    for (const m of masks) paintMask(context, m.bits, this.width, this.height, m.window, m.colour, 40, this.thick);
+    for (const m of masks) {
+      const painted = paintColumns(m.columns, on, this.thick, m.colour, 40);
+      if (!painted) continue;
+      const piece = new OffscreenCanvas(painted.data.width, painted.data.height); // what is below shows through
+      piece.getContext("2d").putImageData(painted.data, 0, 0);
+      context.drawImage(piece, painted.x, painted.y);
+    }
     this.backdropIsOld = true;
     this.draw();
   }
@@ -110,50 +120,31 @@ class View {
     return this.othersAreShown;
   }
 
-  setCurrent(bits, window) { // the bits may be changed later; then call it again
-    this.mask = bits && window ? {bits, window} : null;
+  setCurrent(columns) { // or null
+    this.columns = columns;
     this.overlayIsOld = true;
     this.draw();
   }
 
-  // The mask at hand as it lies on the screen: every pixel of the screen that is in it, and its border.
+  // The mask at hand as it lies on the screen.
   makeOverlay() {
-    const ratio = devicePixelRatio || 1, s = this.scale * ratio, border = Math.round(1.5 * ratio);
-    const {bits, window} = this.mask;
-    const x0 = Math.max(0, Math.floor(window.x * s + this.left * ratio) - 1);
-    const y0 = Math.max(0, Math.floor(window.y * s + this.top * ratio) - 1);
-    const x1 = Math.min(this.canvas.width, Math.ceil((window.x + window.width) * s + this.left * ratio) + 1);
-    const y1 = Math.min(this.canvas.height, Math.ceil((window.y + window.height) * s + this.top * ratio) + 1);
+    const ratio = devicePixelRatio || 1;
+    const on = {scale: this.scale * ratio, left: this.left * ratio, top: this.top * ratio, width: this.canvas.width,
+                height: this.canvas.height};
+    const painted = this.columns && paintColumns(this.columns, on, Math.round(3 * ratio), [255, 230, 0], 110, true);
     this.overlay = null;
-    if (x1 <= x0 || y1 <= y0) return;
-    const w = x1 - x0, h = y1 - y0, inside = new Uint8Array(w * h), columns = new Int32Array(w);
-    for (let x = 0; x < w; x++) {
-      const column = Math.floor((x + x0 + 0.5 - this.left * ratio) / s);
-      columns[x] = column < 0 || column >= this.width ? -1 : column;
-    }
-    for (let y = 0, o = 0; y < h; y++, o += w) {
-      const row = Math.floor((y + y0 + 0.5 - this.top * ratio) / s);
-      if (row < 0 || row >= this.height) continue;
-      const at = row * this.width;
-      for (let x = 0; x < w; x++) if (columns[x] >= 0) inside[o + x] = bits[at + columns[x]];
-    }
-    const data = new ImageData(w, h), pixels = new Uint32Array(data.data.buffer);
-    const down = border * w;
-    for (let y = 0, o = 0; y < h; y++)
-      for (let x = 0; x < w; x++, o++) {
-        if (!inside[o]) continue;
-        const edge = x < border || x >= w - border || y < border || y >= h - border || !inside[o - border] ||
-          !inside[o + border] || !inside[o - down] || !inside[o + down];
-        pixels[o] = edge ? 0xff00e6ff : 0x6e00e6ff; // yellow; bytes are alpha, blue, green, red
-      }
-    this.overlay = {canvas: new OffscreenCanvas(w, h), x: x0, y: y0};
-    this.overlay.canvas.getContext("2d").putImageData(data, 0, 0);
+    if (!painted) return;
+    const {data, x, y} = painted, {width, height} = data;
+    this.layer.getContext("2d").putImageData(data, 0, 0);
+    this.overlay = {x, y, width, height};
   }
 
   makeBackdrop() {
-    const c = this.backdrop.getContext("2d"), ratio = devicePixelRatio || 1;
+    const c = this.backdrop.getContext("2d", {alpha: false}), ratio = devicePixelRatio || 1;
     c.setTransform(1, 0, 0, 1, 0, 0);
-    c.clearRect(0, 0, this.backdrop.width, this.backdrop.height);
+    c.fillStyle = getComputedStyle(this.canvas).backgroundColor;
+    c.fillRect(0, 0, this.backdrop.width, this.backdrop.height);
+    if (!this.photo) return;
     c.setTransform(ratio * this.scale, 0, 0, ratio * this.scale, ratio * this.left, ratio * this.top);
     c.imageSmoothingEnabled = this.scale < 3;
     c.drawImage(this.photo, 0, 0, this.width, this.height);
@@ -177,13 +168,14 @@ class View {
   drawNow() {
     const c = this.context, ratio = devicePixelRatio || 1;
     c.setTransform(1, 0, 0, 1, 0, 0);
-    c.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    if (!this.photo) return;
     if (this.backdropIsOld) this.makeBackdrop();
-    if (this.overlayIsOld && this.mask) this.makeOverlay();
+    if (this.overlayIsOld) this.makeOverlay();
     this.backdropIsOld = this.overlayIsOld = false;
     c.drawImage(this.backdrop, 0, 0);
-    if (this.mask && this.overlay) c.drawImage(this.overlay.canvas, this.overlay.x, this.overlay.y);
+    if (this.overlay) {
+      const {x, y, width, height} = this.overlay;
+      c.drawImage(this.layer, 0, 0, width, height, x, y, width, height);
+    }
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
     if (this.box) this.drawBox(c, this.box);
     if (this.drag) this.drawBox(c, this.drag);

@@ -4,13 +4,16 @@
 const $ = (id) => document.getElementById(id);
 const view = new View($("canvas"));
 const ADVICE = "Most prominent objects first", LATE = "30 s: accept what you have, or move on", LATE_SECONDS = 30;
+const FIRST = "Click on an object, then Enter. “?” shows all keys.";
 const LOOKING = "The model is still looking at this image; clicks are answered in a moment.";
 let image = null;    // as the server describes it
-let masks = [];      // of it: {name, kind, runs, bits, window, colour, state}
+let masks = [];      // of it: {name, kind, runs, columns, colour, state}
 let drawing = null;
 let person = localStorage.getItem("person") || "";
+let newcomer = !person;
 let tool = "click";
 let busy = false;    // between two images
+const choices = document.querySelectorAll("#choices button");
 
 // --- messages and the timer ---
 
@@ -46,7 +49,7 @@ document.addEventListener("visibilitychange", () => {
 });
 setInterval(() => {
   const seconds = Math.floor(clock.seconds), late = image && seconds >= LATE_SECONDS;
-  $("timer").textContent = seconds + " s";
+  if ($("timer").textContent !== seconds + " s") $("timer").textContent = seconds + " s";
   if ($("advice").classList.contains("late") === Boolean(late)) return;
   $("advice").textContent = late ? LATE : ADVICE;
   $("advice").classList.toggle("late", Boolean(late));
@@ -62,7 +65,8 @@ function showProgress(p) {
 // --- masks that are there ---
 
 function showMasks() {
-  const list = $("list");
+  const list = $("list"), items = [...list.children], on = document.activeElement;
+  const at = items.findIndex((item) => item.contains(on)), which = on === (items[at] && items[at].lastChild) ? 3 : 2;
   list.replaceChildren(...masks.map((mask, i) => {
     const item = document.createElement("li");
     const colour = document.createElement("span"), what = document.createElement("span");
@@ -84,13 +88,13 @@ function showMasks() {
     item.append(colour, what, edit, remove);
     return item;
   }));
+  if (at >= 0) ((list.children[Math.min(at, masks.length - 1)] || {}).childNodes?.[which] || $("canvas")).focus();
   $("count").textContent = masks.length ? `(${masks.length})` : "";
   view.setOthers(masks.filter((m) => !drawing || m.name !== drawing.replaces));
 }
 
 function makeMask(name, kind, runs, more) {
-  return {name, kind, runs, bits: bitsFromRuns(runs, image.width, image.height),
-    window: windowOfRuns(runs, image.height), colour: colourOf(nextColour++), ...more};
+  return {name, kind, runs, columns: columnsFromRuns(runs, image.height), colour: colourOf(nextColour++), ...more};
 }
 let nextColour = 0;
 
@@ -158,11 +162,11 @@ function deleteMask(mask) {
 }
 
 function discard() {
-  if (!drawing) return;
-  drawing.clear();
+  if (!drawing || drawing.isEmpty) return;
+  drawing.discard();
   clock.restart();
   showMasks();
-  say("");
+  say("Discarded; undo brings it back.");
 }
 
 // --- images ---
@@ -186,7 +190,8 @@ async function showImage(described) {
   showProgress(described.progress);
   showMasks();
   clock.restart();
-  say(described.ready ? "" : LOOKING);
+  say(!described.ready ? LOOKING : newcomer ? FIRST : "");
+  newcomer = false;
 }
 
 function endOfWork(progress) {
@@ -221,7 +226,7 @@ const nextImage = () => move(async () => {
 const finish = (what) => move(async () => {
   const after = image && image.image;
   if (drawing) {
-    if (!drawing.isEmpty && what === "done") {
+    if (!drawing.isEmpty) {
       say("Accept or discard the mask at hand first.", true);
       return;
     }
@@ -242,6 +247,11 @@ setInterval(async () => { // so that the image stays with us
   }
 }, 10000);
 
+// What is not on the server yet would be lost.
+addEventListener("beforeunload", (event) => {
+  if ((drawing && !drawing.isEmpty) || masks.some((mask) => mask.saving)) event.preventDefault();
+});
+
 addEventListener("pagehide", () => {
   if (image && image.image !== null)
     ask("/api/leave", {image: image.image}, {keepalive: true}).catch(() => {});
@@ -254,14 +264,15 @@ addEventListener("pageshow", (event) => {
 
 function changed() {
   const state = drawing && drawing.state;
-  document.querySelectorAll("#choices button").forEach((button, i) => {
+  choices.forEach((button, i) => {
     const mask = state && state.result && state.result.masks[i];
+    const text = mask ? `${i + 1} · ${Math.round(100 * Math.max(0, Math.min(1, mask.iou)))} %` : `${i + 1}`;
     button.disabled = !mask;
-    button.textContent = mask ? `${i + 1} · ${Math.round(100 * Math.max(0, Math.min(1, mask.iou)))} %` : `${i + 1}`;
+    if (button.textContent !== text) button.textContent = text;
     button.setAttribute("aria-label", mask ? `Mask ${i + 1}, predicted IoU ${mask.iou.toFixed(2)}` : `Mask ${i + 1}`);
     button.setAttribute("aria-pressed", String(Boolean(mask) && state.choice === i));
   });
-  $("undo").disabled = !drawing || drawing.at === 0;
+  $("undo").disabled = !drawing || (drawing.at === 0 && !drawing.canRestore);
   $("redo").disabled = !drawing || drawing.at === drawing.steps.length - 1;
   $("accept").disabled = !state || !state.runs;
   $("discard").disabled = !drawing || drawing.isEmpty;
@@ -293,8 +304,12 @@ function showOutlines(on) {
   view.showOthers = $("outlines").checked = on;
 }
 
+// Who works with the mouse has the keys at hand all the same: Enter accepts, and does not press the same button again.
+document.querySelector("aside").addEventListener("click", (event) => {
+  if (event.detail > 0 && event.target.closest("button, input")) $("canvas").focus();
+});
 document.querySelectorAll("input[name=tool]").forEach((i) => i.addEventListener("change", () => setTool(i.value)));
-document.querySelectorAll("#choices button").forEach((b) =>
+choices.forEach((b) =>
   b.addEventListener("click", () => drawing && drawing.choose(Number(b.dataset.choice))));
 $("size").addEventListener("input", () => setSize(brushSize()));
 $("outlines").addEventListener("change", () => showOutlines($("outlines").checked));

@@ -1,4 +1,5 @@
-"""browser.py PROGRAM SOURCE ANSWERS SCRATCH CHROMIUM CHROMEDRIVER [SCREENSHOTS]: a person at work in a real browser.
+"""browser.py PROGRAM SOURCE ANSWERS SCRATCH SCREENSHOTS BROWSER [DRIVER]: a person at work in a real browser: Chromium by its
+driver, or Firefox, which needs none. SCREENSHOTS is a folder, or empty.
 
 Writes SCRATCH/stands.json: for each image that was worked on, the counts of the masks that must stand in the end, and
 whether a person made them."""
@@ -8,7 +9,8 @@ import os
 import sys
 
 from server import Person, Server, read_journal
-from webdriver import Browser
+import firefox
+import webdriver
 
 ENTER, ESCAPE, DOWN, RIGHT = "\ue007", "\ue00c", "\ue015", "\ue014"
 
@@ -133,6 +135,17 @@ def first_image(page, answers):
     # A box.
     page.changes(lambda: browser.pointer(page.at(0.3, 0.3), page.at(0.4, 0.4), page.at(0.6, 0.7)), "a mask after a box")
     assert browser.run("return drawing.state.box.length") == 4
+    boxed = page.area
+    browser.keys("s")
+    assert page.area == boxed, "the image was left with a mask at hand"
+    browser.keys(ESCAPE)
+    assert page.area == 0
+    browser.keys("z")
+    assert page.area == boxed, "undo does not bring back what was discarded"
+    # After a button of the mouse, Enter accepts.
+    browser.click("#choices [data-choice='2']")
+    browser.until("drawing.state.choice === 2", "the third mask")
+    assert browser.run("return document.activeElement.id") == "canvas"
     browser.keys(ESCAPE)
     assert page.area == 0
     # One that was filled in is corrected, and one deleted.
@@ -188,10 +201,10 @@ def through_a_crash(page, server, answers):
 
 
 def main():
-    program, source, answers, scratch, chromium, chromedriver = sys.argv[1:7]
-    shots = sys.argv[7] if len(sys.argv) > 7 else None
+    program, source, answers, scratch, shots, *programs = sys.argv[1:]
+    start = webdriver.Browser if len(programs) > 1 else firefox.Browser
     server = Server(program, source, answers)
-    browser = Browser(chromium, chromedriver, os.path.join(scratch, "browser"))
+    browser = start(*programs, os.path.join(scratch, "browser"))
     stands = {}
     try:
         page = Page(browser, server.url)
@@ -219,7 +232,7 @@ def main():
         assert not bad, bad
     finally:
         browser.close()
-    browser = Browser(chromium, chromedriver, os.path.join(scratch, "dark"), dark=True)
+    browser = start(*programs, os.path.join(scratch, "dark"), dark=True)
     try:
         page = Page(browser, server.url)
         page.begin("Cleo")

@@ -73,6 +73,10 @@ class Browser:
     def run(self, script, *arguments):
         return self.command("execute/sync", {"script": script, "args": list(arguments)})
 
+    def run_until(self, script, *arguments):
+        """A script that calls its last argument with its value, some time: nothing is asked meanwhile."""
+        return self.command("execute/async", {"script": script, "args": list(arguments)})
+
     def until(self, script, what, seconds=60):
         """Wait until an expression is true, and return its value."""
         end = time.monotonic() + seconds
