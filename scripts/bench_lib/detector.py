@@ -25,7 +25,8 @@ IN_FILE = "confident_score", "confident_iou", "confident_stability"
 
 
 def parse():
-    parser = argparse.ArgumentParser(prog="bench-detector", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="bench-detector", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("head", type=Path, help="the detector, HEAD.safetensors")
     parser.add_argument("-m", "--model", default="default")
     parser.add_argument("--choose", type=Path, help="scenes to choose on: a folder that coco.py --masks wrote (default: drawn)")
@@ -57,7 +58,8 @@ def draw(folder, options):
 def thresholds(head, **changes):
     """What the file says, after these changes."""
     words = [f"{name}={value}" for name, value in changes.items()]
-    out = subprocess.run([sys.executable, TRAIN_DEFAULT / "thresholds.py", head, *words], check=True, capture_output=True, text=True)
+    out = subprocess.run([sys.executable, TRAIN_DEFAULT / "thresholds.py", head, *words], check=True,
+                         capture_output=True, text=True)
     return {name: float(value) for name, value in (line.split(" = ") for line in out.stdout.splitlines())}
 
 
@@ -97,13 +99,14 @@ def choose(compared, duplicate, least):
     good = [entry for entry in found if entry[0].precision >= least]
     if not good:
         best = max(found, key=lambda entry: entry[0].precision)
-        programs.fail(f"no thresholds reach a precision of {least:g}; the most is {best[0].precision:.3f}, at {describe(best[1])}")
+        programs.fail(f"no thresholds reach a precision of {least:g}; the most is {best[0].precision:.3f}, "
+                      f"at {describe(best[1])}")
     return max(good, key=lambda entry: (entry[0].recall[0.75], entry[1]))[1]
 
 
 def print_sweep(title, compared, chosen, duplicate):
-    """Along each of the three, the other two as chosen."""
-    rows = []
+    """Along each of the three, the other two as chosen; and what there is without thresholds, which recall cannot pass."""
+    rows = [[f"none but confident_score {SCORES[0]:g}", *masks.judge(compared, (SCORES[0], 0, 0), duplicate).row()]]
     for place, (name, values) in enumerate(zip(IN_FILE, (SCORES[::4], IOUS, STABILITIES))):
         for value in sorted({*values, chosen[place]}):
             at = tuple(value if i == place else other for i, other in enumerate(chosen))
@@ -142,8 +145,9 @@ def main():
     figures = masks.judge(confident_masks(arguments, held_out, head, "report", {}), (0, -1, 0), 1.0)
     if figures != expected:
         programs.fail(f"a run with these thresholds gives {figures}, and their choice was made on {expected}")
-    print(f"\n{describe(chosen)}, `maskmill run` on {len(compared)} held-out scenes: precision at IoU 0.75 {figures.precision:.3f}, "
-          f"recall at 0.75 {figures.recall[0.75]:.3f}, at 0.5 {figures.recall[0.5]:.3f}, {figures.masks} masks of {figures.truths} objects")
+    print(f"\n{describe(chosen)}, `maskmill run` on {len(compared)} held-out scenes: precision at IoU 0.75 "
+          f"{figures.precision:.3f}, recall at 0.75 {figures.recall[0.75]:.3f}, at 0.5 {figures.recall[0.5]:.3f}, "
+          f"{figures.masks} masks of {figures.truths} objects")
     result |= {"thresholds": dict(zip(IN_FILE, chosen)), "held_out": figures.as_dict()}
     if arguments.write:
         thresholds(arguments.head, **dict(zip(IN_FILE, chosen)))

@@ -24,11 +24,12 @@ def show(arguments, scenes, head):
         "--set", f"detect.head={head}", "--set", "hints.enabled=true"]))
     programs.run([maskmill, "queue", "build", dataset, "-o", queue])
     programs.run([maskmill, "queue", "export", queue, "--format", "coco", "-o", export])
-    said, _ = programs.run([programs.ROOT / "scripts/play-annotator", export, scenes / "instances.json", answers, "--most", arguments.most])
+    said, _ = programs.run([programs.ROOT / "scripts/play-annotator", export, scenes / "instances.json", answers, "--most",
+                             arguments.most])
     programs.run([maskmill, "queue", "import", queue, answers, "-o", new, "--annotator", "script"])
     parts = {"before: masks of the grid": (dataset, "masks"), "before: confident masks": (dataset, "confident"),
              "after: masks": (new, "masks")}
-    figures = {name: recall(arguments, scenes, path, which, f"{place}") for place, (name, (path, which)) in enumerate(parts.items())}
+    figures = {name: recall(arguments, scenes, path, which, place) for place, (name, (path, which)) in enumerate(parts.items())}
     print(f"\nThe round trip, at most {arguments.most or 'all'} masks an image by the annotator. {said.strip()}\n")
     print(programs.table(["", *masks.HEADER], [[name, *f.row()] for name, f in figures.items()]))
     before, after = figures["before: masks of the grid"].recall[0.5], figures["after: masks"].recall[0.5]

@@ -16,7 +16,8 @@ import programs
 
 
 def parse():
-    parser = argparse.ArgumentParser(prog="bench-train-detector", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="bench-train-detector", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenes", type=Path, help="a folder with instances.json and images")
     parser.add_argument("-m", "--model", default="default")
     parser.add_argument("--images", type=int, default=256, help="the first N of the scenes")
@@ -53,8 +54,9 @@ def main():
             """Wall-clock and processor seconds."""
             before = processor_seconds()
             _, seconds = programs.run(programs.on_ranks(ranks, [
-                maskmill, "train", "detector", scratch / "instances.json", "--images", arguments.scenes / "images", "-m", arguments.model,
-                "-o", scratch / "head.safetensors", "--overwrite", "--quiet", "--embeddings", scratch / "embeddings",
+                maskmill, "train", "detector", scratch / "instances.json", "--images", arguments.scenes / "images",
+                "-m", arguments.model, "-o", scratch / "head.safetensors", "--overwrite", "--quiet",
+                "--embeddings", scratch / "embeddings",
                 "--batch", arguments.batch, "--epochs", epochs]))
             return seconds, processor_seconds() - before
 
@@ -64,8 +66,8 @@ def main():
             (one, one_used), (all_ranks, all_used) = train(1, arguments.epochs), train(arguments.ranks, arguments.epochs)
             rounds.append((one, all_ranks, one / all_ranks, one_used, all_used, arguments.ranks * one_used / all_used))
     print(f"{programs.machine()}; {arguments.images} images, {arguments.epochs:g} epochs, batches of {arguments.batch}\n")
-    print(programs.table(["one rank, s", f"{arguments.ranks} ranks, s", "faster", "one rank, CPU s", f"{arguments.ranks} ranks, CPU s",
-                          "by CPU"], [[f"{value:.2f}" for value in row] for row in rounds]))
+    print(programs.table(["one rank, s", f"{arguments.ranks} ranks, s", "faster", "one rank, CPU s",
+                          f"{arguments.ranks} ranks, CPU s", "by CPU"], [[f"{value:.2f}" for value in row] for row in rounds]))
     print(f"\n{arguments.ranks} ranks are {statistics.median(row[2] for row in rounds):.2f} times as fast as one "
           f"({statistics.median(row[5] for row in rounds):.2f} by processor time)")
 
