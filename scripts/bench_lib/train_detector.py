@@ -21,7 +21,7 @@ def parse():
     parser.add_argument("scenes", type=Path, help="a folder with instances.json and images")
     parser.add_argument("-m", "--model", default="default")
     parser.add_argument("--images", type=int, default=256, help="the first N of the scenes")
-    parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ranks", type=int, default=2)
