@@ -1,7 +1,7 @@
 /* Speed of one image on this machine: seconds by stage, rates, and memory, as `maskmill bench` prints them.
  *
- * Everything happens in this process, on the threads of its kernels: reading and decoding the JPEG, and all of
- * mm_amg_generate, run after run. Opening the checkpoint is not timed. docs/performance.md says how to read it. */
+ * Everything happens in this process, on the threads of its kernels: reading and decoding the JPEG, all of
+ * mm_amg_generate, and with detect.enabled the confident masks, run after run. Opening files of weights is not timed. docs/performance.md says how to read it. */
 #ifndef MASKMILL_BENCH_H
 #define MASKMILL_BENCH_H
 
@@ -30,8 +30,10 @@ typedef enum mm_bench_stage {
     MM_BENCH_UPSCALE,  /* low-res logits of the masks above pred_iou_thresh */
     MM_BENCH_MASKS,    /* logits to RLE */
     MM_BENCH_FILTER,   /* edges, NMS, small regions */
+    MM_BENCH_DETECT,   /* detector, box prompts and confident masks; 0 without detect.enabled */
     MM_BENCH_OTHER,    /* the whole without all of the above */
     MM_BENCH_TOTAL,    /* the whole image */
+    MM_BENCH_HEAD,     /* no stage of its own: of MM_BENCH_DETECT, the network and its boxes */
     MM_BENCH_STAGES
 } mm_bench_stage;
 
@@ -56,6 +58,9 @@ typedef struct mm_bench {
     uint64_t prompts_kept;  /* those with a mask above pred_iou_thresh */
     uint64_t masks_scanned; /* masks above pred_iou_thresh */
     uint64_t masks;         /* in the end */
+    bool detects;           /* detect.enabled */
+    uint64_t boxes;         /* that became prompts */
+    uint64_t confident;     /* masks of them that are confident */
     mm_spread seconds[MM_BENCH_STAGES]; /* over the runs */
     double peak_gflops;     /* mm_kernels_peak */
     mm_bench_rates gflops;  /* of the work that work.h counts, by the median seconds; 0 where no time was spent */

@@ -79,8 +79,8 @@ MM_RESULT_USED mm_status mm_detector_find(const mm_detector *detector, const mm_
                                           const mm_detect_params *params, mm_detections *detections, mm_error *err);
 void mm_detections_free(mm_detections *detections);
 
-/* Confident masks, in order of falling detector score, each prompted by its box alone; of the multimask outputs the one
- * of the highest predicted IoU. point_coords is the box's centre and crop_box the whole image. In the funnel candidates
+/* Confident masks, in order of falling detector score, each the model's single-mask output for its box alone.
+ * point_coords is the box's centre and crop_box the whole image. In the funnel candidates
  * are the boxes above confident_score_thresh, after_iou and after_stability what the model is sure of, kept what is
  * left in the end; the other counts are as the one before them. */
 typedef struct mm_confident {

@@ -27,8 +27,13 @@ typedef struct mm_stats {
     uint64_t image_long_side[MM_STATS_MASK_BINS]; /* floor(pixels / 128), last bin open */
     uint64_t funnel[8];                           /* in the order of mm_funnel */
     uint64_t masks_by_source[MM_STATS_SOURCES];
-    /* Further masks of the images, which nothing above counts. */
+    /* Further masks of the images, which nothing above counts, and their scores. */
     uint64_t confident_masks, hint_masks;
+    uint64_t confident_detector_score[MM_STATS_UNIT_BINS];
+    uint64_t confident_predicted_iou[MM_STATS_UNIT_BINS];
+    uint64_t confident_stability_score[MM_STATS_UNIT_BINS];
+    uint64_t hint_predicted_iou[MM_STATS_UNIT_BINS];
+    uint64_t hint_stability_score[MM_STATS_UNIT_BINS];
 } mm_stats;
 
 void mm_stats_clear(mm_stats *stats);

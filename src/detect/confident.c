@@ -1,6 +1,9 @@
 /* Confident masks: the detector's best boxes as prompts, and of their masks those that detector, predicted IoU and
  * stability all vouch for ([SAM] section 4, the semi-automatic stage); cleaned, and none twice.
  *
+ * A box says which object is meant, so the model's single-mask output is the answer, as after several clicks; the multimask
+ * outputs are for a click that may mean a part or the whole.
+ *
  * Duplicates are told by their masks, not their boxes as in automatic generation: boxes have been through NMS before
  * they became prompts, and a part that fills its whole's box is another object. */
 #include <omp.h>
@@ -21,22 +24,17 @@ typedef struct slot {
 typedef struct prompting {
     const mm_detect_params *params;
     const mm_upsampler *upsampler;
-    uint32_t mask_tokens;
     slot *slots;
 } prompting;
 
-/* The best of the multimask outputs (the only one, where there are no more), if the model is sure enough of it. */
-static uint32_t select_best(void *user, size_t prompt, const float *predicted_iou)
+/* The single-mask output, if the model is sure enough of it. */
+static uint32_t select_single(void *user, size_t prompt, const float *predicted_iou)
 {
     const prompting *p = user;
     slot *s = &p->slots[prompt];
-    uint32_t best = p->mask_tokens > 1;
-    for (uint32_t mask = best + 1; mask < p->mask_tokens; mask++)
-        if (predicted_iou[mask] > predicted_iou[best])
-            best = mask;
-    s->mask.predicted_iou = predicted_iou[best];
-    s->sure = predicted_iou[best] > p->params->confident_iou_thresh; /* false for NaN */
-    return s->sure ? UINT32_C(1) << best : 0;
+    s->mask.predicted_iou = predicted_iou[0];
+    s->sure = predicted_iou[0] > p->params->confident_iou_thresh; /* false for NaN */
+    return s->sure; /* output 0 alone */
 }
 
 static mm_status take_mask(void *user, size_t prompt, uint32_t mask, const float *logits, mm_error *err)
@@ -83,8 +81,8 @@ static mm_status prompt_all(const mm_model *model, mm_embedding *embedding, cons
         fill_prompt(&slots[i], &frame);
         prompts[i].box = slots[i].box;
     }
-    prompting p = {params, upsampler, mm_model_arch(model)->decoder.mask_tokens, slots};
-    const mm_mask_sink sink = {.user = &p, .select = select_best, .take = take_mask};
+    prompting p = {params, upsampler, slots};
+    const mm_mask_sink sink = {.user = &p, .select = select_single, .take = take_mask};
     if (status == MM_OK)
         status = mm_model_decode(model, embedding, prompts, count, &sink, err);
     mm_upsampler_free(upsampler);

@@ -20,6 +20,8 @@ typedef struct session {
     mm_config config;
     mm_model *model;
     mm_embedding *embedding;
+    mm_detector *detector; /* NULL without detect.enabled */
+    mm_detect_params detect;
     mm_image drawn; /* empty if there is a file */
     double *samples[MM_BENCH_STAGES]; /* [runs] each; all in one allocation, which samples[0] points at */
 } session;
@@ -53,17 +55,30 @@ static mm_status load_image(session *s, mm_image *own, mm_image_view *view, mm_e
     return status;
 }
 
+static mm_status open_detector(session *s, const char *path, mm_error *err)
+{
+    mm_status status = mm_detector_open(path, s->model, &s->detector, err);
+    if (status == MM_OK) {
+        s->detect = mm_config_detect_params(&s->config, s->detector);
+        status = mm_detect_check(&s->detect, err);
+    }
+    return status;
+}
+
 /* Cheap things first, so that mistakes show before the model is loaded. */
 static mm_status open_session(session *s, mm_bench *bench, mm_error *err)
 {
     const mm_bench_options *options = s->options;
-    char path[PATH_MAX];
+    char path[PATH_MAX], detector[PATH_MAX];
     mm_image image = {0};
     mm_image_view view;
     mm_status status = mm_checkpoint_locate(options->model ? options->model : "default", path, sizeof path, err);
     if (status == MM_OK)
         status = mm_config_load_for(path, options->config_path, options->sets, options->set_count, &s->config, NULL,
                                     err);
+    bench->detects = status == MM_OK && s->config.detect.enabled;
+    if (bench->detects)
+        status = mm_config_find_detector(path, &s->config, detector, sizeof detector, err);
     if (status == MM_OK && !options->image)
         status = mm_bench_picture(DRAWN_WIDTH, DRAWN_HEIGHT, &s->drawn, err);
     if (status == MM_OK)
@@ -78,6 +93,8 @@ static mm_status open_session(session *s, mm_bench *bench, mm_error *err)
     const mm_model_options model = {.config_path = options->model_config, .kernels = bench->kernels};
     if (status == MM_OK)
         status = mm_model_open(path, &model, &s->model, err);
+    if (status == MM_OK && bench->detects)
+        status = open_detector(s, detector, err);
     if (status == MM_OK)
         status = mm_embedding_new(s->model, &s->embedding, err);
     if (status != MM_OK)
@@ -93,6 +110,7 @@ static void close_session(session *s)
     free(s->samples[0]);
     mm_image_free(&s->drawn);
     mm_embedding_free(s->embedding);
+    mm_detector_close(s->detector);
     mm_model_close(s->model);
 }
 
@@ -115,18 +133,43 @@ static mm_status choose_threshold(session *s, mm_error *err)
     return MM_OK;
 }
 
+/* What a detection in the middle of an image took, and gave. */
+typedef struct detection {
+    session *session;
+    double seconds, head;
+    uint64_t boxes, confident;
+} detection;
+
+static mm_status detect(void *user, mm_embedding *embedding, mm_error *err)
+{
+    detection *d = user;
+    mm_confident found;
+    const mm_status status =
+        mm_detect_confident(d->session->model, embedding, d->session->detector, &d->session->detect, &found, err);
+    if (status != MM_OK)
+        return status;
+    d->head = found.seconds_detect;
+    d->seconds = found.seconds_detect + found.seconds_masks;
+    d->boxes = found.annotations.funnel.candidates;
+    d->confident = found.annotations.count;
+    mm_confident_free(&found);
+    return MM_OK;
+}
+
 /* One image from file to masks. */
 static mm_status run_once(session *s, double seconds[MM_BENCH_STAGES], mm_bench *bench, mm_error *err)
 {
     mm_image image;
     mm_image_view view;
     mm_annotations a;
+    detection detected = {.session = s};
+    const mm_amg_observer observer = {.user = &detected, .whole_image = s->detector ? detect : NULL};
     const double start = mm_seconds_now();
     mm_status status = load_image(s, &image, &view, err);
     if (status != MM_OK)
         return status;
     const double loaded = mm_seconds_now();
-    status = mm_amg_generate(s->model, s->embedding, &s->config.amg, view, &a, err);
+    status = mm_amg_generate_observed(s->model, s->embedding, &s->config.amg, view, &observer, &a, err);
     const double end = mm_seconds_now();
     mm_image_free(&image);
     if (status != MM_OK)
@@ -139,6 +182,8 @@ static mm_status run_once(session *s, double seconds[MM_BENCH_STAGES], mm_bench 
     seconds[MM_BENCH_UPSCALE] = a.model_times.upscale;
     seconds[MM_BENCH_MASKS] = a.seconds_masks;
     seconds[MM_BENCH_FILTER] = a.seconds_filter;
+    seconds[MM_BENCH_DETECT] = detected.seconds;
+    seconds[MM_BENCH_HEAD] = detected.head;
     seconds[MM_BENCH_TOTAL] = seconds[MM_BENCH_OTHER] = end - start;
     for (int stage = MM_BENCH_READ; stage < MM_BENCH_OTHER; stage++)
         seconds[MM_BENCH_OTHER] -= seconds[stage];
@@ -147,6 +192,8 @@ static mm_status run_once(session *s, double seconds[MM_BENCH_STAGES], mm_bench 
     bench->prompts_kept = a.prompts_kept;
     bench->masks_scanned = a.funnel.after_iou;
     bench->masks = a.count;
+    bench->boxes = detected.boxes;
+    bench->confident = detected.confident;
     mm_annotations_free(&a);
     return MM_OK;
 }

@@ -13,7 +13,8 @@ static const struct {
     {"encode", "encoder"},             {"prepare", "decoder, image side"},
     {"prompts", "prompts to IoU"},     {"upscale", "upscaling of kept"},
     {"masks", "logits to RLE"},        {"filter", "filters, NMS, cleaning"},
-    {"other", "other"},                {"total", "whole image"},
+    {"detect", "detection"},           {"other", "other"},
+    {"total", "whole image"},          {"head", "detector's network"},
 };
 
 static double ratio(double part, double whole)
@@ -24,6 +25,13 @@ static double ratio(double part, double whole)
 static double share(const mm_bench *bench, int stage)
 {
     return ratio(bench->seconds[stage].median, bench->seconds[MM_BENCH_TOTAL].median);
+}
+
+/* What an image takes more than without a detector. */
+static double added(const mm_bench *bench)
+{
+    const double detect = bench->seconds[MM_BENCH_DETECT].median;
+    return ratio(detect, bench->seconds[MM_BENCH_TOTAL].median - detect);
 }
 
 static mm_status finish(FILE *out, mm_error *err)
@@ -53,6 +61,14 @@ static void print_stage(const mm_bench *bench, int stage, FILE *out)
     (void)fputc('\n', out);
 }
 
+static void print_detection(const mm_bench *bench, FILE *out)
+{
+    const double head = bench->seconds[MM_BENCH_HEAD].median, detect = bench->seconds[MM_BENCH_DETECT].median;
+    (void)fprintf(out, "  detection adds %.1f %%: %.4f s for boxes, %.4f s for masks of %" PRIu64 " of them, of which "
+                       "%" PRIu64 " are confident\n",
+                  100 * added(bench), head, detect - head, bench->boxes, bench->confident);
+}
+
 mm_status mm_bench_print_text(const mm_bench *bench, FILE *out, mm_error *err)
 {
     static const double mb = 1e6;
@@ -68,12 +84,16 @@ mm_status mm_bench_print_text(const mm_bench *bench, FILE *out, mm_error *err)
     (void)fprintf(out, "masks    %" PRIu64 " in the end\n\n", bench->masks);
     (void)fprintf(out, "  %-24s%10s%10s%10s%10s%10s%10s\n", "seconds", "median", "least", "most", "share", "GFLOP/s",
                   "of peak");
-    for (int stage = 0; stage < MM_BENCH_STAGES; stage++)
-        print_stage(bench, stage, out);
+    for (int stage = 0; stage <= MM_BENCH_TOTAL; stage++)
+        if (stage != MM_BENCH_DETECT || bench->detects)
+            print_stage(bench, stage, out);
     (void)fprintf(out, "  %u run%s after one that does not count; prompts and upscaling together:", bench->runs,
                   bench->runs == 1 ? "" : "s");
-    (void)fprintf(out, " %.1f GFLOP/s, %.1f %% of the peak\n\n", bench->gflops.decode,
+    (void)fprintf(out, " %.1f GFLOP/s, %.1f %% of the peak\n", bench->gflops.decode,
                   100 * ratio(bench->gflops.decode, bench->peak_gflops));
+    if (bench->detects)
+        print_detection(bench, out);
+    (void)fputc('\n', out);
     (void)fprintf(out, "rates    %.3g images/s, %.4g prompts/s in the decoder, %.3g masks/s\n", bench->images_per_second,
                   bench->prompts_per_second, bench->masks_per_second);
     (void)fprintf(out, "memory   %.0f MB of its own; %.0f MB of mapped files, which processes share; both %.0f MB at most\n",
@@ -113,13 +133,21 @@ static json_t *rates_object(const mm_bench_rates *rates, double unit)
                      "prompts", ratio(rates->prompts, unit), "upscale", ratio(rates->upscale, unit));
 }
 
+/* NULL without memory; null without a detector. */
+static json_t *detection_object(const mm_bench *bench)
+{
+    return bench->detects ? json_pack("{s:I, s:I, s:f}", "boxes", (json_int_t)bench->boxes, "confident",
+                                      (json_int_t)bench->confident, "added", added(bench))
+                          : json_null();
+}
+
 static json_t *whole(const mm_bench *bench)
 {
     json_t *memory = json_pack("{s:I, s:I, s:I}", "peak_bytes", (json_int_t)bench->peak_bytes, "own_bytes",
                                (json_int_t)bench->own_bytes, "mapped_bytes", (json_int_t)bench->mapped_bytes);
     /* json_pack frees what it was given when it fails, a NULL among its values included. */
     return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, "
-                     "s:f, s:f, s:f, s:o}",
+                     "s:f, s:f, s:f, s:o, s:o}",
                      "maskmill", MM_VERSION,
                      "model", bench->model,
                      "precision", bench->kernels.precision == MM_PRECISION_BF16 ? "bf16" : "f32",
@@ -143,7 +171,7 @@ static json_t *whole(const mm_bench *bench)
                      "images_per_second", bench->images_per_second,
                      "prompts_per_second", bench->prompts_per_second,
                      "masks_per_second", bench->masks_per_second,
-                     "memory", memory);
+                     "detection", detection_object(bench), "memory", memory);
 }
 
 mm_status mm_bench_print_json(const mm_bench *bench, FILE *out, mm_error *err)

@@ -2,11 +2,13 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct layer {
     const mm_rle *mask;
     uint64_t area;
     size_t index;
+    uint8_t rgb[3];
 } layer;
 
 static int larger_first(const void *a, const void *b)
@@ -53,32 +55,41 @@ static mm_status blend(mm_image *picture, layer *layers, size_t count, mm_error 
         free(whole);
         return mm_fail_memory(err, "an overlay");
     }
-    qsort(layers, count, sizeof layers[0], larger_first);
     for (size_t i = 0; i < count; i++) {
-        uint8_t rgb[3];
         const mm_rle *mask = layers[i].mask;
-        colour(i, rgb);
         if (mask->width == picture->width && mask->height == picture->height)
             mm_rle_to_bits(mask, bits);
         else
             sample(mask, whole, picture, bits);
-        mm_image_blend_mask(picture, bits, rgb, 0.4f, true);
+        mm_image_blend_mask(picture, bits, layers[i].rgb, 0.4f, true);
     }
     free(bits);
     free(whole);
     return MM_OK;
 }
 
-mm_status mm_overlay_draw(mm_image *picture, const mm_rle *masks, size_t count, mm_error *err)
+mm_status mm_overlay_draw_coloured(mm_image *picture, const mm_rle *masks, const uint8_t (*colours)[3], size_t count,
+                                   mm_error *err)
 {
     layer *layers = calloc(count + 1, sizeof layers[0]); /* + 1: never NULL for nothing */
     if (!layers)
         return mm_fail_memory(err, "an overlay");
     for (size_t i = 0; i < count; i++)
-        layers[i] = (layer){&masks[i], mm_rle_area(&masks[i]), i};
+        layers[i] = (layer){.mask = &masks[i], .area = mm_rle_area(&masks[i]), .index = i};
+    qsort(layers, count, sizeof layers[0], larger_first);
+    for (size_t i = 0; i < count; i++)
+        if (colours)
+            memcpy(layers[i].rgb, colours[layers[i].index], sizeof layers[i].rgb);
+        else
+            colour(i, layers[i].rgb);
     const mm_status status = blend(picture, layers, count, err);
     free(layers);
     return status;
+}
+
+mm_status mm_overlay_draw(mm_image *picture, const mm_rle *masks, size_t count, mm_error *err)
+{
+    return mm_overlay_draw_coloured(picture, masks, NULL, count, err);
 }
 
 mm_status mm_overlay_write(mm_image *photograph, uint32_t width, uint32_t height, const mm_rle *masks, size_t count,

@@ -102,8 +102,10 @@ static void print_title(const mm_page *page)
     mm_html_text_short(out, mm_dataset_origin(page->dataset)->model_name, 80);
     print_skipped(page);
     (void)fputs(".</p>\n<nav aria-label=\"Sections\"><ul>\n<li><a href=\"#masks\">Masks</a></li><li><a "
-                "href=\"#scores\">Scores</a></li>"
-                "<li><a href=\"#images\">Image sizes</a></li><li><a href=\"#funnel\">Filters</a></li><li><a "
+                "href=\"#scores\">Scores</a></li>", out);
+    if (mm_page_has_further(page))
+        (void)fputs("<li><a href=\"#further\">Sources</a></li>", out);
+    (void)fputs("<li><a href=\"#images\">Image sizes</a></li><li><a href=\"#funnel\">Filters</a></li><li><a "
                 "href=\"#times\">Times</a></li>"
                 "<li><a href=\"#set-aside\">Set aside</a></li>", out);
     if (page->options->samples)
@@ -172,6 +174,7 @@ static void print_page(const mm_page *page)
     mm_page_overview(page);
     mm_page_masks(page);
     mm_page_scores(page);
+    mm_page_further(page);
     mm_page_images(page);
     mm_page_funnel(page);
     mm_page_times(page);

@@ -10,7 +10,7 @@
 
 static const double sa1b_masks_per_image = 100, sa1b_pred_iou = 0.88, sa1b_stability = 0.95;
 
-static void begin_section(FILE *out, const char *id, const char *title, const char *text)
+void mm_page_begin_section(FILE *out, const char *id, const char *title, const char *text)
 {
     (void)fprintf(out, "<section id=\"%s\">\n<h2>%s</h2>\n<p>%s</p>\n", id, title, text);
 }
@@ -30,9 +30,7 @@ static void print_middle(FILE *out, const mm_histogram *h)
                   mm_distribution_quantile(h->of, 0.95));
 }
 
-/* `layout` is one of the style sheet's classes. */
-static void print_figure(FILE *out, const mm_histogram *h, const char *layout, const char *explanation,
-                         const char *published)
+void mm_page_figure(FILE *out, const mm_histogram *h, const char *layout, const char *explanation, const char *published)
 {
     (void)fprintf(out, "<figure class=\"%s\">\n<figcaption><h3>%s</h3><p>%s ", layout, h->title, explanation);
     const bool empty = mm_distribution_total(h->of) == 0;
@@ -48,8 +46,7 @@ static void print_figure(FILE *out, const mm_histogram *h, const char *layout, c
     (void)fputs("</figure>\n", out);
 }
 
-/* The whole range from 0 to 1 for shapes; for scores, which crowd at the top, from the tenth below all there is. */
-static void unit_range(mm_histogram *h, bool whole)
+void mm_page_unit_range(mm_histogram *h, bool whole)
 {
     enum { TENTH = MM_STATS_UNIT_BINS / 10 };
     mm_chart_range(h->of, &h->first, &h->end);
@@ -78,7 +75,7 @@ static void print_masks_per_image(const mm_page *page)
         (void)snprintf(marks[1].label, sizeof marks[1].label, "mean %.1f", marks[1].value);
         h.mark_count = 2;
     }
-    print_figure(page->out, &h, "card", "From 16 on, bars are wider: four to each doubling.",
+    mm_page_figure(page->out, &h, "card", "From 16 on, bars are wider: four to each doubling.",
                  "1.1 billion masks on 11 million images, about 100 an image on average; 99.1 % of them made without a "
                  "person.");
 }
@@ -88,8 +85,8 @@ static void print_relative_size(const mm_page *page)
     mm_histogram h = {.id = "relative-size", .title = "Relative mask size", .axis = "square root of mask area / image "
                                                                                     "area",
                       .unit = "masks", .of = &page->distributions[MM_DISTRIBUTION_RELATIVE_SIZE]};
-    unit_range(&h, true);
-    print_figure(page->out, &h, "card", "The side of a square as large as the mask, as a part of the image's.",
+    mm_page_unit_range(&h, true);
+    mm_page_figure(page->out, &h, "card", "The side of a square as large as the mask, as a part of the image's.",
                  "a greater part of small and medium masks than in earlier datasets (in words; no numbers).");
 }
 
@@ -98,8 +95,8 @@ static void print_concavity(const mm_page *page)
     mm_histogram h = {.id = "concavity", .title = "Concavity", .axis = "1 \xe2\x88\x92 mask area / area of its convex "
                                                                        "hull",
                       .unit = "masks", .of = &page->distributions[MM_DISTRIBUTION_CONCAVITY]};
-    unit_range(&h, true);
-    print_figure(page->out, &h, "card", "0 for a convex shape; the more indented its outline, the larger.",
+    mm_page_unit_range(&h, true);
+    mm_page_figure(page->out, &h, "card", "0 for a convex shape; the more indented its outline, the larger.",
                  "broadly similar to other datasets at equal mask sizes (in words; no numbers).");
 }
 
@@ -142,7 +139,7 @@ static void print_centres(const mm_page *page)
 
 void mm_page_masks(const mm_page *page)
 {
-    begin_section(page->out, "masks", "Masks",
+    mm_page_begin_section(page->out, "masks", "Masks",
                   "The four properties by which section 5 of <cite>Segment Anything</cite> describes its dataset.");
     (void)fputs("<div class=\"charts\">\n", page->out);
     print_masks_per_image(page);
@@ -176,16 +173,16 @@ void mm_page_scores(const mm_page *page)
     mm_histogram h = {.id = "predicted-iou", .title = "Predicted IoU", .axis = "predicted IoU", .unit = "masks",
                       .of = &page->distributions[MM_DISTRIBUTION_PREDICTED_IOU], .marks = iou,
                       .mark_count = threshold_marks(page, page->config.amg.pred_iou_thresh, sa1b_pred_iou, iou)};
-    begin_section(page->out, "scores", "Scores", "How sure the model is of the masks that were kept.");
+    mm_page_begin_section(page->out, "scores", "Scores", "How sure the model is of the masks that were kept.");
     (void)fputs("<div class=\"charts\">\n", page->out);
-    unit_range(&h, false);
-    print_figure(page->out, &h, "card", "The model\xe2\x80\x99s own estimate of how well a mask fits.", NULL);
+    mm_page_unit_range(&h, false);
+    mm_page_figure(page->out, &h, "card", "The model\xe2\x80\x99s own estimate of how well a mask fits.", NULL);
     h = (mm_histogram){.id = "stability", .title = "Stability score", .axis = "stability score", .unit = "masks",
                        .of = &page->distributions[MM_DISTRIBUTION_STABILITY_SCORE], .marks = stability,
                        .mark_count = threshold_marks(page, page->config.amg.stability_score_thresh, sa1b_stability,
                                                      stability)};
-    unit_range(&h, false);
-    print_figure(page->out, &h, "card", "How little a mask changes when its cutoff does.", NULL);
+    mm_page_unit_range(&h, false);
+    mm_page_figure(page->out, &h, "card", "How little a mask changes when its cutoff does.", NULL);
     (void)fputs("</div>\n</section>\n", page->out);
 }
 
@@ -194,13 +191,13 @@ void mm_page_images(const mm_page *page)
     mm_histogram h = {.id = "long-side", .title = "Long side of the masks\xe2\x80\x99 frame",
                       .axis = "pixels, 128 a bar", .unit = "images",
                       .of = &page->distributions[MM_DISTRIBUTION_LONG_SIDE]};
-    begin_section(page->out, "images", "Image sizes",
+    mm_page_begin_section(page->out, "images", "Image sizes",
                   "Of the frame in which masks are stored: the photograph, or smaller if <code>output.short_side"
                   "</code> is set.");
     mm_chart_range(h.of, &h.first, &h.end);
     h.first = h.first > 1 ? h.first - 2 : 0;
     h.end = h.end + 2 < h.of->bins ? h.end + 2 : h.of->bins;
-    print_figure(page->out, &h, "card split", "", "photographs of 3300 \xc3\x97 4950 pixels on average, released at a "
+    mm_page_figure(page->out, &h, "card split", "", "photographs of 3300 \xc3\x97 4950 pixels on average, released at a "
                                                   "short side of 1500.");
     (void)fputs("</section>\n", page->out);
 }

@@ -28,6 +28,11 @@ static const statistic statistics[] = {
     {"masks_by_source", offsetof(mm_stats, masks_by_source), MM_STATS_SOURCES, 0},
     {"confident_masks", offsetof(mm_stats, confident_masks), 1, 0},
     {"hint_masks", offsetof(mm_stats, hint_masks), 1, 0},
+    {"confident_detector_score", offsetof(mm_stats, confident_detector_score), MM_STATS_UNIT_BINS, 0},
+    {"confident_predicted_iou", offsetof(mm_stats, confident_predicted_iou), MM_STATS_UNIT_BINS, 0},
+    {"confident_stability_score", offsetof(mm_stats, confident_stability_score), MM_STATS_UNIT_BINS, 0},
+    {"hint_predicted_iou", offsetof(mm_stats, hint_predicted_iou), MM_STATS_UNIT_BINS, 0},
+    {"hint_stability_score", offsetof(mm_stats, hint_stability_score), MM_STATS_UNIT_BINS, 0},
 };
 enum { ALWAYS = 13, BY_SOURCE = ALWAYS }; /* the first rows; the one after them */
 enum { STATISTICS = sizeof statistics / sizeof statistics[0] };
@@ -36,7 +41,10 @@ enum { STATISTICS = sizeof statistics / sizeof statistics[0] };
 static bool is_wanted(int which, const mm_stats *stats)
 {
     const uint64_t *values = (const uint64_t *)(const void *)((const char *)stats + statistics[which].field);
-    return which < ALWAYS || (which == BY_SOURCE ? values[1] || values[2] : values[0] != 0);
+    uint32_t first = which == BY_SOURCE; /* automatic masks alone say nothing */
+    while (first < statistics[which].rows && values[first] == 0)
+        first++;
+    return which < ALWAYS || first < statistics[which].rows;
 }
 
 /* What a file says that does not have it. */

@@ -33,6 +33,20 @@ void mm_distributions_of(const mm_stats *stats, mm_distribution all[MM_DISTRIBUT
         (mm_distribution){"long side, pixels", stats->image_long_side, MM_STATS_MASK_BINS, side_edge, true, true};
 }
 
+static mm_distribution unit_distribution(const char *name, const uint64_t *counts)
+{
+    return (mm_distribution){name, counts, MM_STATS_UNIT_BINS, unit_edge, false, false};
+}
+
+void mm_distributions_of_further(const mm_stats *stats, mm_distribution all[MM_FURTHER_DISTRIBUTIONS])
+{
+    all[MM_FURTHER_DETECTOR_SCORE] = unit_distribution("confident: detector", stats->confident_detector_score);
+    all[MM_FURTHER_CONFIDENT_IOU] = unit_distribution("confident: IoU", stats->confident_predicted_iou);
+    all[MM_FURTHER_CONFIDENT_STABILITY] = unit_distribution("confident: stability", stats->confident_stability_score);
+    all[MM_FURTHER_HINT_IOU] = unit_distribution("hints: predicted IoU", stats->hint_predicted_iou);
+    all[MM_FURTHER_HINT_STABILITY] = unit_distribution("hints: stability", stats->hint_stability_score);
+}
+
 uint64_t mm_distribution_total(const mm_distribution *of)
 {
     uint64_t sum = 0;

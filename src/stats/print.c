@@ -87,7 +87,7 @@ static mm_status finish(FILE *out, mm_error *err)
 
 mm_status mm_stats_print_text(const mm_stats *stats, FILE *out, mm_error *err)
 {
-    mm_distribution all[MM_DISTRIBUTIONS];
+    mm_distribution all[MM_DISTRIBUTIONS], further[MM_FURTHER_DISTRIBUTIONS];
     mm_distributions_of(stats, all);
     const double images = stats->images_done ? (double)stats->images_done : 1;
     const double masks = stats->masks ? (double)stats->masks : 1;
@@ -100,6 +100,10 @@ mm_status mm_stats_print_text(const mm_stats *stats, FILE *out, mm_error *err)
     (void)fprintf(out, "  %-22s%9s%9s%9s%9s%9s\n", "", "5 %", "25 %", "median", "75 %", "95 %");
     for (size_t i = 0; i < MM_DISTRIBUTIONS; i++)
         print_distribution(&all[i], out);
+    mm_distributions_of_further(stats, further);
+    for (size_t i = 0; i < MM_FURTHER_DISTRIBUTIONS; i++)
+        if (mm_distribution_total(&further[i]) > 0)
+            print_distribution(&further[i], out);
     (void)fputs("  (lower edge of the bin that holds the quantile)\n\n", out);
     print_funnel(stats, out);
     (void)fputc('\n', out);
@@ -115,6 +119,10 @@ static void print_array(FILE *out, const char *name, const uint64_t *values, siz
     (void)fputc(']', out);
 }
 
+static const char *const further_keys[MM_FURTHER_DISTRIBUTIONS] = {
+    "confident_detector_score", "confident_predicted_iou", "confident_stability_score", "hint_predicted_iou",
+    "hint_stability_score"};
+
 mm_status mm_stats_print_json(const mm_stats *stats, FILE *out, mm_error *err)
 {
     (void)fprintf(out,
@@ -128,6 +136,11 @@ mm_status mm_stats_print_json(const mm_stats *stats, FILE *out, mm_error *err)
     if (has_further(stats))
         (void)fprintf(out, ",\n \"confident_masks\": %" PRIu64 ", \"hint_masks\": %" PRIu64, stats->confident_masks,
                       stats->hint_masks);
+    mm_distribution further[MM_FURTHER_DISTRIBUTIONS];
+    mm_distributions_of_further(stats, further);
+    for (int i = 0; i < MM_FURTHER_DISTRIBUTIONS; i++)
+        if (mm_distribution_total(&further[i]) > 0)
+            print_array(out, further_keys[i], further[i].counts, further[i].bins);
     (void)fputs(",\n \"funnel\": {", out);
     for (int i = 0; i < 8; i++)
         (void)fprintf(out, "%s\"%s\": %" PRIu64, i ? ", " : "", funnel_names[i], stats->funnel[i]);

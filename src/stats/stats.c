@@ -75,6 +75,28 @@ static void add_mask(mm_stats *stats, const mm_record *record, uint64_t i, const
     stats->centres[centre_cell(y, record->height) * MM_STATS_CENTRE_SIDE + centre_cell(x, record->width)]++;
 }
 
+/* scores[count] may be NULL. f32, as in add_mask. */
+static void add_scores(uint64_t *histogram, const float *scores, uint64_t count)
+{
+    for (uint64_t i = 0; scores && i < count; i++)
+        add_unit(histogram, (double)(100 * scores[i]));
+}
+
+static void add_further(mm_stats *stats, const mm_record *confident, const mm_record *hints)
+{
+    if (confident) {
+        const uint64_t count = stats->confident_masks = confident->mask_count;
+        add_scores(stats->confident_detector_score, confident->detector_score, count);
+        add_scores(stats->confident_predicted_iou, confident->predicted_iou, count);
+        add_scores(stats->confident_stability_score, confident->stability_score, count);
+    }
+    if (hints) {
+        const uint64_t count = stats->hint_masks = hints->mask_count;
+        add_scores(stats->hint_predicted_iou, hints->predicted_iou, count);
+        add_scores(stats->hint_stability_score, hints->stability_score, count);
+    }
+}
+
 mm_status mm_stats_add(mm_stats *stats, const mm_record *record, mm_error *err)
 {
     if (record->status == MM_IMAGE_SET_ASIDE) {
@@ -102,8 +124,7 @@ mm_status mm_stats_add(mm_stats *stats, const mm_record *record, mm_error *err)
         one->masks_per_image[mask_bin(record->mask_count)]++;
         one->image_long_side[side / 128 < last ? side / 128 : last]++;
         memcpy(one->funnel, &record->funnel, sizeof one->funnel);
-        one->confident_masks = record->confident ? record->confident->mask_count : 0;
-        one->hint_masks = record->hints ? record->hints->mask_count : 0;
+        add_further(one, record->confident, record->hints);
         mm_stats_merge(stats, one);
     }
     free(one);

@@ -55,13 +55,37 @@ START_TEST(senseless_options_are_refused)
 }
 END_TEST
 
+/* Lines of a detection are there with a detector only. */
+START_TEST(the_page_tells_of_a_detection)
+{
+    for (int detects = 0; detects < 2; detects++) {
+        mm_bench bench = {.detects = detects, .boxes = 9, .confident = 3};
+        bench.seconds[MM_BENCH_DETECT].median = detects ? 0.8 : 0;
+        bench.seconds[MM_BENCH_HEAD].median = detects ? 0.5 : 0;
+        bench.seconds[MM_BENCH_TOTAL].median = 4;
+        char *text = NULL;
+        size_t size;
+        FILE *stream = open_memstream(&text, &size);
+        ck_assert_ptr_nonnull(stream);
+        ck_assert_int_eq(mm_bench_print_text(&bench, stream, NULL), MM_OK);
+        ck_assert_int_eq(fclose(stream), 0);
+        ck_assert_int_eq(strstr(text, "\n  detection  ") != NULL, detects);
+        ck_assert_int_eq(strstr(text, "detection adds 25.0 %: 0.5000 s for boxes, 0.3000 s for masks of 9 of them, of which "
+                                      "3 are confident") != NULL, detects);
+        free(text);
+    }
+}
+END_TEST
+
 START_TEST(json_is_read_back)
 {
     mm_bench bench = {.model = "ViT", .kernels_text = "kernels", .kernels = {.threads = 2}, .width = 3, .height = 2,
                       .runs = 4, .pred_iou_thresh = 0.1f, .crops = 1, .prompts = 10, .prompts_kept = 5,
-                      .masks_scanned = 7, .masks = 6, .peak_gflops = 100, .gflops = {50, 25, 20, 30},
+                      .masks_scanned = 7, .masks = 6, .detects = true, .boxes = 9, .confident = 3, .peak_gflops = 100, .gflops = {50, 25, 20, 30},
                       .peak_bytes = 1u << 31, .mapped_bytes = 12};
     bench.seconds[MM_BENCH_ENCODE] = (mm_spread){.median = 1, .min = 0.5, .max = 1.5};
+    bench.seconds[MM_BENCH_DETECT] = (mm_spread){.median = 0.8, .min = 0.7, .max = 0.9};
+    bench.seconds[MM_BENCH_HEAD] = (mm_spread){.median = 0.5, .min = 0.4, .max = 0.6};
     bench.seconds[MM_BENCH_TOTAL] = (mm_spread){.median = 4, .min = 3, .max = 5};
     char *text = NULL;
     size_t size;
@@ -80,6 +104,14 @@ START_TEST(json_is_read_back)
     ck_assert_str_eq(precision, "f32");
     ck_assert((float)threshold == 0.1f); /* to the last bit: --set can take it */
     ck_assert(median == 1 && share == 0.25 && rate == 25 && part == 0.25 && bytes == 1LL << 31);
+    json_int_t boxes, confident;
+    double added, detect, head;
+    ck_assert_int_eq(json_unpack(object, "{s:{s:I, s:I, s:F}, s:{s:{s:F}}, s:{s:F}}", "detection", "boxes", &boxes,
+                                 "confident", &confident, "added", &added, "seconds", "head", "median", &head, "share",
+                                 "detect", &detect), 0);
+    ck_assert(boxes == 9 && confident == 3 && head == 0.5);
+    ck_assert_double_eq_tol(added, 0.25, 1e-9); /* 0.8 s beside the 3.2 s without it */
+    ck_assert_double_eq_tol(detect, 0.2, 1e-9);
     json_decref(object);
     free(text);
     FILE *full = fopen("/dev/full", "w");
@@ -98,6 +130,7 @@ int main(void)
     tcase_add_test(tests, the_picture_is_the_same_everywhere);
     tcase_add_test(tests, memory_is_told);
     tcase_add_test(tests, senseless_options_are_refused);
+    tcase_add_test(tests, the_page_tells_of_a_detection);
     tcase_add_test(tests, json_is_read_back);
     suite_add_tcase(suite, tests);
     return mm_check_main(suite);

@@ -48,12 +48,21 @@ grid=(-q --set amg.points_per_side=8)
 "$maskmill" bench "${grid[@]}" --json --runs 1 "$photograph" >bench.json
 "$maskmill" segment "${grid[@]}" "$photograph" >segment.json
 "$maskmill" bench "${grid[@]}" --json --runs 2 --threads 2 --keep 0.4 --set amg.crop_n_layers=1 "$photograph" >kept.json
+model=$source/configs/models/default.safetensors
+"$(dirname "$maskmill")/tests/maskmill-make-detector" "$model" "" head.safetensors 1
+detection=(--set detect.enabled=true --set detect.head=head.safetensors --set detect.max_boxes=12)
+"$maskmill" bench "${grid[@]}" -m "$model" "${detection[@]}" --json --runs 1 "$photograph" >detect.json
+"$maskmill" detect -q -m "$model" "${detection[@]:2}" "$photograph" -o confident.json
+"$maskmill" bench "${grid[@]}" -m "$model" "${detection[@]}" --runs 1 "$photograph" >detect.txt
+grep -q "^  detection  " detect.txt || fail "no line of the detection"
+grep -q "^  detection adds .* for masks of 12 of them" detect.txt || fail "detection is not summed up"
+expect 2 "there is no model no-such.safetensors" "$maskmill" bench "${grid[@]}" -m "$model" --set detect.enabled=true --set detect.head=no-such.safetensors
 threshold=$(python3 -c 'import json; print(json.load(open("kept.json"))["pred_iou_thresh"])')
 "$maskmill" segment "${grid[@]}" --set amg.pred_iou_thresh="$threshold" --set amg.crop_n_layers=1 "$photograph" >kept-segment.json
 python3 - <<'PYTHON'
 import json
 
-STAGES = ["read", "resize", "encode", "prepare", "prompts", "upscale", "masks", "filter", "other"]
+STAGES = ["read", "resize", "encode", "prepare", "prompts", "upscale", "masks", "filter", "detect", "other"]
 
 
 def check(name, runs, threads):
@@ -61,12 +70,12 @@ def check(name, runs, threads):
     assert bench["model"].startswith("TinyViT") and bench["precision"] in ("f32", "bf16") and bench["kernels"]
     assert (bench["width"], bench["height"], bench["drawn"]) == (200, 150, False)
     assert (bench["runs"], bench["threads"]) == (runs, threads)
-    assert list(bench["seconds"]) == STAGES + ["total"], list(bench["seconds"])
+    assert list(bench["seconds"]) == STAGES + ["total", "head"], list(bench["seconds"])
     for stage, seconds in bench["seconds"].items():
         assert list(seconds) == ["median", "min", "max"]
         assert seconds["min"] <= seconds["median"] <= seconds["max"], stage
         # What threads spend is shared out evenly, which can leave a little less than nothing for the rest.
-        assert seconds["min"] > 0 or stage in ("other", "upscale", "masks"), stage
+        assert seconds["min"] > 0 or stage in ("other", "upscale", "masks", "detect", "head"), stage
     assert list(bench["share"]) == STAGES
     assert runs > 1 or abs(sum(bench["share"].values()) - 1) < 1e-3, bench["share"]
     assert all(s < 1 for s in bench["share"].values())
@@ -87,6 +96,14 @@ def check(name, runs, threads):
 bench = check("bench", 1, 1)
 assert (bench["crops"], bench["prompts"]) == (1, 64)
 assert bench["masks"] == len(json.load(open("segment.json")))
+assert bench["detection"] is None and bench["seconds"]["detect"]["max"] == 0
+detect = check("detect", 1, 1)
+assert detect["masks"] == bench["masks"], "a detector changes the masks"
+assert detect["detection"]["boxes"] == 12, detect["detection"]
+assert detect["detection"]["confident"] == len(json.load(open("confident.json"))) > 0
+seconds = {stage: figure["median"] for stage, figure in detect["seconds"].items()}
+assert 0 < seconds["head"] < seconds["detect"] < seconds["total"]
+assert abs(detect["detection"]["added"] * (seconds["total"] - seconds["detect"]) / seconds["detect"] - 1) < 1e-3
 kept = check("kept", 2, 2)
 assert (kept["crops"], kept["prompts"]) == (5, 320)
 assert kept["prompts_kept"] == 128, kept["prompts_kept"]

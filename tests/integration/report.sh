@@ -32,8 +32,12 @@ cp "$photographs/GreenMeadow.jpg" "corpus/deeper/$name"
 head -c 3000 "$photographs/Storm.jpg" >"corpus/broken <script>document.title='taken'.jpg"
 : >corpus/deeper/empty.jpg
 
+# A detector whose weights are random finds much, if nothing of sense.
+model=$source/configs/models/default.safetensors
+"$(dirname "$maskmill")/tests/maskmill-make-detector" "$model" "" head.safetensors 1
+further=(--set hints.enabled=true --set detect.enabled=true --set detect.head=head.safetensors --set detect.max_boxes=10)
 status=0
-"$maskmill" run corpus -o "out<b>" -q --set amg.points_per_side=8 --set output.images_per_shard=3 || status=$?
+"$maskmill" run corpus -o "out<b>" -q -m "$model" "${further[@]}" --set amg.points_per_side=8 --set output.images_per_shard=3 || status=$?
 [ "$status" -eq 1 ] || { echo "report: the run ended with $status" >&2; exit 1; }
 "$maskmill" stats "out<b>" --json >stats.json
 "$maskmill" report "out<b>" -o report.html

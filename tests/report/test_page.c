@@ -75,6 +75,83 @@ START_TEST(photographs_that_are_not_there_are_said)
 }
 END_TEST
 
+/* Two images: one whose masks came of all three sources, and both with confident masks and hints. */
+static void put_further(void)
+{
+    static const char *const names[] = {"a.jpg", "b.jpg"};
+    mm_record records[2];
+    mm_shard_origin full = origin;
+    mm_error err = {0};
+    full.confident = full.hints = true;
+    full.detector_sha256 = origin.model_sha256;
+    full.config_yaml = "detect:\n  enabled: true\n  score_thresh: 0.25\n";
+    for (uint32_t i = 0; i < 2; i++) {
+        records[i] = make_image(i, 64, 48, 6);
+        for (int which = 0; which < 2; which++) {
+            mm_record *held = malloc(sizeof *held);
+            *held = make_image(i, 64, 48, which == 0 ? 2 : 3);
+            held->funnel = (mm_funnel){0};
+            if (which == 0) {
+                held->detector_score = malloc(2 * sizeof *held->detector_score);
+                held->detector_score[0] = 0.75f;
+                held->detector_score[1] = 0.5f;
+                memset(held->source, 1, 2);
+            }
+            *(which == 0 ? &records[i].confident : &records[i].hints) = held;
+        }
+    }
+    memcpy(records[0].source, (uint8_t[6]){0, 1, 1, 2, 2, 2}, 6);
+    ck_assert_msg(mm_shard_write(scratch, 0, 0, records, names, 2, &full, &err) == MM_OK, "%s", err.text);
+    ck_assert_msg(mm_dataset_index(scratch, 0, 1, &full, NULL, &err) == MM_OK, "%s", err.text);
+    for (int i = 0; i < 2; i++)
+        mm_record_free(&records[i]);
+}
+
+/* The row of a source, up to its count. */
+static void expect_source(const char *page, const char *name, const char *count)
+{
+    char start[80], number[80];
+    (void)snprintf(start, sizeof start, "<th scope=\"row\">%s<br>", name);
+    (void)snprintf(number, sizeof number, "<td class=\"number\">%s</td>", count);
+    const char *row = strstr(page, start);
+    ck_assert_msg(row != NULL, "the page has no row %s", name);
+    const char *end = strstr(row, "</tr>"), *cell = strstr(row, number);
+    ck_assert_msg(cell && cell < end, "%s are not %s", name, count);
+}
+
+START_TEST(sources_confident_masks_and_hints_are_shown)
+{
+    put_further();
+    char *page = page_of(scratch, 4);
+    expect(page, "<a href=\"#further\">Sources</a>");
+    expect_source(page, "Masks: automatic", "7");
+    expect_source(page, "Masks: confident", "2");
+    expect_source(page, "Masks: by people", "3");
+    expect_source(page, "Beside: confident", "4");
+    expect_source(page, "Beside: hints", "6");
+    static const char *const charts[] = {"confident-detector", "confident-iou", "confident-stability", "hint-iou",
+                                         "hint-stability"};
+    for (size_t i = 0; i < sizeof charts / sizeof charts[0]; i++) {
+        char id[80];
+        (void)snprintf(id, sizeof id, "<svg class=\"histogram\" id=\"%s\"", charts[i]);
+        expect(page, id);
+    }
+    expect(page, "<title>0.75 to 0.76: 2 masks (50 %)</title>");
+    expect(page, "threshold 0.25");
+    expect(page, "class=\"kind-hint\"");
+    ck_assert_uint_eq(count_of(page, "No photograph can be shown."), 2); /* here and in the sample */
+    free(page);
+    page = page_of(scratch, 0);
+    expect_not(page, "class=\"kinds\"");
+    free(page);
+    put_dataset(scratch, 1);
+    page = page_of(scratch, 0);
+    expect_not(page, "id=\"further\"");
+    expect_not(page, "source-table");
+    free(page);
+}
+END_TEST
+
 START_TEST(all_images_set_aside_is_a_page_too)
 {
     mm_record records[2];
@@ -176,6 +253,7 @@ int main(void)
     tcase_add_checked_fixture(tests, make_folder, scratch_remove);
     tcase_add_test(tests, the_numbers_are_those_of_the_dataset);
     tcase_add_test(tests, photographs_that_are_not_there_are_said);
+    tcase_add_test(tests, sources_confident_masks_and_hints_are_shown);
     tcase_add_test(tests, all_images_set_aside_is_a_page_too);
     tcase_add_test(tests, one_image_without_masks);
     tcase_add_test(tests, hostile_names_stay_text);

@@ -121,6 +121,12 @@ START_TEST(what_is_written_is_read)
     ck_assert_int_eq(mm_dataset_statistics(dataset, &stats, &err), MM_OK);
     ck_assert_uint_eq(stats.confident_masks, 3 * (1 + 2 + 4));
     ck_assert_uint_eq(stats.hint_masks, 3 * (0 + 2 + 6));
+    ck_assert_uint_eq(stats.confident_detector_score[99], 3 * 3); /* the first mask of three images has 1 */
+    ck_assert_uint_eq(stats.confident_detector_score[25], 3 * 1); /* the fourth, which the last image alone has */
+    ck_assert_uint_eq(stats.confident_predicted_iou[88] + stats.confident_predicted_iou[89], 3 * (1 + 2 + 2));
+    ck_assert_uint_eq(stats.confident_stability_score[99], 3 * (1 + 2 + 2)); /* 1 and 0.9901 */
+    ck_assert_uint_eq(stats.hint_predicted_iou[88] + stats.hint_predicted_iou[89], 3 * (0 + 2 + 2));
+    ck_assert_uint_eq(stats.hint_stability_score[98], 3 * 1); /* 0.9804, the third */
     ck_assert_uint_eq(stats.masks, 3 * 15);
     ck_assert_uint_eq(stats.masks_by_source[0] + stats.masks_by_source[2], stats.masks);
     ck_assert_uint_eq(stats.masks_by_source[2], 3 * (3 + 4)); /* of 5 and of 7, those with k % 3 */
@@ -288,16 +294,19 @@ START_TEST(lies_are_found_out)
         {"/confident/rle_offset", 8, 3, UINT64_MAX, 0, "confident"},
         {"/confident/area", 4, 2, 1, 0, "confident: image"},
         {"/confident/detector_score", 5, 2, 0, 1.5f, "a detector score of 1.5"},
-        {"/confident/detector_score", 5, 2, 0, 0.75f, "confident_digest"},
-        {"/confident/predicted_iou", 5, 2, 0, 0.75f, "confident_digest"},
+        {"/confident/detector_score", 5, 2, 0, 0.75f, "its statistics are not"},
+        {"/confident/detector_score", 5, 2, 0, 0.505f, "confident_digest"}, /* in the bin of what stood there */
+        {"/confident/predicted_iou", 5, 2, 0, 0.895f, "confident_digest"},
         {"/hints/area", 4, 3, 1, 0, "hints: image"},
-        {"/hints/stability_score", 5, 3, 0, 0.25f, "hints_digest"},
+        {"/hints/stability_score", 5, 3, 0, 0.25f, "its statistics are not"},
+        {"/hints/stability_score", 5, 3, 0, 0.992f, "hints_digest"},
         {"/hints/rle", 1, 0, '0', 0, "hints: image 1, mask 0"},
         {"/masks/annotator", 2, 1, 3, 0, "there is no annotator 3"},
         {"/masks/annotator", 2, 1, 2, 0, "masks_digest"},
         {"/masks/seconds", 5, 1, 0, -2, "-2 seconds"},
         {"/masks/clicks", 2, 1, 77, 0, "masks_digest"},
         {"/statistics/hint_masks", 8, 0, 9, 0, "statistics"},
+        {"/statistics/confident_stability_score", 8, 99, 1, 0, "statistics"},
         {"/statistics/masks_by_source", 8, 2, 9, 0, "statistics"},
     };
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {

@@ -95,8 +95,12 @@ def main():
     pages.self_contained(page)
     pages.accessible(page)
     bars = pages.equal_to_statistics(page, stats)
-    captions = [figure.one("figcaption").content() for figure in page.root.one(class_="samples").find("figure")]
-    assert any(name in caption for caption in captions), f"{name} is not shown as text: {captions}"
+    for section in ("samples", "further"):
+        pictures = page.root.one("section", id=section).one(class_="samples")
+        captions = [figure.one("figcaption").content() for figure in pictures.find("figure")]
+        assert any(name in caption for caption in captions), f"{name} is not shown as text: {captions}"
+    kinds = [caption for caption in captions if re.search(r"0 by people, [1-9][0-9]* confident, [0-9]+ hint", caption)]
+    assert len(kinds) == len(captions), captions
 
     browser = Browser(program, scratch)
     light = look(browser, path, "light", [], WIDE, dark=False)

@@ -106,7 +106,9 @@ def equal_to_statistics(page, stats):
     bars = 0
     for id, key in {"masks-per-image": "masks_per_image", "relative-size": "relative_size", "concavity": "concavity",
                     "predicted-iou": "predicted_iou", "stability": "stability_score",
-                    "long-side": "image_long_side"}.items():
+                    "long-side": "image_long_side", "confident-detector": "confident_detector_score",
+                    "confident-iou": "confident_predicted_iou", "confident-stability": "confident_stability_score",
+                    "hint-iou": "hint_predicted_iou", "hint-stability": "hint_stability_score"}.items():
         counts = [count for count in stats[key] if count]
         svg = page.root.one("svg", id=id)
         drawn = list(svg.one("g", class_="bars").find("rect"))
@@ -132,6 +134,9 @@ def equal_to_statistics(page, stats):
     eighths = [sum(sum(row[8 * x: 8 * x + 8]) for row in stats["centres"][8 * y: 8 * y + 8])
                for y in range(8) for x in range(8)]
     assert shown == eighths, "centres"
+    sources = [number(list(row.find("td", class_="number"))[0].content())
+               for row in page.root.one("table", id="source-table").one("tbody").find("tr")]
+    assert sources == [stats["masks"], 0, 0, stats["confident_masks"], stats["hint_masks"]] and min(sources[3:]) > 0, sources
     groups = page.root.one("table", id="aside-table").one("tbody").find("tr")
     assert sum(number(list(row.find("td"))[0].content()) for row in groups) == stats["images_set_aside"]
     return bars
