@@ -152,8 +152,7 @@ mm_status mm_decoder_training_prepare(mm_decoder_training *t, mm_decoder_summary
             status = describe(t, err);
         status = mm_comm_agree(t->comm, status, err);
     }
-    t->learner = (mm_learner){.kernels = t->kernels, .ops = mm_vector_get(&t->kernels),
-                              .gradient = mm_gradient_get(&t->kernels), .err = err};
+    t->learner = mm_learner_of(&t->kernels, err);
     t->dialogue = (mm_dialogue_options){.rounds = o->rounds, .box_share = o->box_share, .pauses = true,
                                         .weights = {.focal = 20, .dice = 1, .iou = 1, .multimask = o->multimask}};
     return status;
