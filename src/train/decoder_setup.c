@@ -112,7 +112,7 @@ static mm_status describe(mm_decoder_training *t, mm_error *err)
     const mm_status status = mm_checkpoint_sha256(o->model, model, err);
     if (status != MM_OK)
         return status;
-    mm_kernels_describe(&t->kernels, kernels, sizeof kernels);
+    mm_kernels_describe(&t->products, kernels, sizeof kernels);
     (void)snprintf(digest, sizeof digest, "%016" PRIx64, mm_samples_digest(&t->samples)); /* fits */
     t->setup = json_pack("{s:s,s:s,s:I,s:I,s:s,s:f,s:I,s:I,s:I,s:f,s:[f,f,f],s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I}",
                          "model_sha256",
@@ -125,8 +125,6 @@ static mm_status describe(mm_decoder_training *t, mm_error *err)
                          "multimask", o->multimask, "learning_rate", o->learning_rate, "weight_decay", o->weight_decay,
                          "clip_norm", o->clip_norm, "warm_up", o->warm_up, "average", o->average, "seed",
                          (json_int_t)(o->seed & INT64_MAX), "ranks", (json_int_t)t->ranks);
-    if (t->setup && t->bf16 && json_object_set_new(t->setup, "precision", json_string("bf16")) != 0)
-        return mm_fail_memory(err, "the training's options");
     return t->setup ? MM_OK : mm_fail_memory(err, "the training's options");
 }
 
@@ -136,11 +134,10 @@ mm_status mm_decoder_training_prepare(mm_decoder_training *t, mm_decoder_summary
     const mm_sample_sources sources = {.sources = o->sources, .count = o->source_count, .validation = o->validation,
                                        .validation_count = o->validation_count, .validation_share = o->validation_share,
                                        .seed = o->seed};
-    mm_kernels asked = o->kernels, products;
+    mm_kernels asked = o->kernels;
     asked.threads = 1;
-    mm_status status = mm_train_agree_on_kernels(t->comm, &asked, &products, err);
+    mm_status status = mm_train_agree_on_kernels(t->comm, &asked, &t->products, err);
     asked.precision = MM_PRECISION_F32; /* of the encoder, and of all that is not a large product */
-    t->bf16 = products.precision == MM_PRECISION_BF16;
     if (status == MM_OK)
         status = mm_train_agree_on_kernels(t->comm, &asked, &t->kernels, err);
     if (status == MM_OK)
@@ -157,7 +154,7 @@ mm_status mm_decoder_training_prepare(mm_decoder_training *t, mm_decoder_summary
             status = describe(t, err);
         status = mm_comm_agree(t->comm, status, err);
     }
-    t->learner = mm_learner_of(&products, err);
+    t->learner = mm_learner_of(&t->products, err);
     t->dialogue = (mm_dialogue_options){.rounds = o->rounds, .box_share = o->box_share, .pauses = true,
                                         .weights = {.focal = 20, .dice = 1, .iou = 1, .multimask = o->multimask}};
     return status;

@@ -17,7 +17,7 @@ typedef struct mm_decoder_training {
     size_t ranks, rank;
     const mm_train_decoder_options *options;
     mm_signals *signals;
-    mm_kernels kernels;
+    mm_kernels kernels, products; /* of the model, and of the learner: they differ in precision only */
     mm_model *model;
     mm_checkpoint *checkpoint; /* the same file: what the result is made from */
     mm_arch arch;
@@ -35,7 +35,6 @@ typedef struct mm_decoder_training {
     mm_adamw optimiser;                          /* every rank's makes the same steps */
     mm_trained_decoder decoder, averaged;        /* views of values and of average; the second one only looks */
     mm_learner learner;
-    bool bf16;         /* the learner's large products are */
     mm_dialogue_options dialogue;
     mm_dialogue_memory memory;
     float *cells; /* [N][D] */
