@@ -105,7 +105,7 @@ static void print_recall(const page *p, bool precision)
                              .explanation = precision ? "Low where the dataset leaves things out, whatever the model."
                                                       : "Share of masks met by a generated mask with that IoU or more.",
                              .x_name = "IoU", .y_name = precision ? "share of generated masks" : "recall",
-                             .curves = curves, .count = p->count, .first = 0.5, .last = 0.95, .step = 0.05, .decimals = 2});
+                             .curves = curves, .count = p->count, .first = 0.5, .last = 0.95, .step = 0.1, .decimals = 2});
 }
 
 /* How figures went from one model to the next. */
