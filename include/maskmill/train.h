@@ -8,6 +8,7 @@
 
 #include "maskmill/comm.h"
 #include "maskmill/detect.h"
+#include "maskmill/evaluation.h"
 
 typedef struct mm_train_detector_options {
     /* Datasets that `maskmill run` wrote (folder, dataset.h5, or a shard; photographs are found through their
@@ -85,7 +86,7 @@ typedef struct mm_train_decoder_options {
     const char *model;        /* the path of the one it begins with */
     const char *model_config; /* or NULL */
     const char *embeddings;   /* folder where they are kept; NULL: OUT.embeddings */
-    mm_kernels kernels;
+    mm_kernels kernels;       /* precision f32: that of the large products; weights, sums and measurements are f32 always */
     double epochs;            /* 4 */
     uint32_t batch;           /* 8 images a step, of all ranks together; one after the other, so any number fits */
     uint32_t masks;           /* 16: at most, of an image in a step */
@@ -131,8 +132,6 @@ typedef struct mm_decoder_summary {
 MM_RESULT_USED mm_status mm_train_decoder(mm_comm *comm, const mm_train_decoder_options *options,
                                           mm_decoder_summary *summary, mm_error *err);
 
-enum { MM_EVALUATE_CLICKS = 16, MM_EVALUATE_BINS = 10 };
-
 typedef struct mm_evaluate_options {
     const char *const *sources; /* datasets */
     size_t source_count;
@@ -141,21 +140,9 @@ typedef struct mm_evaluate_options {
     mm_kernels kernels;
     uint32_t clicks; /* 5, at most MM_EVALUATE_CLICKS */
     uint32_t masks;  /* 64: of an image, at most */
+    uint32_t generate; /* 0: images whose masks are generated, to see which of the dataset's are among them */
     bool quiet;
 } mm_evaluate_options;
-
-typedef struct mm_evaluation_result {
-    uint64_t images, encoded;
-    double masks;
-    /* Mean IoU after one click, two, ...: of the answer (the output whose predicted IoU is highest), and of the best
-     * output. */
-    double clicks[MM_EVALUATE_CLICKS], best[MM_EVALUATE_CLICKS];
-    double box, box_best; /* the same by a box */
-    double iou_error;     /* mean distance of predicted IoUs from the true ones, after one click */
-    struct {
-        double count, predicted, truth; /* answers to one click by their predicted IoU in tenths: number and means */
-    } calibration[MM_EVALUATE_BINS];
-} mm_evaluation_result;
 
 /* How good a model's decoder is on the masks of datasets, asked for like in training: the same clicks and boxes each
  * time, so that models can be compared. Collective; complete on all ranks. */

@@ -1,5 +1,5 @@
 """One optimiser step of the decoder's training, here by PyTorch and in maskmill: the same model, prompts an image, rounds and
-losses, f32, one thread. Both report the processor time of their best step. See docs/training.md."""
+losses, one thread, PyTorch in f32. Both report the processor time of their best step. See docs/training.md."""
 
 import argparse
 import subprocess
@@ -23,6 +23,7 @@ def parse():
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--precision", choices=("f32", "bf16"), default="f32", help="of maskmill's large products")
     return parser.parse_args()
 
 
@@ -68,8 +69,8 @@ def main():
 
     ours, theirs = [], []
     for _ in range(3):  # by turns, so that a slow moment of the machine hits both
-        out = subprocess.run([args.program, args.model, str(args.prompts), str(args.rounds), str(args.steps)], check=True,
-                             capture_output=True, text=True)
+        out = subprocess.run([args.program, args.model, str(args.prompts), str(args.rounds), str(args.steps),
+                              args.precision], check=True, capture_output=True, text=True)
         ours.append(float(out.stdout))
         step()
         for _ in range(args.steps):
@@ -77,7 +78,7 @@ def main():
             step()
             theirs.append(time.process_time() - start)
     print(f"{args.model.name}, {args.prompts} prompts, {args.rounds} rounds: PyTorch {torch.__version__} {min(theirs):.3f} s, "
-          f"maskmill {min(ours):.3f} s, {min(theirs) / min(ours):.2f} times as fast")
+          f"maskmill ({args.precision}) {min(ours):.3f} s, {min(theirs) / min(ours):.2f} times as fast")
 
 
 if __name__ == "__main__":

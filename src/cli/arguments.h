@@ -45,6 +45,8 @@ error_t mm_cli_whole(struct argp_state *state, const char *name, const char *wor
 
 /* The word behind --backend. */
 error_t mm_cli_backend(struct argp_state *state, const char *word, mm_kernels *kernels);
+/* The word behind --precision. */
+error_t mm_cli_precision(struct argp_state *state, const char *word, mm_kernels *kernels);
 
 /* What `run`, `segment` and `bench` share: -c -m --model-config --set --threads --precision --backend -q. */
 typedef struct mm_cli_model_options {

@@ -41,11 +41,19 @@ error_t mm_cli_backend(struct argp_state *state, const char *word, mm_kernels *k
     return 0;
 }
 
-static error_t parse(int key, char *word, struct argp_state *state)
+error_t mm_cli_precision(struct argp_state *state, const char *word, mm_kernels *kernels)
 {
     static const char *const precisions[] = {"auto", "f32", "bf16"}; /* in the order of mm_precision */
+    const int choice = choose(word, precisions, 3);
+    if (choice < 0)
+        return mm_cli_refuse(state, "--precision %.40s: give f32, bf16 or auto", word);
+    kernels->precision = (mm_precision)choice;
+    return 0;
+}
+
+static error_t parse(int key, char *word, struct argp_state *state)
+{
     mm_cli_model_options *options = state->input;
-    int choice;
     switch (key) {
     case ARGP_KEY_INIT:
         options->sets = calloc((size_t)state->argc + 1, sizeof options->sets[0]);
@@ -62,11 +70,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
     case KEY_THREADS:
         return mm_cli_whole(state, "threads", word, 1, 1024, &options->kernels.threads);
     case KEY_PRECISION:
-        choice = choose(word, precisions, 3);
-        if (choice < 0)
-            return mm_cli_refuse(state, "--precision %.40s: give f32, bf16 or auto", word);
-        options->kernels.precision = (mm_precision)choice;
-        return 0;
+        return mm_cli_precision(state, word, &options->kernels);
     case KEY_BACKEND:
         return mm_cli_backend(state, word, &options->kernels);
     case 'q':

@@ -32,6 +32,7 @@ enum {
     KEY_AVERAGE,
     KEY_SEED,
     KEY_BACKEND,
+    KEY_PRECISION,
     KEY_SAVE,
     KEY_RESUME,
     KEY_OVERWRITE
@@ -69,6 +70,8 @@ static const struct argp_option rows[] = {
     {"average", KEY_AVERAGE, "X", 0, "what a step leaves of the averaged weights (default: 0.998)", 0},
     {"seed", KEY_SEED, "N", 0, "another seed, another training (default: 0)", 0},
     {"backend", KEY_BACKEND, "B", 0, "dense kernels: dnnl, blas or auto (default: auto)", 0},
+    {"precision", KEY_PRECISION, "P", 0, "of large products: f32, bf16, or auto, bf16 where there are instructions (default: "
+                                         "f32)", 0},
     {"save-seconds", KEY_SAVE, "X", 0, "between two states that --resume goes on from (default: 60)", 0},
     {"resume", KEY_RESUME, NULL, 0, "go on with the training that is there; begin, if there is none", 0},
     {"overwrite", KEY_OVERWRITE, NULL, 0, "replace what is there", 0},
@@ -123,6 +126,8 @@ static error_t parse(int key, char *word, struct argp_state *state)
         return parse_weights(state, word, o->source_weights);
     case KEY_BACKEND:
         return mm_cli_backend(state, word, &o->kernels);
+    case KEY_PRECISION:
+        return mm_cli_precision(state, word, &o->kernels);
     case KEY_RESUME:
         o->resume = true;
         return 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "report/page.h"
 
 static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 
@@ -106,4 +107,21 @@ void mm_html_base64(FILE *out, const void *bytes, size_t size)
                               left > 2 ? digits[group & 63] : '='};
         (void)fwrite(text, 1, sizeof text, out);
     }
+}
+
+/* The policy allows nothing but the page's own styles and pictures inside it: even if a name got through as markup,
+ * nothing would be run or fetched. */
+void mm_html_head(FILE *out, const char *name, const char *kind)
+{
+    (void)fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+                "img-src "
+                "data:\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+                "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"generator\" "
+                "content=\"maskmill " MM_VERSION "\">\n"
+                "<link rel=\"icon\" href=\"data:,\">\n<title>", out);
+    mm_html_text(out, name);
+    (void)fprintf(out, " \xe2\x80\x93 %s</title>\n<style>\n", kind);
+    (void)fputs(mm_page_style, out);
+    (void)fputs("</style>\n</head>\n<body>\n<div class=\"page\">\n", out);
 }

@@ -12,6 +12,9 @@ void mm_html_text(FILE *out, const char *text);
  * can still be read. */
 void mm_html_text_short(FILE *out, const char *text, size_t most);
 
+/* All of a page up to its first element. `kind` stands behind the name in the title and is plain text. */
+void mm_html_head(FILE *out, const char *name, const char *kind);
+
 void mm_html_base64(FILE *out, const void *bytes, size_t size);
 
 #endif

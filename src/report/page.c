@@ -60,24 +60,6 @@ static void release(mm_page *page)
 
 /* --- Writing. --- */
 
-/* The policy allows nothing but the page's own styles and pictures inside it: even if a name got through as markup,
- * nothing would be run or fetched. */
-static void print_head(const mm_page *page)
-{
-    FILE *out = page->out;
-    (void)fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-                "img-src "
-                "data:\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"generator\" "
-                "content=\"maskmill " MM_VERSION "\">\n"
-                "<link rel=\"icon\" href=\"data:,\">\n<title>", out);
-    mm_html_text(out, page->name);
-    (void)fputs(" \xe2\x80\x93 maskmill report</title>\n<style>\n", out);
-    (void)fputs(mm_page_style, out);
-    (void)fputs("</style>\n</head>\n<body>\n<div class=\"page\">\n", out);
-}
-
 /* Rows that are neither done nor set aside: near-duplicates, if corpus.duplicates says so. */
 static void print_skipped(const mm_page *page)
 {
@@ -169,7 +151,7 @@ static void print_foot(const mm_page *page)
 
 static void print_page(const mm_page *page)
 {
-    print_head(page);
+    mm_html_head(page->out, page->name, "maskmill report");
     print_title(page);
     mm_page_overview(page);
     mm_page_masks(page);

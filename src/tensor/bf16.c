@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "tensor/bf16_avx512.h"
+#include "tensor/bf16_gemm.h"
 
 mm_bf16 mm_bf16_from(float x)
 {
@@ -71,6 +72,17 @@ const mm_bf16_ops *mm_bf16_get(void)
     if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
         return &mm_bf16_avx512;
+#endif
+    return NULL;
+}
+
+mm_bf16_gemm *mm_bf16_gemm_get(const mm_kernels *kernels)
+{
+#ifdef MM_HAVE_AVX512_BF16
+    if (kernels->precision == MM_PRECISION_BF16 && mm_bf16_get())
+        return mm_bf16_gemm_avx512;
+#else
+    (void)kernels;
 #endif
     return NULL;
 }

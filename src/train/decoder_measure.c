@@ -6,6 +6,12 @@
 
 enum { MOST_MASKS = 16, CLICKS = 3 };
 
+int mm_evaluate_part(const mm_rle *mask, uint8_t source)
+{
+    return source * MM_EVALUATE_SIZES +
+           mm_evaluation_size((double)mm_rle_area(mask), (double)mask->width * mask->height);
+}
+
 mm_status mm_decoder_training_ask(mm_decoder_training *t, const mm_trained_decoder *decoder, const mm_questions *asked,
                                   mm_dialogue_sums *sums, mm_error *err)
 {
@@ -13,6 +19,8 @@ mm_status mm_decoder_training_ask(mm_decoder_training *t, const mm_trained_decod
     options.rounds = asked->rounds;
     options.box_share = asked->boxes ? 1 : 0;
     options.pauses = false;
+    mm_learner precise = t->learner; /* models are compared in f32 */
+    precise.rounded = NULL;
     static const double alike[MM_MASK_SOURCES] = {1, 1, 1};
     mm_status status = MM_OK;
     for (size_t i = t->rank; i < t->validation_count && status == MM_OK; i += t->ranks) {
@@ -28,7 +36,11 @@ mm_status mm_decoder_training_ask(mm_decoder_training *t, const mm_trained_decod
             break;
         image.masks = picked.masks;
         image.count = picked.count;
-        status = mm_dialogue_run(&t->learner, decoder, &options, &image, mm_mix(1, sample), false, &t->memory, sums,
+        for (size_t k = 0; k < picked.count; k++)
+            picked.sources[k] = (uint8_t)mm_evaluate_part(&picked.masks[k], picked.sources[k]);
+        image.part = picked.sources;
+        image.parts = asked->parts;
+        status = mm_dialogue_run(&precise, decoder, &options, &image, mm_mix(1, sample), false, &t->memory, sums,
                                  err);
         mm_picked_masks_free(&picked);
     }
@@ -36,6 +48,9 @@ mm_status mm_decoder_training_ask(mm_decoder_training *t, const mm_trained_decod
     float nothing = 0;
     if (status == MM_OK)
         status = mm_sum_over_ranks(t->comm, &nothing, 1, (double *)(void *)sums, sizeof *sums / sizeof(double), err);
+    if (status == MM_OK && asked->parts)
+        status = mm_sum_over_ranks(t->comm, &nothing, 1, (double *)(void *)asked->parts,
+                                   MM_EVALUATE_PARTS * sizeof *asked->parts / sizeof(double), err);
     return status;
 }
 
@@ -45,9 +60,9 @@ mm_status mm_decoder_training_measure(mm_decoder_training *t, const mm_trained_d
     mm_dialogue_sums clicks = {0}, boxes = {0};
     *figures = (mm_decoder_figures){0};
     mm_status status =
-        mm_decoder_training_ask(t, decoder, &(mm_questions){CLICKS, MOST_MASKS, false}, &clicks, err);
+        mm_decoder_training_ask(t, decoder, &(mm_questions){CLICKS, MOST_MASKS, false, NULL}, &clicks, err);
     if (status == MM_OK)
-        status = mm_decoder_training_ask(t, decoder, &(mm_questions){1, MOST_MASKS, true}, &boxes, err);
+        status = mm_decoder_training_ask(t, decoder, &(mm_questions){1, MOST_MASKS, true, NULL}, &boxes, err);
     if (status != MM_OK || clicks.prompts == 0)
         return status;
     figures->masks = clicks.prompts;

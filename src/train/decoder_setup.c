@@ -112,7 +112,7 @@ static mm_status describe(mm_decoder_training *t, mm_error *err)
     const mm_status status = mm_checkpoint_sha256(o->model, model, err);
     if (status != MM_OK)
         return status;
-    mm_kernels_describe(&t->kernels, kernels, sizeof kernels);
+    mm_kernels_describe(&t->products, kernels, sizeof kernels);
     (void)snprintf(digest, sizeof digest, "%016" PRIx64, mm_samples_digest(&t->samples)); /* fits */
     t->setup = json_pack("{s:s,s:s,s:I,s:I,s:s,s:f,s:I,s:I,s:I,s:f,s:[f,f,f],s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I}",
                          "model_sha256",
@@ -135,9 +135,11 @@ mm_status mm_decoder_training_prepare(mm_decoder_training *t, mm_decoder_summary
                                        .validation_count = o->validation_count, .validation_share = o->validation_share,
                                        .seed = o->seed};
     mm_kernels asked = o->kernels;
-    asked.precision = MM_PRECISION_F32; /* gradients are f32, and so is the encoder that they go with */
     asked.threads = 1;
-    mm_status status = mm_train_agree_on_kernels(t->comm, &asked, &t->kernels, err);
+    mm_status status = mm_train_agree_on_kernels(t->comm, &asked, &t->products, err);
+    asked.precision = MM_PRECISION_F32; /* of the encoder, and of all that is not a large product */
+    if (status == MM_OK)
+        status = mm_train_agree_on_kernels(t->comm, &asked, &t->kernels, err);
     if (status == MM_OK)
         status = open_model(t, err);
     if (status == MM_OK)
@@ -152,8 +154,7 @@ mm_status mm_decoder_training_prepare(mm_decoder_training *t, mm_decoder_summary
             status = describe(t, err);
         status = mm_comm_agree(t->comm, status, err);
     }
-    t->learner = (mm_learner){.kernels = t->kernels, .ops = mm_vector_get(&t->kernels),
-                              .gradient = mm_gradient_get(&t->kernels), .err = err};
+    t->learner = mm_learner_of(&t->products, err);
     t->dialogue = (mm_dialogue_options){.rounds = o->rounds, .box_share = o->box_share, .pauses = true,
                                         .weights = {.focal = 20, .dice = 1, .iou = 1, .multimask = o->multimask}};
     return status;

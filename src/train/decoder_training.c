@@ -15,6 +15,7 @@
 mm_train_decoder_options mm_train_decoder_defaults(void)
 {
     return (mm_train_decoder_options){
+        .kernels = {.precision = MM_PRECISION_F32},
         .epochs = 4,
         .batch = 8,
         .masks = 16,

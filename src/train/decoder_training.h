@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "engine/signals.h"
+#include "maskmill/amg.h"
 #include "maskmill/train.h"
 #include "train/adamw.h"
 #include "train/dialogue.h"
@@ -16,7 +17,7 @@ typedef struct mm_decoder_training {
     size_t ranks, rank;
     const mm_train_decoder_options *options;
     mm_signals *signals;
-    mm_kernels kernels;
+    mm_kernels kernels, products; /* of the model, and of the learner: they differ in precision only */
     mm_model *model;
     mm_checkpoint *checkpoint; /* the same file: what the result is made from */
     mm_arch arch;
@@ -60,11 +61,28 @@ MM_RESULT_USED mm_status mm_decoder_training_load(mm_decoder_training *training,
 typedef struct mm_questions {
     uint32_t rounds, masks; /* masks: of an image, at most */
     bool boxes;             /* the first prompt is a box, else a click */
+    mm_dialogue_part *parts; /* [MM_EVALUATE_PARTS], added to; or NULL */
 } mm_questions;
 
 /* Collective: dialogues about the images that are measured with, the same each time; *sums are those of all ranks. */
 MM_RESULT_USED mm_status mm_decoder_training_ask(mm_decoder_training *training, const mm_trained_decoder *decoder,
                                                  const mm_questions *asked, mm_dialogue_sums *sums, mm_error *err);
+
+/* Masks of one size and source: part `source * MM_EVALUATE_SIZES + size`. */
+enum { MM_EVALUATE_PARTS = MM_EVALUATE_SIZES * MM_EVALUATE_SOURCES };
+int mm_evaluate_part(const mm_rle *mask, uint8_t source);
+
+/* Doubles alone. */
+typedef struct mm_generated_sums {
+    double images, made, met[MM_EVALUATE_IOUS]; /* generated masks, and those that meet one of the dataset */
+    struct {
+        double sought, found[MM_EVALUATE_IOUS];
+    } parts[MM_EVALUATE_PARTS];
+} mm_generated_sums;
+
+/* Collective: masks from the grid for `count` of the images that are measured with, spread evenly over them. */
+MM_RESULT_USED mm_status mm_decoder_training_generate(mm_decoder_training *training, const mm_amg_params *params,
+                                                      uint32_t count, mm_generated_sums *sums, mm_error *err);
 
 /* Collective: how good a decoder is on the images that are measured with; complete on all ranks. */
 MM_RESULT_USED mm_status mm_decoder_training_measure(mm_decoder_training *training, const mm_trained_decoder *decoder,

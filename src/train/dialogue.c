@@ -149,6 +149,11 @@ static void judge(void *user, size_t prompt, const float *logits, const float *i
         note(d->sums, d->round, &loss, meant.share * (loss.mask + d->options->weights.iou * loss.iou));
     else
         d->sums->broken += 1;
+    if (loss.finite && d->image->parts) {
+        mm_dialogue_part *part = &d->image->parts[d->image->part[d->first + prompt]];
+        part->masks += d->round == 0;
+        part->chosen_iou[d->round] += loss.chosen_iou;
+    }
     for (size_t i = 0; i < n; i++) {
         const float x = logits[loss.chosen * n + i];
         a->next[i] = x < -most_of_a_logit ? -most_of_a_logit : x > most_of_a_logit ? most_of_a_logit : x;

@@ -42,11 +42,18 @@ typedef struct mm_dialogue_sums {
     double broken;  /* losses that are no number; they are in no other sum */
 } mm_dialogue_sums;
 
+/* What some of the masks have in common. Doubles alone. */
+typedef struct mm_dialogue_part {
+    double masks, chosen_iou[MM_MOST_ROUNDS];
+} mm_dialogue_part;
+
 typedef struct mm_dialogue_image {
     const float *embedding; /* [N][D] */
     mm_frame frame;         /* its size is that of the masks */
     const mm_rle *masks;    /* none empty */
     size_t count;
+    const uint8_t *part;     /* [count]: which of parts[] a mask is counted in as well */
+    mm_dialogue_part *parts; /* or NULL */
 } mm_dialogue_image;
 
 /* Working memory that is used again; zeros to begin with. */

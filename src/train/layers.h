@@ -7,17 +7,22 @@
 #define MM_TRAIN_LAYERS_H
 
 #include "tensor/gradient.h"
+#include "tensor/bf16_gemm.h"
 #include "tensor/vector.h"
 
 /* What layers compute with. The first failure of a product sticks in `status`; later steps do nothing, and the caller
  * looks once at the end. */
 typedef struct mm_learner {
-    mm_kernels kernels; /* resolved, f32, one thread */
+    mm_kernels kernels; /* resolved, one thread; its precision is that of large products */
     const mm_vector *ops;
     const mm_gradient_ops *gradient;
+    mm_bf16_gemm *rounded; /* for large products; NULL: all are f32 */
     mm_error *err;
     mm_status status;
 } mm_learner;
+
+/* A learner of resolved kernels; in bf16 the operands of large products are rounded to it. */
+mm_learner mm_learner_of(const mm_kernels *kernels, mm_error *err);
 
 /* C[m][n] = alpha op(A) op(B) + beta C, as mm_gemm has it. */
 void mm_multiply(mm_learner *learner, bool transpose_a, bool transpose_b, size_t m, size_t n, size_t k, float alpha,

@@ -74,6 +74,7 @@ void mm_picked_masks_free(mm_picked_masks *picked)
     for (size_t i = 0; i < picked->count; i++)
         mm_rle_free(&picked->masks[i]);
     free(picked->masks);
+    free(picked->sources);
     *picked = (mm_picked_masks){0};
 }
 
@@ -145,7 +146,7 @@ static mm_status take(const mm_record *record, const candidate *list, size_t cou
         if (mm_rle_area(&picked->masks[picked->count]) == 0) /* whatever its area column says */
             mm_rle_free(&picked->masks[picked->count]);
         else
-            picked->count++;
+            picked->sources[picked->count++] = record->source[list[i].mask];
     }
     return status;
 }
@@ -160,8 +161,10 @@ mm_status mm_mask_source_pick(const mm_mask_source *source, const mm_sample *sam
     if (status != MM_OK)
         return status;
     candidate *list = calloc(record.mask_count + 1, sizeof *list);
+    most = most < record.mask_count ? most : (size_t)record.mask_count;
     picked->masks = calloc(most + 1, sizeof *picked->masks);
-    if (list && picked->masks) {
+    picked->sources = calloc(most + 1, sizeof *picked->sources);
+    if (list && picked->masks && picked->sources) {
         const size_t count = list_candidates(&record, weights, draw, list);
         status = take(&record, list, count < most ? count : most, picked, err);
     } else {

@@ -25,6 +25,7 @@ void mm_mask_source_close(mm_mask_source *source);
 
 typedef struct mm_picked_masks {
     mm_rle *masks;
+    uint8_t *sources; /* of each: automatic, confident, human */
     size_t count;
 } mm_picked_masks;
 

@@ -120,8 +120,31 @@ expect 0 "is left out" "are no numbers" "15 steps (3 left out)"
 "$program" segment "$source/tests/data/golden/landscape.jpg" -m nan.safetensors --point 60,40 -o masks.json
 grep -q 'nan' masks.json && fail "NaN went into the weights"
 
-# --- What cannot be trained with. ---
+# --- In bf16, where the machine has it: equal bits again, and also after a stop. ---
 embeddings=kept
+train bf16.safetensors 2 --precision bf16
+if [ "$status" -eq 0 ]; then
+  train bf16_again.safetensors 2 --precision bf16
+  expect 0 "15 steps"
+  cmp bf16.safetensors bf16_again.safetensors || fail "two trainings in bf16 differ"
+  cmp -s bf16.safetensors two.safetensors && fail "bf16 is f32"
+  training+=(--precision bf16)
+  hit signal_run -TERM
+  if [ -e hit.safetensors.resume ]; then
+    cp hit.safetensors.resume state
+    train hit.safetensors 2 --resume --precision f32
+    expect 2 "was begun otherwise"
+    cmp state hit.safetensors.resume || fail "a refused training touched the state"
+  fi
+  train hit.safetensors 2 --resume
+  expect 0
+  cmp bf16.safetensors hit.safetensors || fail "bf16: not the weights of an undisturbed training"
+  unset 'training[-1]' 'training[-1]'
+else
+  expect 4 "bf16"
+fi
+
+# --- What cannot be trained with. ---
 train bad.safetensors 2 --batch 1
 expect 2 "cannot be shared by 2 ranks"
 train bad.safetensors 1 --source-weights 0,0,0

@@ -1,6 +1,6 @@
 /* Processor seconds of one optimiser step of the decoder's training: forward, losses, backward of all rounds of an
  * image's prompts, and AdamW. `scripts/bench-train` compares it with PyTorch.
- * Usage: maskmill-bench-decoder MODEL PROMPTS ROUNDS STEPS [BACKEND] */
+ * Usage: maskmill-bench-decoder MODEL PROMPTS ROUNDS STEPS [f32|bf16] [dnnl|blas] */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,8 +86,7 @@ static double processor_seconds(void)
 static mm_status measure(bench *b, uint32_t rounds, int steps, mm_error *err)
 {
     const uint32_t side = b->arch.image_size;
-    mm_learner learner = {.kernels = b->kernels, .ops = mm_vector_get(&b->kernels),
-                          .gradient = mm_gradient_get(&b->kernels), .err = err};
+    mm_learner learner = mm_learner_of(&b->kernels, err);
     const mm_dialogue_options options = {.rounds = rounds, .weights = {20, 1, 1, 0}};
     const mm_dialogue_image image = {.embedding = b->cells, .frame = {side, side, side, side, side,
                                                                       4 * b->arch.embedding_side},
@@ -117,11 +116,13 @@ int main(int argc, char **argv)
     mm_error err = {0};
     bench b = {.kernels = {.precision = MM_PRECISION_F32, .threads = 1}};
     if (argc < 5) {
-        (void)fprintf(stderr, "usage: maskmill-bench-decoder MODEL PROMPTS ROUNDS STEPS [dnnl|blas]\n");
+        (void)fprintf(stderr, "usage: maskmill-bench-decoder MODEL PROMPTS ROUNDS STEPS [f32|bf16] [dnnl|blas]\n");
         return 2;
     }
-    if (argc > 5)
-        b.kernels.backend = strcmp(argv[5], "blas") == 0 ? MM_BACKEND_BLAS : MM_BACKEND_DNNL;
+    if (argc > 5 && strcmp(argv[5], "bf16") == 0)
+        b.kernels.precision = MM_PRECISION_BF16;
+    if (argc > 6)
+        b.kernels.backend = strcmp(argv[6], "blas") == 0 ? MM_BACKEND_BLAS : MM_BACKEND_DNNL;
     b.prompts = (size_t)atoi(argv[2]);
     mm_status status = open_model(&b, argv[1], &err);
     if (status == MM_OK)

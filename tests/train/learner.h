@@ -59,9 +59,7 @@ static inline void learner_open(const char *name, mm_backend backend, learner *l
     ck_assert(mm_parameters_read(&l->parameters, l->checkpoint, l->values, &l->err) == MM_OK);
     ck_assert_msg(mm_trained_decoder_make(&l->arch, &l->parameters, l->values, l->gradients, l->checkpoint, &l->decoder,
                                           &l->err) == MM_OK, "%s", l->err.text);
-    l->maths.ops = mm_vector_get(&l->maths.kernels);
-    l->maths.gradient = mm_gradient_get(&l->maths.kernels);
-    l->maths.err = &l->err;
+    l->maths = mm_learner_of(&l->maths.kernels, &l->err);
 }
 
 static inline void learner_close(learner *l)

@@ -125,11 +125,14 @@ START_TEST(test_rounds)
 }
 END_TEST
 
+/* In f32, and with large products in bf16 where there are instructions. */
 START_TEST(test_learning)
 {
     static class_room c;
     open_room(&c);
     learner *l = &c.learner;
+    const mm_kernels kernels = {.precision = _i ? MM_PRECISION_BF16 : MM_PRECISION_F32};
+    l->maths.rounded = mm_bf16_gemm_get(&kernels);
     const mm_dialogue_options options = options_of(3);
     mm_adamw optimiser;
     float *decay = mm_floats(l->parameters.floats);
@@ -150,6 +153,41 @@ START_TEST(test_learning)
 }
 END_TEST
 
+/* In bf16 the gradient is nearly that of f32, and equal seeds give equal bits. */
+START_TEST(test_bf16)
+{
+    static class_room c;
+    open_room(&c);
+    learner *l = &c.learner;
+    const size_t floats = l->parameters.floats;
+    const mm_dialogue_options options = options_of(1);
+    const mm_kernels kernels = {.precision = MM_PRECISION_BF16};
+    float *plain = mm_floats(floats), *first = mm_floats(floats);
+    ck_assert(plain && first);
+    const mm_dialogue_sums exact = talk(&c, &options, 3, true);
+    memcpy(plain, l->gradients, floats * sizeof *plain);
+    l->maths.rounded = mm_bf16_gemm_get(&kernels);
+    const mm_dialogue_sums sums = talk(&c, &options, 3, true);
+    memcpy(first, l->gradients, floats * sizeof *first);
+    if (l->maths.rounded) { /* this CPU has the instructions */
+        ck_assert_double_ne(sums.loss, exact.loss);
+        ck_assert_double_eq_tol(sums.loss, exact.loss, 0.1 * exact.loss); /* random weights give large logits */
+    }
+    double error = 0, size = 0;
+    for (size_t i = 0; i < floats; i++) {
+        error += pow((double)plain[i] - first[i], 2);
+        size += pow((double)plain[i], 2);
+    }
+    ck_assert_msg(sqrt(error / size) < 0.05, "the gradient is off by %g", sqrt(error / size));
+    const mm_dialogue_sums again = talk(&c, &options, 3, true);
+    ck_assert_mem_eq(&again, &sums, sizeof sums);
+    ck_assert_mem_eq(first, l->gradients, floats * sizeof *first);
+    free(plain);
+    free(first);
+    close_room(&c);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("train/dialogue");
@@ -157,7 +195,8 @@ int main(void)
     tcase_add_test(tcase, test_equal_seeds);
     tcase_add_test(tcase, test_together_and_alone);
     tcase_add_test(tcase, test_rounds);
-    tcase_add_test(tcase, test_learning);
+    tcase_add_loop_test(tcase, test_learning, 0, 2);
+    tcase_add_test(tcase, test_bf16);
     suite_add_tcase(suite, tcase);
     return mm_check_main(suite);
 }

@@ -1,0 +1,103 @@
+/* Which of a dataset's masks the grid finds: the engine's own way from a photograph to masks. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "train/decoder_training.h"
+#include "train/gradient_sum.h"
+
+/* More masks than any image has. */
+enum { ALL_MASKS = 1 << 20 };
+
+/* Masks are compared in the frame of the dataset's. */
+static mm_status generate(mm_decoder_training *t, mm_embedding *embedding, const mm_amg_params *params,
+                          const mm_sample *sample, mm_annotations *annotations, mm_error *err)
+{
+    const char *name = t->samples.text + sample->path;
+    const mm_jpeg_options options = {.ignore_orientation =
+                                         sample->source != MM_SAMPLE_FILE && t->samples.unturned[sample->source]};
+    mm_amg_params own = *params;
+    mm_image image = {0};
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    mm_status status = mm_samples_read(&t->samples, sample, &bytes, &size, err);
+    if (status != MM_OK)
+        return status;
+    status = mm_image_decode_jpeg(bytes, size, &options, &image, err);
+    free(bytes);
+    if (status != MM_OK)
+        return err ? mm_error_prefix(err, "%s", name) : status;
+    const uint32_t shorter = sample->width < sample->height ? sample->width : sample->height;
+    own.short_side = shorter < (image.width < image.height ? image.width : image.height) ? shorter : 0;
+    status = mm_amg_generate(t->model, embedding, &own, mm_image_whole(&image), annotations, err);
+    mm_image_free(&image);
+    if (status == MM_OK && (annotations->width != sample->width || annotations->height != sample->height)) {
+        status = mm_fail(err, MM_ERR_FORMAT,
+                         "%s gives masks of %" PRIu32 " x %" PRIu32 " pixels, and its dataset's are %" PRIu32 " x %" PRIu32
+                         ": another photograph of that name?",
+                         name, annotations->width, annotations->height, sample->width, sample->height);
+        mm_annotations_free(annotations);
+    }
+    return status;
+}
+
+static void count(const mm_annotations *made, const mm_picked_masks *sought, mm_generated_sums *sums)
+{
+    sums->images += 1;
+    sums->made += (double)made->count;
+    for (size_t k = 0; k < sought->count; k++)
+        sums->parts[mm_evaluate_part(&sought->masks[k], sought->sources[k])].sought += 1;
+    for (size_t k = 0; k < sought->count; k++) {
+        double best = 0;
+        for (size_t j = 0; j < made->count; j++) {
+            const double iou = mm_rle_iou(&made->items[j].rle, &sought->masks[k]);
+            best = iou > best ? iou : best;
+        }
+        for (int i = 0; i < MM_EVALUATE_IOUS; i++)
+            sums->parts[mm_evaluate_part(&sought->masks[k], sought->sources[k])].found[i] += best >= mm_evaluation_iou(i);
+    }
+    for (size_t j = 0; j < made->count; j++) {
+        double best = 0;
+        for (size_t k = 0; k < sought->count; k++) {
+            const double iou = mm_rle_iou(&made->items[j].rle, &sought->masks[k]);
+            best = iou > best ? iou : best;
+        }
+        for (int i = 0; i < MM_EVALUATE_IOUS; i++)
+            sums->met[i] += best >= mm_evaluation_iou(i);
+    }
+}
+
+static mm_status add_image(mm_decoder_training *t, mm_embedding *embedding, const mm_amg_params *params, uint64_t number,
+                           mm_generated_sums *sums, mm_error *err)
+{
+    static const double alike[MM_MASK_SOURCES] = {1, 1, 1};
+    const mm_sample *sample = &t->samples.items[number];
+    mm_annotations made;
+    mm_picked_masks sought;
+    mm_draw draw = {mm_mix(0, number), 0};
+    mm_status status = mm_mask_source_pick(&t->masks, sample, ALL_MASKS, alike, &draw, &sought, err);
+    if (status != MM_OK)
+        return status;
+    status = generate(t, embedding, params, sample, &made, err);
+    if (status == MM_OK) {
+        count(&made, &sought, sums);
+        mm_annotations_free(&made);
+    }
+    mm_picked_masks_free(&sought);
+    return status;
+}
+
+mm_status mm_decoder_training_generate(mm_decoder_training *t, const mm_amg_params *params, uint32_t wanted,
+                                       mm_generated_sums *sums, mm_error *err)
+{
+    mm_embedding *embedding = NULL;
+    const size_t images = wanted < t->validation_count ? wanted : t->validation_count;
+    mm_status status = mm_embedding_new(t->model, &embedding, err);
+    for (size_t i = t->rank; status == MM_OK && i < images; i += t->ranks)
+        status = add_image(t, embedding, params, t->validation[i * t->validation_count / images], sums, err);
+    mm_embedding_free(embedding);
+    status = mm_comm_agree(t->comm, status, err);
+    float nothing = 0;
+    if (status == MM_OK)
+        status = mm_sum_over_ranks(t->comm, &nothing, 1, (double *)(void *)sums, sizeof *sums / sizeof(double), err);
+    return status;
+}
