@@ -4,11 +4,13 @@
  * product of gathered patches, so its dX is what the patches' cells got, added up where they came from. */
 #include "train/head_backward.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/gradient.h"
 #include "tensor/memory.h"
+
+enum { NORM_ROWS = 64 }; /* that a norm's way back takes at once */
 
 mm_status mm_head_gradients_new(const mm_head *head, mm_head_gradients *gradients, mm_error *err)
 {
@@ -20,7 +22,7 @@ mm_status mm_head_gradients_new(const mm_head *head, mm_head_gradients *gradient
         patches = patches > rows ? patches : rows;
     }
     *gradients = (mm_head_gradients){0};
-    gradients->memory = mm_floats(2 * map + head->cells * MM_HEAD_OUTPUTS + patches + wide);
+    gradients->memory = mm_floats(2 * map + head->cells * MM_HEAD_OUTPUTS + patches + wide + NORM_ROWS * (2 * C + 1));
     if (!gradients->memory)
         return mm_fail_memory(err, "gradients");
     gradients->after = gradients->memory;
@@ -28,6 +30,7 @@ mm_status mm_head_gradients_new(const mm_head *head, mm_head_gradients *gradient
     gradients->outputs = gradients->before + map;
     gradients->patches = gradients->outputs + head->cells * MM_HEAD_OUTPUTS;
     gradients->wide = gradients->patches + patches;
+    gradients->norm = gradients->wide + wide;
     return MM_OK;
 }
 
@@ -90,51 +93,24 @@ static void scatter2x2(const float *patches, size_t side, size_t channels, float
             }
 }
 
-enum { LANES = 16 };
-
-static float sum_of(const float part[LANES])
-{
-    float sum = 0;
-    for (int i = 0; i < LANES; i++)
-        sum += part[i];
-    return sum;
-}
-
-/* One row x of a LayerNorm: its mean and 1 / sqrt(variance + eps). */
-static void moments(const float *x, size_t n, float *mean, float *inverse)
-{
-    float total[LANES] = {0}, square[LANES] = {0};
-    for (size_t i = 0; i < n; i++)
-        total[i % LANES] += x[i];
-    *mean = sum_of(total) / (float)n;
-    for (size_t i = 0; i < n; i++)
-        square[i % LANES] += (x[i] - *mean) * (x[i] - *mean);
-    *inverse = 1.0f / sqrtf(sum_of(square) / (float)n + MM_HEAD_NORM_EPS);
-}
-
-/* after = relu(norm(before)): from gradients->after to gradients->before, for `cells` cells from `first` on.
- * With x' = (x - mean) inverse and g = dY gain: dX = inverse (g - mean(g) - x' mean(g x')). */
+/* after = relu(norm(before)): from gradients->after to gradients->before, for `cells` cells from `first` on. The rows are
+ * normalised once more, which costs less than to keep them. */
 static void norm_backward(const backward *b, size_t layer, const mm_head_layer *at, size_t first, size_t cells)
 {
+    const mm_gradient_ops *ops = mm_gradient_get(b->kernels);
     const size_t C = b->head->shape.width;
-    const float *x = b->state->before[layer] + first * C, *y = b->state->after[layer] + first * C;
-    float *dy = b->gradients->after + first * C, *dx = b->gradients->before + first * C;
-    const float *gain = b->parameters + at->gain;
-    float *dgain = b->sums + at->gain, *dshift = b->sums + at->shift;
-    for (size_t row = 0; row < cells; row++, x += C, y += C, dy += C, dx += C) {
-        float mean, inverse, total[LANES] = {0}, along[LANES] = {0};
-        moments(x, C, &mean, &inverse);
-        for (size_t i = 0; i < C; i++) {
-            const float normed = (x[i] - mean) * inverse, through = y[i] > 0 ? dy[i] : 0, g = through * gain[i];
-            dgain[i] += through * normed;
-            dshift[i] += through;
-            total[i % LANES] += g;
-            along[i % LANES] += g * normed;
-            dx[i] = g;
-        }
-        const float mean_g = sum_of(total) / (float)C, mean_along = sum_of(along) / (float)C;
-        for (size_t i = 0; i < C; i++)
-            dx[i] = inverse * (dx[i] - mean_g - (x[i] - mean) * inverse * mean_along);
+    const float *gain = b->parameters + at->gain, *shift = b->parameters + at->shift;
+    float *normal = b->gradients->norm, *again = normal + NORM_ROWS * C, *inverse = again + NORM_ROWS * C;
+    for (size_t row = 0; row < cells; row += NORM_ROWS) {
+        const size_t rows = cells - row < NORM_ROWS ? cells - row : NORM_ROWS, from = (first + row) * C;
+        const float *y = b->state->after[layer] + from;
+        float *dy = b->gradients->after + from;
+        ops->norm(b->state->before[layer] + from, NULL, NULL, gain, shift, MM_HEAD_NORM_EPS, normal, inverse, again,
+                  rows, C);
+        for (size_t i = 0; i < rows * C; i++)
+            dy[i] = y[i] > 0 ? dy[i] : 0;
+        ops->norm_back(dy, normal, inverse, gain, b->gradients->before + from, b->sums + at->gain, b->sums + at->shift,
+                       rows, C);
     }
 }
 

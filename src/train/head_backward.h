@@ -11,6 +11,7 @@ typedef struct mm_head_gradients {
     float *outputs;        /* [N][6]: filled in by the caller */
     float *patches;        /* as many floats as the state's */
     float *wide;           /* [S*S][4C] */
+    float *norm;           /* some rows, normalised */
 } mm_head_gradients;
 
 MM_RESULT_USED mm_status mm_head_gradients_new(const mm_head *head, mm_head_gradients *gradients, mm_error *err);
