@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "amg/taps.h"
+#include "tensor/vector.h"
 
 /* One axis of the mask. */
 typedef struct axis {
@@ -19,9 +20,20 @@ typedef struct axis {
     uint32_t *first, *last; /* [samples]: pixels that this sample is a part of */
 } axis;
 
+/* What the flags of all samples decide. */
+typedef struct verdict {
+    mm_low_window above, possible; /* samples above 0, and perhaps above the low threshold */
+    float largest;                 /* absolute value, or infinity */
+    bool stable;
+} verdict;
+
+typedef struct workspace workspace;
+
 struct mm_judge {
     uint32_t low;
     axis x, y;
+    void (*decide)(const mm_judge *judge, const float *logits, float offset, float min_stability, const workspace *w,
+                   verdict *v);
 };
 
 static mm_status lay_axis(const mm_frame *frame, uint32_t input, uint32_t size, axis *a, mm_error *err)
@@ -51,22 +63,6 @@ static mm_status lay_axis(const mm_frame *frame, uint32_t input, uint32_t size, 
     return MM_OK;
 }
 
-mm_status mm_judge_new(const mm_frame *frame, mm_judge **judge, mm_error *err)
-{
-    mm_judge *j = *judge = calloc(1, sizeof *j);
-    if (!j)
-        return mm_fail_memory(err, "a judge of masks");
-    j->low = frame->low_res;
-    mm_status status = lay_axis(frame, frame->input_width, frame->width, &j->x, err);
-    if (!status)
-        status = lay_axis(frame, frame->input_height, frame->height, &j->y, err);
-    if (status) {
-        mm_judge_free(j);
-        *judge = NULL;
-    }
-    return status;
-}
-
 static void free_axis(axis *a)
 {
     free(a->taps);
@@ -94,12 +90,16 @@ typedef struct flags {
     uint16_t *high, *low;
 } flags;
 
-typedef struct workspace {
+struct workspace {
     flags samples; /* [y.samples][L] */
     flags rows;    /* [L + MM_MAX_TAPS]: those of a class of rows together; what lies beyond the samples changes nothing */
     flags sums;    /* [L]: rows of pixels of which it holds */
-    float *line;   /* [L]: a row or column of pixels at the samples of the other axis; the largest of each column */
-} workspace;
+    float *line;   /* [L]: a row or column of pixels at the samples of the other axis; the greatest of each column */
+    float *sizes;  /* [L]: the greatest absolute value of each column */
+};
+
+/* The loops over all samples are compiled for each instruction set. */
+#define INLINE static inline __attribute__((always_inline))
 
 static void take(flags *f, uint16_t **memory, size_t count)
 {
@@ -110,13 +110,14 @@ static void take(flags *f, uint16_t **memory, size_t count)
 size_t mm_judge_scratch(const mm_judge *judge)
 {
     const size_t low = judge->low;
-    return 2 * ((size_t)judge->y.samples * low + low + MM_MAX_TAPS + low) * sizeof(uint16_t) + low * sizeof(float);
+    return 2 * ((size_t)judge->y.samples * low + low + MM_MAX_TAPS + low) * sizeof(uint16_t) + 2 * low * sizeof(float);
 }
 
 static workspace lay_out(const mm_judge *j, void *memory)
 {
     workspace w = {.line = memory};
-    uint16_t *at = (uint16_t *)(w.line + j->low);
+    w.sizes = w.line + j->low;
+    uint16_t *at = (uint16_t *)(w.sizes + j->low);
     take(&w.samples, &at, (size_t)j->y.samples * j->low);
     take(&w.rows, &at, (size_t)j->low + MM_MAX_TAPS);
     take(&w.sums, &at, j->low);
@@ -143,7 +144,7 @@ static void include_columns(mm_low_window *window, const float *most, uint32_t c
 
 /* The flags of all samples; the windows of those above 0, and of those perhaps above the low threshold. Returns the largest
  * absolute value, or infinity. */
-static float look(const mm_judge *j, const float *logits, float offset, const workspace *w, mm_low_window *above,
+INLINE float look(const mm_judge *j, const float *logits, float offset, const workspace *w, mm_low_window *above,
                   mm_low_window *possible)
 {
     /* As in cells.c: roundings of the weighted sums. */
@@ -151,20 +152,23 @@ static float look(const mm_judge *j, const float *logits, float offset, const wo
     const uint32_t columns = j->x.samples;
     float largest = 0;
     bool odd = false;
-    for (uint32_t x = 0; x < columns; x++)
+    for (uint32_t x = 0; x < columns; x++) {
         w->line[x] = -LARGEST;
+        w->sizes[x] = 0;
+    }
     for (uint32_t y = 0; y < j->y.samples; y++) {
         const float *restrict row = logits + (size_t)y * j->low;
         uint16_t *restrict row_high = w->samples.high + (size_t)y * j->low;
         uint16_t *restrict row_low = w->samples.low + (size_t)y * j->low;
-        float *restrict most = w->line;
+        float *restrict most = w->line, *restrict sizes = w->sizes;
         int32_t any_above = 0, any_low = 0, any_odd = 0;
         for (uint32_t x = 0; x < columns; x++) {
-            const float v = row[x];
+            const float v = row[x], size = fabsf(v);
+            sizes[x] = size > sizes[x] ? size : sizes[x];
             most[x] = v > most[x] ? v : most[x];
             any_above |= -(v > 0);
             any_low |= -(v > low);
-            any_odd |= -!(fabsf(v) < LARGEST);
+            any_odd |= -!(size < LARGEST);
             row_high[x] = (uint16_t)-(v > sure);
             row_low[x] = (uint16_t)-(v > low);
         }
@@ -176,16 +180,13 @@ static float look(const mm_judge *j, const float *logits, float offset, const wo
     }
     include_columns(above, w->line, columns, 0);
     include_columns(possible, w->line, columns, low);
-    for (uint32_t y = 0; y < j->y.samples && !odd; y++)
-        for (uint32_t x = 0; x < columns; x++) {
-            const float size = fabsf(logits[(size_t)y * j->low + x]);
-            largest = size > largest ? size : largest;
-        }
+    for (uint32_t x = 0; x < columns; x++)
+        largest = w->sizes[x] > largest ? w->sizes[x] : largest;
     return odd ? INFINITY : largest;
 }
 
 /* The flags of a class of rows: high where it holds of all of them, low where it holds of one. */
-static void merge_rows(const mm_judge *j, const workspace *w, uint32_t y, uint32_t x0, uint32_t x1)
+INLINE void merge_rows(const mm_judge *j, const workspace *w, uint32_t y, uint32_t x0, uint32_t x1)
 {
     const size_t low = j->low;
     uint16_t *restrict all = w->rows.high, *restrict one = w->rows.low;
@@ -205,7 +206,7 @@ static void merge_rows(const mm_judge *j, const workspace *w, uint32_t y, uint32
 }
 
 /* The same for classes of columns, added up in pixels. */
-static void add_rows(const mm_judge *j, const workspace *w, uint32_t x0, uint32_t x1, uint16_t count)
+INLINE void add_rows(const mm_judge *j, const workspace *w, uint32_t x0, uint32_t x1, uint16_t count)
 {
     const uint16_t *restrict high = w->rows.high, *restrict low = w->rows.low;
     uint16_t *restrict sum_high = w->sums.high, *restrict sum_low = w->sums.low;
@@ -239,7 +240,7 @@ static uint32_t end_of(uint32_t end, const axis *a)
 }
 
 /* Whether certainly enough of the pixels that may be above the low threshold are above the high one. */
-static bool is_stable(const mm_judge *j, const mm_low_window *possible, const workspace *w, float min_stability)
+INLINE bool is_stable(const mm_judge *j, const mm_low_window *possible, const workspace *w, float min_stability)
 {
     const uint32_t x0 = start_of(possible->x0, &j->x), x1 = end_of(possible->x1, &j->x);
     memset(w->sums.high, 0, j->low * sizeof *w->sums.high);
@@ -255,6 +256,49 @@ static bool is_stable(const mm_judge *j, const mm_low_window *possible, const wo
         low += (uint64_t)w->sums.low[x] * j->x.count[x];
     }
     return (double)high >= (double)min_stability * (1 + 1e-6) * (double)low && high > 0;
+}
+
+#define DECIDE(name, target)                                                                                           \
+    target static void name(const mm_judge *j, const float *logits, float offset, float min_stability,                 \
+                            const workspace *w, verdict *v)                                                            \
+    {                                                                                                                  \
+        *v = (verdict){0};                                                                                             \
+        v->largest = look(j, logits, offset, w, &v->above, &v->possible);                                              \
+        v->stable = v->largest < LARGEST && v->above.y1 && is_stable(j, &v->possible, w, min_stability);               \
+    }
+
+DECIDE(decide, )
+#ifdef __x86_64__
+DECIDE(decide_avx2, __attribute__((target("avx2"))))
+DECIDE(decide_avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"))))
+#endif
+
+mm_status mm_judge_new_for(const mm_frame *frame, mm_isa isa, mm_judge **judge, mm_error *err)
+{
+    mm_judge *j = *judge = calloc(1, sizeof *j);
+    if (!j)
+        return mm_fail_memory(err, "a judge of masks");
+    j->low = frame->low_res;
+    j->decide = decide;
+#ifdef __x86_64__
+    if (isa != MM_ISA_PORTABLE)
+        j->decide = isa == MM_ISA_AVX512 ? decide_avx512 : decide_avx2;
+#else
+    (void)isa;
+#endif
+    mm_status status = lay_axis(frame, frame->input_width, frame->width, &j->x, err);
+    if (!status)
+        status = lay_axis(frame, frame->input_height, frame->height, &j->y, err);
+    if (status) {
+        mm_judge_free(j);
+        *judge = NULL;
+    }
+    return status;
+}
+
+mm_status mm_judge_new(const mm_frame *frame, mm_judge **judge, mm_error *err)
+{
+    return mm_judge_new_for(frame, mm_vector_best(), judge, err);
 }
 
 /* As the scan computes it. */
@@ -332,18 +376,18 @@ bool mm_judge_is_stable(const mm_judge *j, const float *logits, float offset, fl
     if (!(offset >= 0 && offset < LARGEST) || !(min_stability > 0) || j->y.size > UINT16_MAX || j->x.size > UINT16_MAX)
         return false;
     const workspace w = lay_out(j, scratch);
-    mm_low_window above = {0};
-    *window = (mm_low_window){0};
-    const float largest = look(j, logits, offset, &w, &above, window);
-    if (!(largest < LARGEST) || !above.y1 || !is_stable(j, window, &w, min_stability))
+    verdict v;
+    j->decide(j, logits, offset, min_stability, &w, &v);
+    if (!v.stable)
         return false;
-    const float slack = 1e-5f * largest;
+    const mm_low_window above = v.above, *possible = &v.possible;
+    const float slack = 1e-5f * v.largest;
     const search x = {j, logits, true, above.y0, above.y1, slack, w.line};
     const search y = {j, logits, false, above.x0, above.x1, slack, w.line};
     if (!find_sides(&x, above.x0, above.x1, &box[0], &box[2]) || !find_sides(&y, above.y0, above.y1, &box[1], &box[3]))
         return false;
-    *window = (mm_low_window){start_of(window->x0, &j->x), start_of(window->y0, &j->y), end_of(window->x1, &j->x),
-                              end_of(window->y1, &j->y)};
+    *window = (mm_low_window){start_of(possible->x0, &j->x), start_of(possible->y0, &j->y),
+                              end_of(possible->x1, &j->x), end_of(possible->y1, &j->y)};
     return true;
 }
 

@@ -5,6 +5,7 @@
 #define MM_AMG_JUDGE_H
 
 #include "maskmill/amg.h"
+#include "maskmill/tensor.h"
 
 typedef struct mm_judge mm_judge;
 
@@ -13,6 +14,9 @@ MM_RESULT_USED mm_status mm_judge_new(const mm_frame *frame, mm_judge **judge, m
 void mm_judge_free(mm_judge *judge);
 /* L */
 size_t mm_judge_low_res(const mm_judge *judge);
+
+/* mm_judge_new takes the best instruction set; tests hold them against each other. The CPU must have `isa`. */
+MM_RESULT_USED mm_status mm_judge_new_for(const mm_frame *frame, mm_isa isa, mm_judge **judge, mm_error *err);
 
 /* Bytes of working memory, aligned as malloc's. */
 size_t mm_judge_scratch(const mm_judge *judge);
