@@ -211,7 +211,7 @@ INLINE void add_rows(const mm_judge *j, const workspace *w, uint32_t x0, uint32_
     const uint16_t *restrict high = w->rows.high, *restrict low = w->rows.low;
     uint16_t *restrict sum_high = w->sums.high, *restrict sum_low = w->sums.low;
     if (j->x.spread == 2) {
-        for (uint32_t x = x0; x < x1; x++) {
+        for (size_t x = x0; x < (size_t)x1; x++) { /* in 32 bits x + 2 could wrap, and compilers leave vectors */
             sum_high[x] = (uint16_t)(sum_high[x] + (high[x] & high[x + 1] & high[x + 2] & count));
             sum_low[x] = (uint16_t)(sum_low[x] + ((low[x] | low[x + 1] | low[x + 2]) & count));
         }

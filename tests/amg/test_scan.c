@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "amg/judge.h"
 #include "amg/taps.h"
 #include "amg/upsample.h"
 #include "fields.h"
@@ -85,6 +86,47 @@ static int assert_stable_masks_are_whole(const mm_upsampler *upsampler, const fl
         mm_rle_free(&rle);
     }
     return given_up;
+}
+
+/* A mask that is judged to be stable is, its box is the plain one's, and what is parked is scanned to the same mask. Every
+ * instruction set judges alike. Returns how many were. */
+static int assert_judged_as_plain(const mm_frame *f, const mm_upsampler *upsampler, const float *logits, float offset,
+                                  void *scratch, mm_isa isa, const plain_mask *plain)
+{
+    const float score = (float)plain->scan.above_high / (float)plain->scan.above_low;
+    const float asked[] = {score / 4, score / 2, score, nextafterf(score, INFINITY), 0.95f, 0, -1, NAN};
+    mm_judge *judge, *portable;
+    ck_assert(!mm_judge_new_for(f, isa, &judge, NULL) && !mm_judge_new_for(f, MM_ISA_PORTABLE, &portable, NULL));
+    void *memory = malloc(mm_judge_scratch(judge));
+    float *again = malloc((size_t)f->low_res * f->low_res * sizeof *again);
+    int judged = 0;
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        uint32_t box[4], other[4];
+        mm_low_window window;
+        memset(memory, 0x7f, mm_judge_scratch(judge));
+        const bool stable = mm_judge_is_stable(judge, logits, offset, asked[i], memory, box, &window);
+        ck_assert(stable == mm_judge_is_stable(portable, logits, offset, asked[i], memory, other, &window));
+        if (!stable)
+            continue;
+        judged++;
+        ck_assert_msg(score >= asked[i], "judged stable at %.9g, asked %.9g", (double)score, (double)asked[i]);
+        ck_assert_mem_eq(box, plain->scan.box, sizeof box);
+        ck_assert_mem_eq(other, box, sizeof box);
+        mm_parked *parked = mm_judge_park(judge, logits, &window);
+        mm_judge_unpark(judge, parked, again);
+        mm_mask_scan scan;
+        mm_rle rle;
+        ck_assert(!mm_upsampler_scan(upsampler, again, offset, scratch, &scan, &rle, NULL));
+        ck_assert_mem_eq(&scan, &plain->scan, sizeof scan);
+        assert_runs_are(&rle, &plain->rle);
+        mm_rle_free(&rle);
+        free(parked);
+    }
+    free(again);
+    free(memory);
+    mm_judge_free(judge);
+    mm_judge_free(portable);
+    return judged;
 }
 
 /* Every instruction set that the CPU has finds the plain mask, with runs and without. Returns how often one gave up
