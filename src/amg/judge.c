@@ -216,7 +216,7 @@ INLINE bool is_stable(const mm_judge *j, const mm_low_window *possible, const mm
 DECIDE(decide, )
 #ifdef __x86_64__
 DECIDE(decide_avx2, __attribute__((target("avx2"))))
-DECIDE(decide_avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512"))))
+DECIDE(decide_avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))))
 #endif
 
 mm_status mm_judge_new_for(const mm_frame *frame, mm_isa isa, mm_judge **judge, mm_error *err)
