@@ -2,10 +2,17 @@
 
 #include "amg/steps.h"
 
+static void drop(mm_candidate *c)
+{
+    mm_rle_free(&c->rle);
+    free(c->parked);
+    c->parked = NULL;
+}
+
 void mm_candidates_free(mm_candidates *list)
 {
     for (size_t i = 0; i < list->count; i++)
-        mm_rle_free(&list->items[i].rle);
+        drop(&list->items[i]);
     free(list->items);
     *list = (mm_candidates){0};
 }
@@ -30,7 +37,7 @@ void mm_candidates_filter(mm_candidates *list, bool (*keep)(const mm_candidate *
         if (keep(&list->items[i], user))
             list->items[kept++] = list->items[i];
         else
-            mm_rle_free(&list->items[i].rle);
+            drop(&list->items[i]);
     }
     list->count = kept;
 }
@@ -38,7 +45,7 @@ void mm_candidates_filter(mm_candidates *list, bool (*keep)(const mm_candidate *
 void mm_candidates_cut(mm_candidates *list, size_t count)
 {
     while (list->count > count)
-        mm_rle_free(&list->items[--list->count].rle);
+        drop(&list->items[--list->count]);
 }
 
 mm_status mm_candidates_append(mm_candidates *list, mm_candidates *more, mm_error *err)
@@ -63,6 +70,7 @@ static mm_status reorder(mm_candidates *list, const size_t *keep, size_t kept, m
     for (size_t i = 0; i < kept; i++) {
         ordered.items[ordered.count++] = list->items[keep[i]];
         list->items[keep[i]].rle = (mm_rle){0};
+        list->items[keep[i]].parked = NULL;
     }
     mm_candidates_free(list);
     *list = ordered;

@@ -66,16 +66,31 @@ static mm_image_view view_of_crop(const generation *g, const mm_crop *crop)
     return mm_image_crop(g->image, source[0], source[1], source[2], source[3]);
 }
 
+/* Whether masks need no area, and no stability but that it suffices, before NMS. */
+static bool may_park(const generation *g)
+{
+    const mm_amg_params *params = g->params;
+    return !g->hint_params && !(params->max_area_fraction > 0) && params->stability_score_thresh > 0;
+}
+
 /* Masks of a crop have the size of its window in the frame. */
-static mm_status new_upsampler(mm_frame encoded, const mm_crop *crop, mm_upsampler **upsampler, mm_error *err)
+static mm_status new_upsampler(const generation *g, mm_frame encoded, const mm_crop *crop, mm_upsampler **upsampler,
+                               mm_judge **judge, mm_error *err)
 {
     encoded.width = crop->box[2] - crop->box[0];
     encoded.height = crop->box[3] - crop->box[1];
-    return mm_upsampler_new(&encoded, upsampler, err);
+    *judge = NULL;
+    mm_status status = mm_upsampler_new(&encoded, upsampler, err);
+    if (!status && may_park(g)) {
+        status = mm_judge_new(&encoded, judge, err);
+        if (status)
+            mm_upsampler_free(*upsampler);
+    }
+    return status;
 }
 
 /* max_area_fraction, steps 7 and 8 of one crop; what is left is in the frame. */
-static mm_status filter_crop(const generation *g, mm_candidates *list, mm_error *err)
+static mm_status filter_crop(const generation *g, const mm_prediction *prediction, mm_candidates *list, mm_error *err)
 {
     const mm_amg_params *params = g->params;
     mm_annotations *a = g->annotations;
@@ -87,6 +102,9 @@ static mm_status filter_crop(const generation *g, mm_candidates *list, mm_error 
     if (status)
         return status;
     a->funnel.after_crop_nms += list->count;
+    status = mm_amg_unpark(prediction, list, err);
+    if (status)
+        return status;
     return mm_amg_uncrop(list, a->width, a->height, err);
 }
 
@@ -104,10 +122,11 @@ static mm_status process_crop(generation *g, const mm_crop *crop, mm_candidates 
         return status;
 
     mm_upsampler *upsampler;
-    status = new_upsampler(encoded, crop, &upsampler, err);
+    mm_judge *judge;
+    status = new_upsampler(g, encoded, crop, &upsampler, &judge, err);
     if (status)
         return status;
-    mm_prediction prediction = {.predictor = predictor, .params = g->params, .upsampler = upsampler, .crop = crop,
+    mm_prediction prediction = {.predictor = predictor, .params = g->params, .upsampler = upsampler, .judge = judge, .crop = crop,
                                 .encoded_width = view.width, .encoded_height = view.height, .funnel = &a->funnel,
                                 .hint_params = g->hint_params, .hints = hints};
     status = mm_amg_predict(&prediction, out, err);
@@ -116,17 +135,17 @@ static mm_status process_crop(generation *g, const mm_crop *crop, mm_candidates 
     a->prompts_kept += prediction.prompts_kept;
     a->seconds_decode += prediction.seconds_decode;
     a->seconds_masks += prediction.seconds_masks;
-    mm_upsampler_free(upsampler);
     if (!status && crop->layer == 0 && predictor->whole_image)
         status = predictor->whole_image(predictor->user, err);
-    if (status)
-        return status;
 
     const double filtering = omp_get_wtime();
-    status = filter_crop(g, out, err);
+    if (!status)
+        status = filter_crop(g, &prediction, out, err);
     if (!status && g->hint_params)
         status = mm_amg_hints_crop(hints, g->params, a->width, a->height, err);
     a->seconds_filter += omp_get_wtime() - filtering;
+    mm_judge_free(judge);
+    mm_upsampler_free(upsampler);
     return status;
 }
 

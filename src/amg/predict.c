@@ -25,9 +25,17 @@ typedef struct prompts {
     slot *slots;      /* [prompt][output] */
     scratch *unused;
     size_t scratch_count;
+    size_t parked; /* bytes */
     double scan_seconds; /* summed over threads */
     size_t kept;         /* prompts that keep a mask at step 4 */
 } prompts;
+
+static size_t scratch_size(const mm_prediction *prediction)
+{
+    const size_t scan = mm_upsampler_scratch(prediction->upsampler);
+    const size_t judge = prediction->judge ? mm_judge_scratch(prediction->judge) : 0;
+    return scan > judge ? scan : judge;
+}
 
 static scratch *borrow_scratch(prompts *p)
 {
@@ -40,7 +48,7 @@ static scratch *borrow_scratch(prompts *p)
         else
             p->scratch_count++;
     }
-    return block ? block : malloc(SCRATCH_HEADER + mm_upsampler_scratch(p->prediction->upsampler));
+    return block ? block : malloc(SCRATCH_HEADER + scratch_size(p->prediction));
 }
 
 static void return_scratch(prompts *p, scratch *block, double seconds)
@@ -76,6 +84,26 @@ static uint32_t select_masks(void *user, size_t prompt, const float *predicted_i
     return wanted;
 }
 
+/* Of a crop's masks no more bytes of logits than this wait for NMS. */
+#define MOST_PARKED (64u << 20)
+
+/* Whether step 5 was decided without step 6, which then waits until it is known that it is needed. */
+static bool park(prompts *p, mm_candidate *c, const float *logits, void *memory)
+{
+    const mm_judge *judge = p->prediction->judge;
+    mm_low_window window;
+    size_t parked;
+    if (!judge || !mm_judge_is_stable(judge, logits, p->prediction->params->stability_score_offset,
+                                      p->prediction->params->stability_score_thresh, memory, c->box, &window))
+        return false;
+#pragma omp atomic capture
+    parked = p->parked += mm_parked_size(&window);
+    if (parked > MOST_PARKED)
+        return false;
+    c->parked = mm_judge_park(judge, logits, &window); /* without memory it is scanned now */
+    return c->parked;
+}
+
 /* Steps 5 and 6. Masks that cannot become stable end half-way, without runs. */
 static mm_status take_mask(void *user, size_t prompt, uint32_t mask, const float *logits, mm_error *err)
 {
@@ -87,10 +115,13 @@ static mm_status take_mask(void *user, size_t prompt, uint32_t mask, const float
     if (!block)
         return mm_fail_memory(err, "scanning a mask");
     const double start = omp_get_wtime();
+    void *memory = (char *)block + SCRATCH_HEADER;
     mm_mask_scan scan;
-    mm_status status =
-        mm_upsampler_scan_stable(p->prediction->upsampler, logits, params->stability_score_offset,
-                                 mm_amg_least_stability(p->prediction), (char *)block + SCRATCH_HEADER, &scan, &c->rle, err);
+    mm_status status = MM_OK;
+    s->kept = park(p, c, logits, memory);
+    if (!s->kept)
+        status = mm_upsampler_scan_stable(p->prediction->upsampler, logits, params->stability_score_offset,
+                                          mm_amg_least_stability(p->prediction), memory, &scan, &c->rle, err);
     return_scratch(p, block, omp_get_wtime() - start);
     if (status || !c->rle.runs)
         return status;
@@ -180,6 +211,7 @@ static mm_status collect(prompts *p, const grid *g, mm_candidates *out, mm_error
         mm_candidate *c = &list->items[list->count++];
         *c = p->slots[i].candidate;
         p->slots[i].candidate.rle = (mm_rle){0};
+        p->slots[i].candidate.parked = NULL;
         for (int axis = 0; axis < 2; axis++)
             c->point[axis] = g->coords[i / p->outputs][axis];
         for (int side = 0; side < 4; side++)
@@ -190,8 +222,10 @@ static mm_status collect(prompts *p, const grid *g, mm_candidates *out, mm_error
 
 static void free_prompts(prompts *p, size_t count)
 {
-    for (size_t i = 0; p->slots && i < count * p->outputs; i++)
+    for (size_t i = 0; p->slots && i < count * p->outputs; i++) {
         mm_rle_free(&p->slots[i].candidate.rle);
+        free(p->slots[i].candidate.parked);
+    }
     free(p->slots);
     while (p->unused) {
         scratch *next = p->unused->next;
@@ -224,5 +258,31 @@ mm_status mm_amg_predict(mm_prediction *prediction, mm_candidates *out, mm_error
         status = collect(&p, &g, out, err);
     free_prompts(&p, g.count);
     free_grid(&g);
+    return status;
+}
+
+mm_status mm_amg_unpark(const mm_prediction *prediction, mm_candidates *list, mm_error *err)
+{
+    if (!prediction->judge)
+        return MM_OK;
+    const size_t side = mm_judge_low_res(prediction->judge);
+    float *logits = malloc(side * side * sizeof *logits);
+    void *memory = malloc(mm_upsampler_scratch(prediction->upsampler));
+    mm_status status = logits && memory ? MM_OK : mm_fail_memory(err, "scanning a mask");
+    for (size_t i = 0; i < list->count && !status; i++) {
+        mm_candidate *c = &list->items[i];
+        if (!c->parked)
+            continue;
+        mm_judge_unpark(prediction->judge, c->parked, logits);
+        free(c->parked);
+        c->parked = NULL;
+        mm_mask_scan scan;
+        status = mm_upsampler_scan(prediction->upsampler, logits, prediction->params->stability_score_offset, memory,
+                                   &scan, &c->rle, err);
+        c->stability_score = mm_amg_stability(&scan);
+        c->area = (uint32_t)scan.area;
+    }
+    free(memory);
+    free(logits);
     return status;
 }

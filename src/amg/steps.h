@@ -2,7 +2,7 @@
 #ifndef MM_AMG_STEPS_H
 #define MM_AMG_STEPS_H
 
-#include "maskmill/amg.h"
+#include "amg/judge.h"
 
 /* What the pipeline asks of a model. Tests put another in its place. */
 typedef struct mm_predictor {
@@ -23,9 +23,11 @@ MM_RESULT_USED mm_status mm_amg_run(const mm_predictor *predictor, const mm_amg_
 MM_RESULT_USED mm_status mm_amg_listen(const mm_predictor *predictor, const mm_amg_params *params, mm_image_view image,
                                        float **best, size_t *count, mm_error *err);
 
-/* A mask on its way. Box, point and rle are in the crop until mm_amg_uncrop, in the frame after it. */
+/* A mask on its way. Box, point and rle are in the crop until mm_amg_uncrop, in the frame after it. Until mm_amg_unpark a
+ * mask may have its logits instead of rle, area and stability_score. */
 typedef struct mm_candidate {
     mm_rle rle;
+    mm_parked *parked;
     uint32_t box[4]; /* inclusive corners */
     uint32_t area;
     uint32_t crop[4]; /* x0, y0, x1, y1, exclusive ends */
@@ -68,6 +70,7 @@ typedef struct mm_prediction {
     const mm_predictor *predictor;
     const mm_amg_params *params;
     const mm_upsampler *upsampler;
+    const mm_judge *judge; /* masks that are certain to be stable are parked; NULL: all are scanned at once */
     const mm_crop *crop;
     uint32_t encoded_width, encoded_height;
     mm_funnel *funnel;
@@ -77,6 +80,8 @@ typedef struct mm_prediction {
     double seconds_decode, seconds_masks; /* out */
 } mm_prediction;
 MM_RESULT_USED mm_status mm_amg_predict(mm_prediction *prediction, mm_candidates *out, mm_error *err);
+/* Steps 5 and 6 of the masks that are parked. */
+MM_RESULT_USED mm_status mm_amg_unpark(const mm_prediction *prediction, mm_candidates *list, mm_error *err);
 
 /* Steps 4 and 5 for one mask. */
 bool mm_amg_keeps_iou(const mm_amg_params *params, float predicted_iou);

@@ -1,0 +1,46 @@
+/* What a mask is asked before it is known to be kept: whether it is stable, and its box. Most masks lose NMS, which looks at
+ * boxes and scores only; so those that are certain to be stable need no pixels before it. Both answers come from the low-res
+ * logits. They are the scan's own, or there is none. */
+#ifndef MM_AMG_JUDGE_H
+#define MM_AMG_JUDGE_H
+
+#include "maskmill/amg.h"
+#include "maskmill/tensor.h"
+
+typedef struct mm_judge mm_judge;
+
+/* For masks of the frame that the upsampler was made for. The caller frees with mm_judge_free. */
+MM_RESULT_USED mm_status mm_judge_new(const mm_frame *frame, mm_judge **judge, mm_error *err);
+void mm_judge_free(mm_judge *judge);
+/* L */
+size_t mm_judge_low_res(const mm_judge *judge);
+
+/* mm_judge_new takes the best instruction set; tests hold them against each other. The CPU must have `isa`. */
+MM_RESULT_USED mm_status mm_judge_new_for(const mm_frame *frame, mm_isa isa, mm_judge **judge, mm_error *err);
+
+/* Bytes of working memory, aligned as malloc's. */
+size_t mm_judge_scratch(const mm_judge *judge);
+
+/* The part of the low-res logits outside of which nothing plays a role: ends exclusive. */
+typedef struct mm_low_window {
+    uint32_t x0, y0, x1, y1;
+} mm_low_window;
+
+/* True if it is certain that the mask passes a filter above_high / above_low >= min_stability (> 0) and has a pixel; then box
+ * is that of mm_mask_scan. False says nothing. logits[L][L]. */
+bool mm_judge_is_stable(const mm_judge *judge, const float *logits, float offset, float min_stability, void *scratch,
+                        uint32_t box[4], mm_low_window *window);
+
+/* Logits that wait for the end of NMS: the window's. */
+typedef struct mm_parked {
+    mm_low_window window;
+    float samples[]; /* [rows of the window][its columns] */
+} mm_parked;
+
+size_t mm_parked_size(const mm_low_window *window);
+/* NULL if there is no memory; the caller frees. */
+mm_parked *mm_judge_park(const mm_judge *judge, const float *logits, const mm_low_window *window);
+/* logits[L][L] that are scanned to the same mask as those that were parked. */
+void mm_judge_unpark(const mm_judge *judge, const mm_parked *parked, float *logits);
+
+#endif
