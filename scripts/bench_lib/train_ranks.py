@@ -19,7 +19,7 @@ def parse():
     parser.add_argument("--model", default="default", help="(%(default)s)")
     parser.add_argument("--photographs", type=Path, default=Path("/usr/share/backgrounds/mate/nature"), help="(%(default)s)")
     parser.add_argument("--precision", default="f32", help="(%(default)s)")
-    parser.add_argument("--epochs", type=int, default=4, help="that the long training is longer (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=2, help="that the long training is longer (%(default)s)")
     parser.add_argument("--turns", type=int, default=2, help="(%(default)s)")
     parser.add_argument("--work", type=Path, default=programs.ROOT / "build/bench-train")
     return parser.parse_args()
@@ -38,7 +38,7 @@ def main():
     def seconds(ranks, epochs):
         start = time.monotonic()
         run(ranks, "train", "decoder", "data", "-m", given.model, "-o", "out.safetensors", "--embeddings", "embeddings",
-            "--overwrite", "--quiet", "--validation-share", 0, "--batch", 8, "--masks", 8, "--rounds", 4,
+            "--overwrite", "--quiet", "--validation-share", 0, "--batch", 8, "--masks", 64, "--rounds", 4,
             "--precision", given.precision, "--epochs", epochs)
         return time.monotonic() - start
 
