@@ -85,7 +85,9 @@ static error_t parse(int key, char *word, struct argp_state *state)
     case ARGP_KEY_END:
         if (a->model_count && !o->source_count && a->earlier_count)
             return mm_cli_refuse(state, "has a model and no dataset to ask it about");
-        return o->source_count || a->earlier_count ? 0 : mm_cli_refuse(state, "needs a dataset: the folder that `maskmill run` wrote");
+        if (!o->source_count && !a->earlier_count)
+            return mm_cli_refuse(state, "needs a dataset: the folder that `maskmill run` wrote");
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
