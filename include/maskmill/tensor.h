@@ -19,6 +19,10 @@ typedef enum mm_backend {
 
 typedef enum mm_precision { MM_PRECISION_AUTO = 0, MM_PRECISION_F32, MM_PRECISION_BF16 } mm_precision;
 
+/* What they are called in options, configurations and files. */
+enum { MM_BACKENDS = MM_BACKEND_BLAS + 1, MM_PRECISIONS = MM_PRECISION_BF16 + 1 };
+extern const char *const mm_backend_names[MM_BACKENDS], *const mm_precision_names[MM_PRECISIONS];
+
 /* The instructions of our own element-wise loops. Results differ between them in the last bits (fused multiply-adds),
  * so the ranks of a run agree on one. */
 typedef enum mm_isa { MM_ISA_AUTO = 0, MM_ISA_PORTABLE, MM_ISA_AVX2, MM_ISA_AVX512 } mm_isa;

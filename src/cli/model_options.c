@@ -33,8 +33,7 @@ static int choose(const char *word, const char *const *words, int count)
 
 error_t mm_cli_backend(struct argp_state *state, const char *word, mm_kernels *kernels)
 {
-    static const char *const backends[] = {"auto", "dnnl", "blas"}; /* in the order of mm_backend */
-    const int choice = choose(word, backends, 3);
+    const int choice = choose(word, mm_backend_names, MM_BACKENDS);
     if (choice < 0)
         return mm_cli_refuse(state, "--backend %.40s: give dnnl, blas or auto", word);
     kernels->backend = (mm_backend)choice;
@@ -43,8 +42,7 @@ error_t mm_cli_backend(struct argp_state *state, const char *word, mm_kernels *k
 
 error_t mm_cli_precision(struct argp_state *state, const char *word, mm_kernels *kernels)
 {
-    static const char *const precisions[] = {"auto", "f32", "bf16"}; /* in the order of mm_precision */
-    const int choice = choose(word, precisions, 3);
+    const int choice = choose(word, mm_precision_names, MM_PRECISIONS);
     if (choice < 0)
         return mm_cli_refuse(state, "--precision %.40s: give f32, bf16 or auto", word);
     kernels->precision = (mm_precision)choice;

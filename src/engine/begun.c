@@ -16,8 +16,6 @@
 enum { FORMAT = 1, MOST_BYTES = 16 << 20 };
 
 static const char *const file_name = "begun.json";
-static const char *const backends[] = {"auto", "dnnl", "blas"};
-static const char *const precisions[] = {"auto", "f32", "bf16"};
 static const char *const isas[] = {"auto", "portable", "avx2", "avx512"};
 
 void mm_begun_free(mm_begun *begun)
@@ -61,7 +59,7 @@ static json_t *to_json(const mm_begun *begun)
     json_t *object = json_pack("{s:i, s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s, s:b}, s:{s:I, s:o}, s:{s:I, s:I}}",
                      "format", FORMAT, "config", begun->config,
                      "model", "name", begun->model_name, "sha256", begun->model_sha256,
-                     "kernels", "backend", backends[k->backend], "precision", precisions[k->precision], "isa",
+                     "kernels", "backend", mm_backend_names[k->backend], "precision", mm_precision_names[k->precision], "isa",
                      isas[k->isa], "bf16_small_encoders", (int)k->bf16_small_encoders,
                      "manifest", "images", (json_int_t)begun->images, "xxh3", hex(begun->manifest),
                      "range", "first", (json_int_t)begun->first, "end", (json_int_t)begun->end);
@@ -166,8 +164,8 @@ static mm_status from_json(json_t *object, mm_begun *begun, mm_error *err)
     if (detector && strlen(detector) == sizeof begun->detector_sha256 - 1)
         memcpy(begun->detector_sha256, detector, sizeof begun->detector_sha256);
     begun->dataset = dataset ? strtoull(dataset, NULL, 16) : 0;
-    begun->kernels = (mm_kernels){.backend = (mm_backend)find_word(backend, backends, 3),
-                                  .precision = (mm_precision)find_word(precision, precisions, 3),
+    begun->kernels = (mm_kernels){.backend = (mm_backend)find_word(backend, mm_backend_names, MM_BACKENDS),
+                                  .precision = (mm_precision)find_word(precision, mm_precision_names, MM_PRECISIONS),
                                   .isa = (mm_isa)find_word(isa, isas, 4),
                                   .bf16_small_encoders = small != 0};
     begun->images = (uint64_t)images;
@@ -258,9 +256,9 @@ static void compare_configs(const char *then, const char *now, differences *foun
 static void compare_kernels(const mm_kernels *then, const mm_kernels *now, differences *found)
 {
     if (now->backend != MM_BACKEND_AUTO && then->backend != now->backend)
-        add(found, "the backend was %s and is now %s", backends[then->backend], backends[now->backend]);
+        add(found, "the backend was %s and is now %s", mm_backend_names[then->backend], mm_backend_names[now->backend]);
     if (now->precision != MM_PRECISION_AUTO && then->precision != now->precision)
-        add(found, "the precision was %s and is now %s", precisions[then->precision], precisions[now->precision]);
+        add(found, "the precision was %s and is now %s", mm_precision_names[then->precision], mm_precision_names[now->precision]);
     if (now->isa != MM_ISA_AUTO && then->isa != now->isa)
         add(found, "the instruction set was %s and is now %s", isas[then->isa], isas[now->isa]);
     if (then->bf16_small_encoders != now->bf16_small_encoders)

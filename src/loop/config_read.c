@@ -111,18 +111,16 @@ static mm_status take_validation(void *user, const mm_yaml_key *key, mm_error *e
 
 static mm_status take_kernels(void *user, const mm_yaml_key *key, mm_error *err)
 {
-    static const char *const precisions[] = {"auto", "f32", "bf16"}; /* in the order of mm_precision */
-    static const char *const backends[] = {"auto", "dnnl", "blas"};  /* in the order of mm_backend */
     mm_kernels *kernels = &((loop_reading *)user)->config->kernels;
     uint32_t choice = 0;
     mm_status status = MM_OK;
     if (strcmp(key->name, "threads") == 0)
         return mm_yaml_u32(key, 1, 1024, &kernels->threads, err);
     if (strcmp(key->name, "precision") == 0) {
-        status = mm_yaml_choice(key, precisions, 3, &choice, err);
+        status = mm_yaml_choice(key, mm_precision_names, MM_PRECISIONS, &choice, err);
         kernels->precision = (mm_precision)choice;
     } else if (strcmp(key->name, "backend") == 0) {
-        status = mm_yaml_choice(key, backends, 3, &choice, err);
+        status = mm_yaml_choice(key, mm_backend_names, MM_BACKENDS, &choice, err);
         kernels->backend = (mm_backend)choice;
     } else {
         status = mm_yaml_refuse_key(key, err, "unknown key; there are threads, precision and backend");

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/output.h"
 #include "loop/loop.h"
 #include "maskmill/checkpoint.h"
 
@@ -28,89 +29,88 @@ static mm_status finish_file(mm_loop *loop, size_t k, const char *step, const ch
 /* The folder of all embeddings. */
 static mm_status embeddings_of(const mm_loop *loop, char path[PATH_MAX], mm_error *err)
 {
-    const int length = snprintf(path, PATH_MAX, "%s/embeddings", loop->options->out);
-    return length > 0 && length < PATH_MAX
-               ? MM_OK
-               : mm_fail(err, MM_ERR_LIMIT, "the path %.100s... is too long", loop->options->out);
+    return mm_output_path(loop->options->out, "embeddings", path, PATH_MAX, err);
 }
+
+/* What a training of either kind is given. */
+typedef struct training {
+    char out[PATH_MAX], model[PATH_MAX], embeddings[PATH_MAX];
+    mm_loop_sources sources;
+} training;
+
+/* Collective. Of the datasets that are there, the round's own included with `after`; the model as it is then. The sources are to
+ * be freed in every case. */
+static mm_status prepare(const mm_loop *loop, size_t k, const char *name, bool after, bool trained_model, training *t,
+                         mm_error *err)
+{
+    const bool alone = after && loop->config.rounds[k].learn_from == MM_LOOP_LEARN_ROUND;
+    t->sources = (mm_loop_sources){0};
+    mm_status status = mm_loop_place(loop, k, name, t->out, err);
+    if (status == MM_OK)
+        status = mm_loop_model(loop, k, trained_model, t->model, err);
+    if (status == MM_OK)
+        status = embeddings_of(loop, t->embeddings, err);
+    if (status == MM_OK)
+        status = mm_loop_sources_of(loop, alone ? k : 0, after ? k + 1 : k, &t->sources, err);
+    return mm_comm_agree(loop->comm, status, err);
+}
+
+/* The options of both kinds have these by the same names. */
+#define FILL_IN(options, loop, t)                                                                                     \
+    do {                                                                                                              \
+        (options).sources = (const char *const *)(t).sources.items;                                                   \
+        (options).source_count = (t).sources.count;                                                                   \
+        (options).out = (t).out;                                                                                      \
+        (options).model = (t).model;                                                                                  \
+        (options).model_config = mm_loop_model_config(loop, (t).model);                                               \
+        (options).embeddings = (t).embeddings;                                                                        \
+        (options).kernels = (loop)->config.kernels;                                                                   \
+        (options).resume = true;                                                                                      \
+        (options).quiet = (loop)->options->quiet;                                                                     \
+    } while (0)
 
 mm_status mm_loop_step_detector(mm_loop *loop, size_t k, mm_loop_when when, mm_error *err)
 {
-    const mm_loop_round *round = &loop->config.rounds[k];
-    char out[PATH_MAX], model[PATH_MAX], embeddings[PATH_MAX];
-    mm_loop_sources sources = {0};
-    mm_train_summary summary;
     const bool after = when == MM_LOOP_AFTER;
+    training t;
+    mm_train_summary summary;
     bool done;
-    if (round->train_detector != when)
+    if (loop->config.rounds[k].train_detector != when)
         return MM_OK;
     mm_status status = mm_loop_is_done(loop, k, "detector", &done, err);
     if (status != MM_OK || done)
         return status;
     mm_loop_tell(loop, k, "the detector is trained");
-    status = mm_loop_place(loop, k, "detector.safetensors", out, err);
-    if (status == MM_OK)
-        status = mm_loop_model(loop, k, after, model, err);
-    if (status == MM_OK)
-        status = embeddings_of(loop, embeddings, err);
-    if (status == MM_OK)
-        status = mm_loop_sources_of(loop, after && round->learn_from == MM_LOOP_LEARN_ROUND ? k : 0, after ? k + 1 : k,
-                                    &sources, err);
-    status = mm_comm_agree(loop->comm, status, err);
+    status = prepare(loop, k, "detector.safetensors", after, after, &t, err);
     if (status == MM_OK) {
-        mm_train_detector_options options = round->detector;
-        options.sources = (const char *const *)sources.items;
-        options.source_count = sources.count;
-        options.out = out;
-        options.model = model;
-        options.model_config = mm_loop_model_config(loop, model);
-        options.embeddings = embeddings;
-        options.kernels = loop->config.kernels;
+        mm_train_detector_options options = loop->config.rounds[k].detector;
+        FILL_IN(options, loop, t);
         options.kernels.threads = 1;
-        options.resume = true;
-        options.quiet = loop->options->quiet;
         status = mm_train_detector(loop->comm, &options, &summary, err);
     }
-    mm_loop_sources_free(&sources);
-    return status == MM_OK ? finish_file(loop, k, "detector", out, err) : status;
+    mm_loop_sources_free(&t.sources);
+    return status == MM_OK ? finish_file(loop, k, "detector", t.out, err) : status;
 }
 
 mm_status mm_loop_step_decoder(mm_loop *loop, size_t k, mm_error *err)
 {
-    const mm_loop_round *round = &loop->config.rounds[k];
-    char out[PATH_MAX], model[PATH_MAX], embeddings[PATH_MAX];
-    mm_loop_sources sources = {0};
+    training t;
     mm_decoder_summary summary;
     bool done;
-    if (!round->train_decoder)
+    if (!loop->config.rounds[k].train_decoder)
         return MM_OK;
     mm_status status = mm_loop_is_done(loop, k, "model", &done, err);
     if (status != MM_OK || done)
         return status;
     mm_loop_tell(loop, k, "the decoder is trained");
-    status = mm_loop_place(loop, k, "model.safetensors", out, err);
-    if (status == MM_OK)
-        status = mm_loop_model(loop, k, false, model, err);
-    if (status == MM_OK)
-        status = embeddings_of(loop, embeddings, err);
-    if (status == MM_OK)
-        status = mm_loop_sources_of(loop, round->learn_from == MM_LOOP_LEARN_ROUND ? k : 0, k + 1, &sources, err);
-    status = mm_comm_agree(loop->comm, status, err);
+    status = prepare(loop, k, "model.safetensors", true, false, &t, err);
     if (status == MM_OK) {
-        mm_train_decoder_options options = round->decoder;
-        options.sources = (const char *const *)sources.items;
-        options.source_count = sources.count;
-        options.out = out;
-        options.model = model;
-        options.model_config = mm_loop_model_config(loop, model);
-        options.embeddings = embeddings;
-        options.kernels = loop->config.kernels;
-        options.resume = true;
-        options.quiet = loop->options->quiet;
+        mm_train_decoder_options options = loop->config.rounds[k].decoder;
+        FILL_IN(options, loop, t);
         status = mm_train_decoder(loop->comm, &options, &summary, err);
     }
-    mm_loop_sources_free(&sources);
-    return status == MM_OK ? finish_file(loop, k, "model", out, err) : status;
+    mm_loop_sources_free(&t.sources);
+    return status == MM_OK ? finish_file(loop, k, "model", t.out, err) : status;
 }
 
 /* --- figures --- */

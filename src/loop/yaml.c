@@ -72,22 +72,15 @@ mm_status mm_yaml_locate(const mm_yaml *yaml, const yaml_node_t *at, mm_error *e
     return mm_error_prefix(err, "%s:%zu", yaml->file, at->start_mark.line + 1);
 }
 
-static mm_status refuse(const mm_yaml *yaml, const yaml_node_t *at, mm_error *err, const char *format,
-                        va_list arguments)
-{
-    char text[MM_ERROR_TEXT];
-    if (vsnprintf(text, sizeof text, format, arguments) < 0)
-        text[0] = '\0';
-    return mm_fail(err, MM_ERR_USAGE, "%s:%zu: %s", yaml->file, at->start_mark.line + 1, text);
-}
-
 mm_status mm_yaml_refuse(const mm_yaml *yaml, const yaml_node_t *at, mm_error *err, const char *format, ...)
 {
+    char text[MM_ERROR_TEXT];
     va_list arguments;
     va_start(arguments, format);
-    const mm_status status = refuse(yaml, at, err, format, arguments);
+    if (vsnprintf(text, sizeof text, format, arguments) < 0)
+        text[0] = '\0';
     va_end(arguments);
-    return status;
+    return mm_fail(err, MM_ERR_USAGE, "%s:%zu: %s", yaml->file, at->start_mark.line + 1, text);
 }
 
 mm_status mm_yaml_refuse_key(const mm_yaml_key *key, mm_error *err, const char *format, ...)

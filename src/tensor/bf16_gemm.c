@@ -80,20 +80,7 @@ MM_INLINE void run_tile(const tile *t, size_t rows, size_t vectors)
         }
 }
 
-#define TILE(rows, vectors)                                                                                            \
-    static void tile_##rows##_##vectors(const tile *t)                                                                 \
-    {                                                                                                                  \
-        run_tile(t, rows, vectors);                                                                                    \
-    }
-#define TILES(rows) TILE(rows, 1) TILE(rows, 2) TILE(rows, 3) TILE(rows, 4)
-TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
-
-/* [rows - 1][vectors - 1] */
-static void (*const tiles[MM_F32_ROWS][VECTORS])(const tile *) = {
-    {tile_1_1, tile_1_2, tile_1_3, tile_1_4}, {tile_2_1, tile_2_2, tile_2_3, tile_2_4},
-    {tile_3_1, tile_3_2, tile_3_3, tile_3_4}, {tile_4_1, tile_4_2, tile_4_3, tile_4_4},
-    {tile_5_1, tile_5_2, tile_5_3, tile_5_4}, {tile_6_1, tile_6_2, tile_6_3, tile_6_4},
-};
+#include "tensor/tiles.h"
 
 /* 16 words of k from a row of values: 16 floats, or 32 rounded to bf16. `left` values exist, zeros stand for the others. */
 MM_INLINE __m512 load_words(const float *from, size_t left)

@@ -11,6 +11,9 @@
 #include "tensor/memory.h"
 #include "tensor/vector.h"
 
+const char *const mm_backend_names[MM_BACKENDS] = {"auto", "dnnl", "blas"};
+const char *const mm_precision_names[MM_PRECISIONS] = {"auto", "f32", "bf16"};
+
 static bool have_dnnl(void)
 {
 #ifdef MM_HAVE_DNNL

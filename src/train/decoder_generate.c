@@ -40,30 +40,36 @@ static mm_status generate(mm_decoder_training *t, mm_embedding *embedding, const
     return status;
 }
 
-static void count(const mm_annotations *made, const mm_picked_masks *sought, mm_generated_sums *sums)
+/* Adds to reached[MM_EVALUATE_IOUS]. */
+static void reach(double best, double *reached)
 {
-    sums->images += 1;
-    sums->made += (double)made->count;
-    for (size_t k = 0; k < sought->count; k++)
-        sums->parts[mm_evaluate_part(&sought->masks[k], sought->sources[k])].sought += 1;
-    for (size_t k = 0; k < sought->count; k++) {
-        double best = 0;
-        for (size_t j = 0; j < made->count; j++) {
-            const double iou = mm_rle_iou(&made->items[j].rle, &sought->masks[k]);
-            best = iou > best ? iou : best;
-        }
-        for (int i = 0; i < MM_EVALUATE_IOUS; i++)
-            sums->parts[mm_evaluate_part(&sought->masks[k], sought->sources[k])].found[i] += best >= mm_evaluation_iou(i);
-    }
+    for (int i = 0; i < MM_EVALUATE_IOUS; i++)
+        reached[i] += best >= mm_evaluation_iou(i);
+}
+
+static mm_status count(const mm_annotations *made, const mm_picked_masks *sought, mm_generated_sums *sums, mm_error *err)
+{
+    double *found = calloc(sought->count + 1, sizeof *found); /* the best IoU of each that is sought */
+    if (!found)
+        return mm_fail_memory(err, "the overlaps of masks");
     for (size_t j = 0; j < made->count; j++) {
-        double best = 0;
+        double met = 0;
         for (size_t k = 0; k < sought->count; k++) {
             const double iou = mm_rle_iou(&made->items[j].rle, &sought->masks[k]);
-            best = iou > best ? iou : best;
+            met = iou > met ? iou : met;
+            found[k] = iou > found[k] ? iou : found[k];
         }
-        for (int i = 0; i < MM_EVALUATE_IOUS; i++)
-            sums->met[i] += best >= mm_evaluation_iou(i);
+        reach(met, sums->met);
     }
+    for (size_t k = 0; k < sought->count; k++) {
+        mm_generated_part *part = &sums->parts[mm_evaluate_part(&sought->masks[k], sought->sources[k])];
+        part->sought += 1;
+        reach(found[k], part->found);
+    }
+    sums->images += 1;
+    sums->made += (double)made->count;
+    free(found);
+    return MM_OK;
 }
 
 static mm_status add_image(mm_decoder_training *t, mm_embedding *embedding, const mm_amg_params *params, uint64_t number,
@@ -79,7 +85,7 @@ static mm_status add_image(mm_decoder_training *t, mm_embedding *embedding, cons
         return status;
     status = generate(t, embedding, params, sample, &made, err);
     if (status == MM_OK) {
-        count(&made, &sought, sums);
+        status = count(&made, &sought, sums, err);
         mm_annotations_free(&made);
     }
     mm_picked_masks_free(&sought);

@@ -72,12 +72,13 @@ MM_RESULT_USED mm_status mm_decoder_training_ask(mm_decoder_training *training, 
 enum { MM_EVALUATE_PARTS = MM_EVALUATE_SIZES * MM_EVALUATE_SOURCES };
 int mm_evaluate_part(const mm_rle *mask, uint8_t source);
 
-/* Doubles alone. */
+/* Doubles alone, in both. */
+typedef struct mm_generated_part {
+    double sought, found[MM_EVALUATE_IOUS];
+} mm_generated_part;
 typedef struct mm_generated_sums {
     double images, made, met[MM_EVALUATE_IOUS]; /* generated masks, and those that meet one of the dataset */
-    struct {
-        double sought, found[MM_EVALUATE_IOUS];
-    } parts[MM_EVALUATE_PARTS];
+    mm_generated_part parts[MM_EVALUATE_PARTS];
 } mm_generated_sums;
 
 /* Collective: masks from the grid for `count` of the images that are measured with, spread evenly over them. */
