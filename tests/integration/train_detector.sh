@@ -85,9 +85,10 @@ expect 0
 same again.safetensors
 
 # --- Killed and stopped. ---
-# interrupt OUT SIGNAL: begin, and send it to mpirun (or, for -9, to the ranks) when there is a state to go on from.
+# interrupt OUT SIGNAL: begin, and send it to mpirun (or, for -9, to the ranks) when there is a state to go on from. The ranks
+# are held meanwhile: the whole training takes a second, and mpirun takes as long to pass SIGTERM on.
 interrupt() {
-  local i tries
+  local i tries ranks
   for tries in $(seq 1 8); do
     rm -f "$1" "$1.resume" "$1.jsonl"
     mpirun -n 2 "$program" train detector "${options[@]}" -o "$1" --epochs 40 --save-seconds 0 >last.txt 2>&1 &
@@ -96,8 +97,13 @@ interrupt() {
       if [ -e "$1.resume" ] || ! kill -0 "$run" 2>/dev/null; then break; fi
       sleep 0.01
     done
-    # shellcheck disable=SC2046
-    if [ "$2" = -9 ]; then kill -9 $(pgrep -P "$run") || true; else kill "$2" "$run" || true; fi
+    ranks=$(pgrep -P "$run") || true
+    # shellcheck disable=SC2086
+    kill -STOP $ranks 2>/dev/null || true
+    # shellcheck disable=SC2086
+    if [ "$2" = -9 ]; then kill -9 $ranks || true; else kill "$2" "$run" && sleep 2 || true; fi
+    # shellcheck disable=SC2086
+    kill -CONT $ranks 2>/dev/null || true
     status=0
     wait "$run" || status=$?
     [ -e "$1" ] || return 0
