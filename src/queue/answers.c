@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "queue/json_stream.h"
+#include "base/json_stream.h"
 #include "queue/queue.h"
 
 enum { MOST_ANNOTATORS = 65535 };

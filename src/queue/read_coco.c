@@ -8,7 +8,7 @@
 
 #include "queue/answers.h"
 #include "queue/id_set.h"
-#include "queue/json_stream.h"
+#include "base/json_stream.h"
 #include "queue/queue.h"
 #include "queue/segmentation.h"
 

@@ -6,7 +6,7 @@
 
 #include "queue/answers.h"
 #include "queue/brush.h"
-#include "queue/json_stream.h"
+#include "base/json_stream.h"
 #include "queue/queue.h"
 #include "queue/segmentation.h"
 

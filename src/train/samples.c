@@ -32,8 +32,7 @@ void mm_samples_free(mm_samples *samples)
     *samples = (mm_samples){0};
 }
 
-/* Room for `more` further elements of `size` bytes. */
-static bool make_room(void **array, size_t *room, size_t count, size_t more, size_t size)
+bool mm_samples_room(void **array, size_t *room, size_t count, size_t more, size_t size)
 {
     if (*room - count >= more)
         return true;
@@ -50,8 +49,8 @@ mm_status mm_samples_add(mm_samples *samples, const mm_sample *sample, const cha
 {
     const size_t length = strlen(path) + 1;
     void *items = samples->items, *text = samples->text;
-    const bool good = make_room(&items, &samples->room, samples->count, 1, sizeof *samples->items) &&
-                      make_room(&text, &samples->text_room, samples->text_size, length, 1);
+    const bool good = mm_samples_room(&items, &samples->room, samples->count, 1, sizeof *samples->items) &&
+                      mm_samples_room(&text, &samples->text_room, samples->text_size, length, 1);
     samples->items = items;
     samples->text = text;
     if (!good)
@@ -66,21 +65,22 @@ mm_status mm_samples_add(mm_samples *samples, const mm_sample *sample, const cha
     return MM_OK;
 }
 
-mm_status mm_samples_add_box(mm_samples *samples, const double box[4], mm_error *err)
+mm_status mm_samples_add_box(mm_samples *samples, size_t number, const double box[4], mm_error *err)
 {
-    mm_sample *sample = &samples->items[samples->count - 1];
+    mm_sample *sample = &samples->items[number];
     float clipped[4];
     for (int k = 0; k < 4; k++)
         clipped[k] = (float)fmin(fmax(box[k], 0), k % 2 ? sample->height : sample->width);
     if (!(clipped[0] < clipped[2] && clipped[1] < clipped[3]))
         return MM_OK;
     void *boxes = samples->boxes;
-    const bool good = make_room(&boxes, &samples->box_room, samples->box_count, 1, sizeof *samples->boxes);
+    const bool good = mm_samples_room(&boxes, &samples->box_room, samples->box_count, 1, sizeof *samples->boxes);
     samples->boxes = boxes;
     if (!good)
         return mm_fail_memory(err, "the list of boxes");
+    if (sample->boxes++ == 0)
+        sample->first_box = samples->box_count;
     memcpy(samples->boxes[samples->box_count++], clipped, sizeof clipped);
-    sample->boxes++;
     return MM_OK;
 }
 

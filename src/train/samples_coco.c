@@ -1,4 +1,5 @@
-/* Boxes from a COCO file. Everything in it is checked before it is used; segmentations are not looked at. */
+/* Boxes from a COCO file of any size: it is gone through item by item, and what is kept of one are a few numbers. Everything
+ * is checked before it is used; segmentations are not looked at. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -6,23 +7,36 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/file.h"
+#include "base/json_stream.h"
 #include "train/samples.h"
 
-#define MAX_JSON (UINT64_C(4) << 30)
 enum { MAX_SIDE = 1 << 20 };
 
-/* Images by id, and where their annotations begin in `order`. */
 typedef struct coco_image {
     json_int_t id;
-    size_t index; /* in the file's list */
+    size_t number; /* in the file's list */
 } coco_image;
 
 typedef struct coco_box {
-    size_t image; /* position in the file's list */
-    size_t number;
+    json_int_t id; /* its image's */
+    size_t image;  /* the image's number, when all images are known: lists may come in any order */
+    size_t number; /* in the file's list */
     double box[4];
 } coco_box;
+
+typedef struct coco_file {
+    const char *path, *folder; /* of the file, and of its photographs */
+    bool validation;
+    mm_samples *samples;
+    coco_image *images;
+    size_t image_count, image_room;
+    coco_box *boxes;
+    size_t box_count, box_room;
+    bool has_images, has_annotations;
+} coco_file;
+
+/* What is made of an item of a list. */
+typedef mm_status read_item(coco_file *coco, size_t number, const json_t *item, mm_error *err);
 
 static int by_id(const void *a, const void *b)
 {
@@ -63,48 +77,49 @@ static bool is_side(const json_t *value)
     return json_is_integer(value) && json_integer_value(value) >= 1 && json_integer_value(value) <= MAX_SIDE;
 }
 
-static mm_status read_image(const json_t *image, size_t index, coco_image *to, mm_error *err)
+static mm_status add_sample(coco_file *coco, const json_t *image, const char *name, mm_error *err)
+{
+    const mm_sample sample = {.source = MM_SAMPLE_FILE,
+                              .width = (uint32_t)json_integer_value(json_object_get(image, "width")),
+                              .height = (uint32_t)json_integer_value(json_object_get(image, "height")),
+                              .validation = coco->validation};
+    char *path = NULL;
+    if (name[0] == '/')
+        return mm_samples_add(coco->samples, &sample, name, err);
+    if (asprintf(&path, "%s/%s", coco->folder, name) < 0)
+        return mm_fail_memory(err, "a path");
+    const mm_status status = mm_samples_add(coco->samples, &sample, path, err);
+    free(path);
+    return status;
+}
+
+static mm_status read_image(coco_file *coco, size_t number, const json_t *image, mm_error *err)
 {
     const char *name = json_string_value(json_object_get(image, "file_name"));
-    if (!json_is_integer(json_object_get(image, "id")))
-        return mm_fail(err, MM_ERR_FORMAT, "images[%zu] has no whole number as id", index);
+    const json_t *id = json_object_get(image, "id");
+    if (!json_is_integer(id))
+        return mm_fail(err, MM_ERR_FORMAT, "images[%zu] has no whole number as id", number);
     if (!name || !*name)
-        return mm_fail(err, MM_ERR_FORMAT, "images[%zu] has no file_name", index);
+        return mm_fail(err, MM_ERR_FORMAT, "images[%zu] has no file_name", number);
     if (!is_side(json_object_get(image, "width")) || !is_side(json_object_get(image, "height")))
-        return mm_fail(err, MM_ERR_FORMAT, "images[%zu] (%.100s) has no width and height of 1 to %d pixels", index,
+        return mm_fail(err, MM_ERR_FORMAT, "images[%zu] (%.100s) has no width and height of 1 to %d pixels", number,
                        name, MAX_SIDE);
-    *to = (coco_image){json_integer_value(json_object_get(image, "id")), index};
-    return MM_OK;
+    void *images = coco->images;
+    const bool good = mm_samples_room(&images, &coco->image_room, number, 1, sizeof *coco->images);
+    coco->images = images;
+    if (!good)
+        return mm_fail_memory(err, "a COCO file");
+    coco->images[coco->image_count++] = (coco_image){json_integer_value(id), number};
+    return add_sample(coco, image, name, err);
 }
 
-static mm_status read_images(const json_t *list, coco_image *images, mm_error *err)
-{
-    const size_t count = json_array_size(list);
-    for (size_t i = 0; i < count; i++) {
-        const mm_status status = read_image(json_array_get(list, i), i, &images[i], err);
-        if (status != MM_OK)
-            return status;
-    }
-    qsort(images, count, sizeof *images, by_id);
-    for (size_t i = 1; i < count; i++)
-        if (images[i].id == images[i - 1].id)
-            return mm_fail(err, MM_ERR_FORMAT, "images[%zu] has the id %lld, which another image has, too",
-                           images[i].index > images[i - 1].index ? images[i].index : images[i - 1].index,
-                           (long long)images[i].id);
-    return MM_OK;
-}
-
-static mm_status read_box(const json_t *annotation, size_t number, const coco_image *images, size_t image_count,
-                          coco_box *to, mm_error *err)
+/* Crowds are regions of many objects: no boxes of any. */
+static mm_status read_annotation(coco_file *coco, size_t number, const json_t *annotation, mm_error *err)
 {
     const json_t *bbox = json_object_get(annotation, "bbox"), *id = json_object_get(annotation, "image_id");
+    const json_t *crowd = json_object_get(annotation, "iscrowd");
     if (!json_is_integer(id))
         return mm_fail(err, MM_ERR_FORMAT, "annotations[%zu] has no whole number as image_id", number);
-    const coco_image wanted = {.id = json_integer_value(id)};
-    const coco_image *image = image_count ? bsearch(&wanted, images, image_count, sizeof wanted, by_id) : NULL;
-    if (!image)
-        return mm_fail(err, MM_ERR_FORMAT, "annotations[%zu] is of the image %lld, which is not in images", number,
-                       (long long)wanted.id);
     if (!json_is_array(bbox) || json_array_size(bbox) != 4)
         return mm_fail(err, MM_ERR_FORMAT, "annotations[%zu] has no bbox of four numbers", number);
     double value[4];
@@ -115,84 +130,118 @@ static mm_status read_box(const json_t *annotation, size_t number, const coco_im
             return mm_fail(err, MM_ERR_FORMAT, "annotations[%zu]: bbox is not x, y, width and height in pixels",
                            number);
     }
-    *to = (coco_box){image->index, number, {value[0], value[1], value[0] + value[2], value[1] + value[3]}};
+    void *boxes = coco->boxes;
+    const bool good = mm_samples_room(&boxes, &coco->box_room, coco->box_count, 1, sizeof *coco->boxes);
+    coco->boxes = boxes;
+    if (!good)
+        return mm_fail_memory(err, "a COCO file");
+    coco->boxes[coco->box_count] = (coco_box){.id = json_integer_value(id), .number = number,
+                                              .box = {value[0], value[1], value[0] + value[2], value[1] + value[3]}};
+    coco->box_count += !(json_is_integer(crowd) && json_integer_value(crowd) == 1);
     return MM_OK;
 }
 
-/* Crowds are regions of many objects: no boxes of any. */
-static mm_status read_boxes(const json_t *list, const coco_image *images, size_t image_count, coco_box *boxes,
-                            size_t *count, mm_error *err)
+static mm_status read_list(coco_file *coco, mm_json_stream *stream, const char *name, read_item *read, mm_error *err)
 {
-    *count = 0;
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *annotation = json_array_get(list, i), *crowd = json_object_get(annotation, "iscrowd");
-        const mm_status status = read_box(annotation, i, images, image_count, &boxes[*count], err);
+    mm_status status = mm_json_stream_enter(stream, '[', err);
+    for (size_t number = 0; status == MM_OK; number++) {
+        bool more;
+        json_t *item;
+        status = mm_json_stream_next(stream, '[', number == 0, &more, err);
+        if (status != MM_OK || !more)
+            break;
+        const int c = mm_json_stream_peek(stream);
+        if (c != '{' && c != 0) /* 0: it was cut, as the stream says better */
+            return mm_fail(err, MM_ERR_FORMAT, "%s: %s[%zu] is no object", coco->path, name, number);
+        status = mm_json_stream_value(stream, &item, err);
         if (status != MM_OK)
-            return status;
-        *count += !(json_is_integer(crowd) && json_integer_value(crowd) == 1);
+            break;
+        status = read(coco, number, item, err);
+        if (status != MM_OK && err)
+            (void)mm_error_prefix(err, "%s", coco->path); /* returns the status it has */
+        json_decref(item);
     }
-    qsort(boxes, *count, sizeof *boxes, by_image);
+    return status;
+}
+
+static mm_status read_file(coco_file *coco, mm_json_stream *stream, mm_error *err)
+{
+    bool more = mm_json_stream_peek(stream) == '{';
+    mm_status status = more ? mm_json_stream_enter(stream, '{', err) : MM_OK;
+    for (bool first = true; status == MM_OK && more; first = false) {
+        status = mm_json_stream_next(stream, '{', first, &more, err);
+        if (status != MM_OK || !more)
+            break;
+        const bool images = strcmp(stream->key, "images") == 0, annotations = strcmp(stream->key, "annotations") == 0;
+        if ((images && coco->has_images) || (annotations && coco->has_annotations))
+            return mm_fail(err, MM_ERR_FORMAT, "%s has two lists `%s`", coco->path, stream->key);
+        const int c = mm_json_stream_peek(stream);
+        if ((images || annotations) && c != '[' && c != 0)
+            break;
+        coco->has_images |= images;
+        coco->has_annotations |= annotations;
+        status = images        ? read_list(coco, stream, "images", read_image, err)
+                 : annotations ? read_list(coco, stream, "annotations", read_annotation, err)
+                               : mm_json_stream_skip(stream, err);
+    }
+    if (status == MM_OK && !(coco->has_images && coco->has_annotations))
+        return mm_fail(err, MM_ERR_FORMAT, "%s has no lists `images` and `annotations`", coco->path);
+    return status == MM_OK ? mm_json_stream_end(stream, err) : status;
+}
+
+static mm_status sort_images(coco_file *coco, mm_error *err)
+{
+    if (coco->image_count)
+        qsort(coco->images, coco->image_count, sizeof *coco->images, by_id);
+    for (size_t i = 1; i < coco->image_count; i++) {
+        const coco_image *a = &coco->images[i - 1], *b = &coco->images[i];
+        if (a->id == b->id)
+            return mm_fail(err, MM_ERR_FORMAT, "%s: images[%zu] has the id %lld, which another image has, too",
+                           coco->path, a->number > b->number ? a->number : b->number, (long long)a->id);
+    }
     return MM_OK;
 }
 
-static mm_status add_image(mm_samples *samples, const json_t *image, const char *folder, bool validation, mm_error *err)
+/* Boxes in the order of their images. */
+static mm_status sort_boxes(coco_file *coco, mm_error *err)
 {
-    const mm_sample sample = {.source = MM_SAMPLE_FILE,
-                              .width = (uint32_t)json_integer_value(json_object_get(image, "width")),
-                              .height = (uint32_t)json_integer_value(json_object_get(image, "height")),
-                              .validation = validation};
-    const char *name = json_string_value(json_object_get(image, "file_name"));
-    char *path = NULL;
-    if (asprintf(&path, "%s/%s", name[0] == '/' ? "" : folder, name) < 0)
-        return mm_fail_memory(err, "a path");
-    const mm_status status = mm_samples_add(samples, &sample, name[0] == '/' ? name : path, err);
-    free(path);
-    return status;
-}
-
-static mm_status add_all(mm_samples *samples, const json_t *root, const char *folder, bool validation, mm_error *err)
-{
-    const json_t *images = json_object_get(root, "images"), *annotations = json_object_get(root, "annotations");
-    if (!json_is_array(images) || !json_is_array(annotations))
-        return mm_fail(err, MM_ERR_FORMAT, "it has no lists `images` and `annotations`");
-    const size_t count = json_array_size(images);
-    coco_image *table = calloc(count + 1, sizeof *table);
-    coco_box *boxes = calloc(json_array_size(annotations) + 1, sizeof *boxes);
-    size_t box_count = 0, next = 0;
-    mm_status status = table && boxes ? read_images(images, table, err) : mm_fail_memory(err, "a COCO file");
-    if (status == MM_OK)
-        status = read_boxes(annotations, table, count, boxes, &box_count, err);
-    for (size_t i = 0; status == MM_OK && i < count; i++) {
-        status = add_image(samples, json_array_get(images, i), folder, validation, err);
-        for (; status == MM_OK && next < box_count && boxes[next].image == i; next++)
-            status = mm_samples_add_box(samples, boxes[next].box, err);
+    for (size_t i = 0; i < coco->box_count; i++) {
+        coco_box *box = &coco->boxes[i];
+        const coco_image wanted = {.id = box->id};
+        const coco_image *image =
+            coco->image_count ? bsearch(&wanted, coco->images, coco->image_count, sizeof wanted, by_id) : NULL;
+        if (!image)
+            return mm_fail(err, MM_ERR_FORMAT, "%s: annotations[%zu] is of the image %lld, which is not in images",
+                           coco->path, box->number, (long long)box->id);
+        box->image = image->number;
     }
-    free(table);
-    free(boxes);
-    return status;
+    if (coco->box_count)
+        qsort(coco->boxes, coco->box_count, sizeof *coco->boxes, by_image);
+    return MM_OK;
 }
 
 mm_status mm_samples_add_coco(mm_samples *samples, const char *path, const char *images, bool validation, mm_error *err)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
     char *folder = NULL;
-    mm_status status = mm_file_read(path, MAX_JSON, &bytes, &size, err);
+    mm_json_stream stream;
+    mm_status status = mm_json_stream_open(path, &stream, err);
     if (status != MM_OK)
         return status;
-    json_error_t where;
-    json_t *root = json_loadb((const char *)bytes, size, JSON_REJECT_DUPLICATES, &where);
-    free(bytes);
-    if (!root)
-        return mm_fail(err, MM_ERR_FORMAT, "%s is no JSON, or was cut: line %d, column %d: %s", path, where.line,
-                       where.column, where.text);
+    const size_t first = samples->count;
+    coco_file coco = {.path = path, .validation = validation, .samples = samples};
     status = find_folder(path, images, &folder, err);
-    if (status == MM_OK) {
-        status = add_all(samples, root, folder, validation, err);
-        if (status != MM_OK && err)
-            (void)mm_error_prefix(err, "%s", path); /* returns the status it has */
-    }
+    coco.folder = folder;
+    if (status == MM_OK)
+        status = read_file(&coco, &stream, err);
+    mm_json_stream_close(&stream);
+    if (status == MM_OK)
+        status = sort_images(&coco, err);
+    if (status == MM_OK)
+        status = sort_boxes(&coco, err);
+    for (size_t i = 0; status == MM_OK && i < coco.box_count; i++)
+        status = mm_samples_add_box(samples, first + coco.boxes[i].image, coco.boxes[i].box, err);
+    free(coco.images);
+    free(coco.boxes);
     free(folder);
-    json_decref(root);
     return status;
 }

@@ -16,7 +16,7 @@ static mm_status add_record(mm_samples *samples, const mm_record *record, const 
     for (uint64_t i = 0; status == MM_OK && i < record->mask_count; i++) {
         const float *b = record->bbox[i]; /* x, y, and how far it is to the last column and row */
         const double box[4] = {(double)b[0], (double)b[1], (double)(b[0] + b[2]) + 1, (double)(b[1] + b[3]) + 1};
-        status = mm_samples_add_box(samples, box, err);
+        status = mm_samples_add_box(samples, samples->count - 1, box, err);
     }
     return status;
 }

@@ -157,7 +157,7 @@ refuse() { # STATUS TEXT ARGUMENT...: and nothing is written
 refuse 4 "no masks or boxes" without "${model[@]}"
 refuse 4 "dataset.h5" coco "${model[@]}"
 head -c 200 coco/training.json >cut.json
-refuse 4 "cut.json is no JSON, or was cut" cut.json "${model[@]}"
+refuse 4 "cut.json ends at byte 200, in the middle: it was cut" cut.json "${model[@]}"
 sed 's/"width":[0-9]*/"width":77/' coco/training.json >coco/wrong.json
 refuse 4 "its COCO file says 77" coco/wrong.json "${model[@]}"
 sed 's/"3.jpg"/"gone.jpg"/' coco/training.json >coco/gone.json

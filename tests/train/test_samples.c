@@ -1,5 +1,6 @@
 /* Where boxes come from: COCO files, good and bad. */
 #include <string.h>
+#include <sys/resource.h>
 
 #include "check_main.h"
 #include "corpus/scratch.h"
@@ -44,6 +45,42 @@ START_TEST(boxes_go_to_their_images_and_stay_inside)
 }
 END_TEST
 
+START_TEST(lists_come_in_any_order)
+{
+    put_text("c.json", "{\"info\":{\"year\":2026},\"annotations\":[{\"image_id\":-3,\"bbox\":[1,2,3,4],\"segmentation\":[[1,2,3,4,5,6]]},"
+                       "{\"image_id\":7,\"bbox\":[1,1,2,2]}]," IMAGES "}");
+    ck_assert_msg(mm_samples_add_coco(&samples, at("c.json"), NULL, false, &err) == MM_OK, "%s", err.text);
+    static const float expected[2][4] = {{1, 1, 3, 3}, {1, 2, 4, 6}};
+    ck_assert_uint_eq(samples.box_count, 2);
+    ck_assert_mem_eq(samples.boxes, expected, sizeof expected);
+    ck_assert_uint_eq(samples.items[1].first_box, 1);
+}
+END_TEST
+
+/* Segmentations are most of a file, and nothing of them is kept. */
+START_TEST(a_large_file_takes_little_memory)
+{
+    enum { ANNOTATIONS = 3000, NUMBERS = 2000 };
+    FILE *file = fopen(at("large.json"), "w");
+    fprintf(file, "{" IMAGES ",\"annotations\":[");
+    for (int i = 0; i < ANNOTATIONS; i++) {
+        fprintf(file, "%s{\"image_id\":7,\"bbox\":[1,1,2,2],\"segmentation\":[[0", i ? "," : "");
+        for (int k = 1; k < NUMBERS; k++)
+            fprintf(file, ",%d", k % 10);
+        fprintf(file, "]]}");
+    }
+    fprintf(file, "]}");
+    const long size = ftell(file);
+    fclose(file);
+    struct rusage before, after;
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &before), 0);
+    ck_assert_msg(mm_samples_add_coco(&samples, at("large.json"), NULL, false, &err) == MM_OK, "%s", err.text);
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &after), 0);
+    ck_assert_uint_eq(samples.box_count, ANNOTATIONS);
+    ck_assert_int_lt((after.ru_maxrss - before.ru_maxrss) * 1024, size / 3);
+}
+END_TEST
+
 START_TEST(photographs_are_looked_for_where_one_would)
 {
     put_text("c.json", "{" IMAGES ",\"annotations\":[]}");
@@ -60,6 +97,8 @@ static const struct {
 } bad[] = {
     {"{\"images\":[", "cut"},
     {"[]", "no lists"},
+    {"{" IMAGES ",\"annotations\":[]} more", "follows the end"},
+    {"{" IMAGES "," IMAGES ",\"annotations\":[]}", "two lists"},
     {"{\"images\":{},\"annotations\":[]}", "no lists"},
     {"{\"images\":[5],\"annotations\":[]}", "images[0]"},
     {"{\"images\":[{\"id\":1.5,\"file_name\":\"a\",\"width\":1,\"height\":1}],\"annotations\":[]}", "images[0]"},
@@ -148,6 +187,8 @@ int main(void)
     TCase *tc = tcase_create("samples");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, boxes_go_to_their_images_and_stay_inside);
+    tcase_add_test(tc, lists_come_in_any_order);
+    tcase_add_test(tc, a_large_file_takes_little_memory);
     tcase_add_test(tc, photographs_are_looked_for_where_one_would);
     tcase_add_loop_test(tc, bad_files_are_refused_and_the_place_is_named, 0, sizeof bad / sizeof bad[0]);
     tcase_add_test(tc, some_are_kept_for_validation);

@@ -1,7 +1,7 @@
 /* Large JSON in bounded memory: the outermost object or list is gone through here, and its parts are handed to jansson
  * one by one. So a file may be of any size, but one image's answer, or one annotation, may not. */
-#ifndef MM_QUEUE_JSON_STREAM_H
-#define MM_QUEUE_JSON_STREAM_H
+#ifndef MM_BASE_JSON_STREAM_H
+#define MM_BASE_JSON_STREAM_H
 
 #include <jansson.h>
 #include <stdbool.h>

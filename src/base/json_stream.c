@@ -1,4 +1,4 @@
-#include "queue/json_stream.h"
+#include "base/json_stream.h"
 
 #include <errno.h>
 #include <inttypes.h>
