@@ -45,8 +45,8 @@ typedef struct mm_sample_sources {
 MM_RESULT_USED mm_status mm_samples_load(mm_comm *comm, const mm_sample_sources *sources, mm_samples *samples,
                                          mm_error *err);
 
-/* Add an image; and a box to an image by its number, whose boxes must come one after the other. A box is clipped to the frame; one
- * that is empty then is left out. */
+/* Add an image; and a box to an image by its number, whose boxes must come one after the other. A box is clipped to the
+ * frame; one that is empty then is left out. */
 MM_RESULT_USED mm_status mm_samples_add(mm_samples *samples, const mm_sample *sample, const char *path, mm_error *err);
 MM_RESULT_USED mm_status mm_samples_add_box(mm_samples *samples, size_t number, const double box[4], mm_error *err);
 /* Room for `more` further elements of `size` bytes behind `count`; false if there is none. */

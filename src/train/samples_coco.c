@@ -1,5 +1,5 @@
-/* Boxes from a COCO file of any size: it is gone through item by item, and what is kept of one are a few numbers. Everything
- * is checked before it is used; segmentations are not looked at. */
+/* Boxes from a COCO file of any size: it is gone through item by item, and what is kept of one are a few numbers.
+ * Everything is checked before it is used; segmentations are not looked at. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>

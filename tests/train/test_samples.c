@@ -47,7 +47,8 @@ END_TEST
 
 START_TEST(lists_come_in_any_order)
 {
-    put_text("c.json", "{\"info\":{\"year\":2026},\"annotations\":[{\"image_id\":-3,\"bbox\":[1,2,3,4],\"segmentation\":[[1,2,3,4,5,6]]},"
+    put_text("c.json", "{\"info\":{\"year\":2026},\"annotations\":["
+                       "{\"image_id\":-3,\"bbox\":[1,2,3,4],\"segmentation\":[[1,2,3,4,5,6]]},"
                        "{\"image_id\":7,\"bbox\":[1,1,2,2]}]," IMAGES "}");
     ck_assert_msg(mm_samples_add_coco(&samples, at("c.json"), NULL, false, &err) == MM_OK, "%s", err.text);
     static const float expected[2][4] = {{1, 1, 3, 3}, {1, 2, 4, 6}};
