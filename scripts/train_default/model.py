@@ -386,6 +386,6 @@ def read(path):
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}, config
 
 
-def read_dense(path):
-    """The state of the dense head (dense.py) that a checkpoint of train.py keeps, or None."""
-    return None if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True).get("dense")
+def read_heads(path):
+    """The state of the heads of training (dense.py, detection.py) that a checkpoint of train.py keeps; may be empty."""
+    return {} if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True).get("heads", {})

@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 
 import dense
+import detection
 import losses
 import materials
 import model as models
@@ -50,9 +51,16 @@ def parse():
     add("--seed", type=int, default=1)
     add("--save-every", type=int, default=100)
     add("--dense", type=int, default=0, help="dense clicks an image (dense.py)")
+    add("--detect", type=float, default=0, help="weight of the detector's loss (detection.py); whole images only")
+    add("--detector", type=Path, help="detector of --start's encoder to begin with")
     add("--patches", type=Path, help="file of patches.py: photographs' textures beside the drawn ones")
     add("--scene-offset", type=int, default=0, help="first scene's index; another phase should see other scenes")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.detect and args.window:
+        parser.error("--detect looks for whole things: not with --window")
+    if args.detector and not args.detect:
+        parser.error("--detector is for --detect")
+    return args
 
 
 def draw_forever(queue, indices, side, patch_file):
@@ -83,7 +91,7 @@ class Pool:
         self.scenes = self.scenes[-self.size:]
 
     def batch(self, rng, args):
-        views, origins, questions, clicks = [], [], [], []
+        views, origins, questions, clicks, things = [], [], [], [], []
         least_area = args.least_area * args.side ** 2
         while len(views) < args.batch:
             view = prompts.augment(rng, self.scenes[rng.integers(len(self.scenes))])
@@ -92,10 +100,14 @@ class Pool:
             if asked:
                 if args.dense:
                     clicks.append(dense.questions(rng, view, args.dense, least_area))
+                if args.detect:
+                    things.append(detection.things(view))
                 views.append(view)
                 origins.append(origin)
                 questions.append(asked)
-        return prompts.collate(views, origins, questions, args.side), [torch.from_numpy(np.stack(part)) for part in zip(*clicks)]
+        asides = {"dense": [torch.from_numpy(np.stack(part)) for part in zip(*clicks)],
+                  "detect": [torch.from_numpy(join(part)) for join, part in zip((np.stack, np.concatenate), zip(*things))]}
+        return prompts.collate(views, origins, questions, args.side), asides
 
     def advance(self):
         self._take(self.fresh)
@@ -108,18 +120,21 @@ def rate_at(step, args):
     return args.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1, done))))
 
 
-def one_step(model, head, batch, clicks, rounds, balance, args, generator):
-    """Forward and backward of one batch; the dense clicks and the decoder's rounds give back their memory one by one."""
+def one_step(model, heads, batch, asides, rounds, balance, args, generator):
+    """Forward and backward of one batch; the encoder's heads and the decoder's rounds give back their memory one by one."""
     with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
         embeddings = model.embed(batch.images)
     kept = embeddings.detach().float().requires_grad_()
     points, labels, mask_input = batch.points, batch.labels, None
     figures = {}
-    if args.dense:
+    for name, head in heads.items():
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
-            loss, figures["dense_iou"] = dense.dense_loss(head, kept, model.encoding(kept, batch.origins), *clicks)
-        loss.backward()
-        figures["dense"] = loss.item()
+            if name == "dense":
+                loss, iou = dense.dense_loss(head, kept, model.encoding(kept, batch.origins), *asides[name])
+            else:
+                loss, iou = detection.detection_loss(head, kept, *asides[name])
+        (loss * (args.detect if name == "detect" else 1)).backward()
+        figures.update({name: loss.item(), f"{name}_iou": iou})
     rows = torch.arange(len(batch.owner))
     for number in range(rounds):
         with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
@@ -139,9 +154,23 @@ def one_step(model, head, batch, clicks, rounds, balance, args, generator):
     return figures
 
 
-def make_optimisers(model, head, args):
+def make_heads(width, args):
+    """What the encoder is asked besides, in training only; from the checkpoint to start with, as far as that has it."""
+    heads = torch.nn.ModuleDict()
+    if args.dense:
+        heads["dense"] = dense.DenseHead(width)
+    if args.detect:
+        heads["detect"] = detection.DetectionHead(width)
+    if args.start:
+        heads.load_state_dict(models.read_heads(args.start), strict=False)
+    if args.detector:
+        detection.read(heads["detect"], args.detector)
+    return heads
+
+
+def make_optimisers(model, heads, args):
     """Muon for the matrices between hidden layers, AdamW for all else: convolutions, embeddings, vectors."""
-    named = [*model.named_parameters(), *(head.named_parameters() if args.dense else [])]
+    named = [*model.named_parameters(), *heads.named_parameters()]
     hidden = [p for name, p in named if args.muon and p.dim() == 2 and "token" not in name and "embed" not in name]
     others = [p for _, p in named if not any(p is q for q in hidden)]
     groups = [dict(params=[p for p in others if p.dim() >= 2], weight_decay=0.02), dict(params=[p for p in others if p.dim() < 2], weight_decay=0.0)]
@@ -180,18 +209,16 @@ def work(rank, args):
                    if not name.endswith("num_batches_tracked")]
         if missing and rank == 0:
             print(f"{args.start} has {len(missing)} tensors less, or of another shape; they are drawn anew", flush=True)
-    head = dense.DenseHead(config["prompt_embed_dim"])
-    if args.start and (state := models.read_dense(args.start)):
-        head.load_state_dict(state)
-    parameters = [*model.parameters(), *(head.parameters() if args.dense else [])]
-    optimisers = make_optimisers(model, head, args)
+    heads = make_heads(config["prompt_embed_dim"], args)
+    parameters = [*model.parameters(), *heads.parameters()]
+    optimisers = make_optimisers(model, heads, args)
     ema = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     step, seconds = 0, 0.0
     last = args.out / "last.pt"
     if last.exists():
         kept = torch.load(last, map_location="cpu", weights_only=True)
         model.load_state_dict(kept["model"])
-        head.load_state_dict(kept["dense"])
+        heads.load_state_dict(kept["heads"])
         for optimiser, state in zip(optimisers, kept["optimisers"]):
             optimiser.load_state_dict(state)
         ema, step, seconds = kept["ema"], kept["step"], kept["seconds"]
@@ -210,7 +237,7 @@ def work(rank, args):
             for group in optimiser.param_groups:
                 group["lr"] = rate_at(step, args)
             optimiser.zero_grad(set_to_none=True)
-        figures = one_step(model, head, *pool.batch(rng, args), rounds, balance, args, generator)
+        figures = one_step(model, heads, *pool.batch(rng, args), rounds, balance, args, generator)
         sum_gradients(parameters, args.processes)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         for optimiser in optimisers:
@@ -234,8 +261,8 @@ def work(rank, args):
             sums = {}
         if rank == 0 and (step % args.save_every == 0 or step == args.steps):
             passed = time.monotonic() - begun
-            save(last, dict(model=model.state_dict(), dense=head.state_dict(), optimisers=[optimiser.state_dict() for optimiser in optimisers], ema=ema, step=step, seconds=passed))
-            save(args.out / "ema.pt", dict(ema=ema, dense=head.state_dict(), step=step, seed=args.seed, seconds=passed, config=config,
+            save(last, dict(model=model.state_dict(), heads=heads.state_dict(), optimisers=[optimiser.state_dict() for optimiser in optimisers], ema=ema, step=step, seconds=passed))
+            save(args.out / "ema.pt", dict(ema=ema, heads=heads.state_dict(), step=step, seed=args.seed, seconds=passed, config=config,
                                            arguments={k: str(v) for k, v in vars(args).items()}))
     pool.process.terminate()
     dist.barrier()
