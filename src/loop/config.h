@@ -58,7 +58,7 @@ typedef struct mm_loop_config {
     mm_loop_named *corpora, *validation;
     size_t corpus_count, validation_count;
     struct {
-        uint32_t clicks, masks; /* 5, 64; see mm_evaluate_options */
+        uint32_t clicks, masks, generate; /* 5, 64, 0; see mm_evaluate_options */
     } evaluate;
     mm_loop_round *rounds;
     size_t round_count;

@@ -135,7 +135,9 @@ static mm_status take_evaluate(void *user, const mm_yaml_key *key, mm_error *err
         return mm_yaml_u32(key, 1, MM_EVALUATE_CLICKS, &config->evaluate.clicks, err);
     if (strcmp(key->name, "masks") == 0)
         return mm_yaml_u32(key, 1, 4096, &config->evaluate.masks, err);
-    return mm_yaml_refuse_key(key, err, "unknown key; there are clicks and masks");
+    if (strcmp(key->name, "generate") == 0)
+        return mm_yaml_u32(key, 0, 1000000, &config->evaluate.generate, err);
+    return mm_yaml_refuse_key(key, err, "unknown key; there are clicks, masks and generate");
 }
 
 mm_status mm_loop_take_run(void *user, const mm_yaml_key *key, mm_error *err)
@@ -245,7 +247,7 @@ mm_status mm_loop_config_load(const char *path, mm_loop_config *config, mm_error
     yaml_node_t *root;
     char folder[PATH_MAX] = "";
     const char *slash = strrchr(path, '/');
-    *config = (mm_loop_config){.evaluate = {5, 64}, .kernels = {.threads = 1}};
+    *config = (mm_loop_config){.evaluate = {.clicks = 5, .masks = 64}, .kernels = {.threads = 1}};
     if (!mm_file_exists(path) || strlen(path) >= sizeof folder)
         return mm_fail(err, MM_ERR_USAGE, "%.400s: is no file; give the YAML file of a loop", path);
     if (slash)

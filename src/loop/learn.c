@@ -131,12 +131,27 @@ static json_t *rounded_list(const double *values, uint32_t count)
     return list;
 }
 
+/* Numbers 0 and 5 of the IoUs that generated masks are compared at are 0.5 and 0.75. */
+static json_t *generated_object(const mm_evaluation_result *result)
+{
+    const double images = (double)result->generated.images;
+    return json_pack("{s:I, s:o, s:I, s:o, s:o}", "images", (json_int_t)result->generated.images, "masks_an_image",
+                     rounded(result->generated.made / images), "sought", (json_int_t)result->generated.sought,
+                     "recall50", rounded(result->generated.recall[0]), "recall75",
+                     rounded(result->generated.recall[5]));
+}
+
 static json_t *figures_object(const mm_evaluation_result *result, uint32_t clicks)
 {
-    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "images", (json_int_t)result->images, "masks",
-                     (json_int_t)result->masks, "clicks", rounded_list(result->clicks, clicks), "clicks_best",
-                     rounded_list(result->best, clicks), "box", rounded(result->box), "box_best",
-                     rounded(result->box_best), "iou_error", rounded(result->iou_error));
+    json_t *object = json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "images", (json_int_t)result->images, "masks",
+                               (json_int_t)result->masks, "clicks", rounded_list(result->clicks, clicks),
+                               "clicks_best", rounded_list(result->best, clicks), "box", rounded(result->box),
+                               "box_best", rounded(result->box_best), "iou_error", rounded(result->iou_error));
+    if (result->generated.images > 0 && json_object_set_new(object, "generated", generated_object(result)) != 0) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
 }
 
 static mm_status measure(mm_loop *loop, size_t k, json_t *figures, mm_error *err)
@@ -159,6 +174,7 @@ static mm_status measure(mm_loop *loop, size_t k, json_t *figures, mm_error *err
                                              .kernels = loop->config.kernels,
                                              .clicks = loop->config.evaluate.clicks,
                                              .masks = loop->config.evaluate.masks,
+                                             .generate = loop->config.evaluate.generate,
                                              .quiet = loop->options->quiet};
         mm_evaluation_result result;
         status = mm_evaluate_decoder(loop->comm, &options, &result, err);

@@ -19,7 +19,7 @@ static void print_figure(double value, FILE *out)
         (void)fprintf(out, "%9s", "-");
 }
 
-/* Each validation set's line: one click, three, a box. */
+/* Each validation set's line: one click, three, a box; and what of it the grid finds, where that was looked for. */
 static void print_figures(const json_t *figures, FILE *out)
 {
     const char *name;
@@ -32,6 +32,11 @@ static void print_figures(const json_t *figures, FILE *out)
         print_figure(in_list(set, "clicks", 2), out);
         (void)fprintf(out, "   a box");
         print_figure(mm_run_json_number(set, "box"), out);
+        const json_t *generated = json_object_get(set, "generated");
+        if (generated) {
+            (void)fprintf(out, "   found by the grid at IoU 0.5");
+            print_figure(mm_run_json_number(generated, "recall50"), out);
+        }
         (void)fputc('\n', out);
     }
 }

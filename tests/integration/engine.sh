@@ -57,7 +57,7 @@ corpora:
   second: [scenes2/images]
 validation:
   held: held
-evaluate: {clicks: 3, masks: 8}
+evaluate: {clicks: 3, masks: 8, generate: 2}
 decoder:
   epochs: 2
   batch: 4
@@ -143,6 +143,7 @@ ends 0 "$program" engine loop.yaml -o loop --resume
 says "before the first round" "round 3, automatic: done" "4 images answered"
 [ "$(grep -c '"status": "done"' loop/engine.json)" -eq 3 ] || fail "engine.json does not say that all is done"
 [ "$(grep -c '"figures": {' loop/engine.json)" -eq 3 ] || fail "the model was not measured three times"
+[ "$(grep -c '"recall50": ' loop/engine.json)" -eq 3 ] || fail "the grid's masks were not compared with the dataset's"
 for k in 1 2; do
   sum=$(sha256sum "loop/round-0$k/model.safetensors" | cut -d ' ' -f 1)
   grep -q "$sum" loop/engine.json || fail "engine.json has not the model of round $k"

@@ -157,6 +157,7 @@ static const struct {
     {HEAD CORPORA ROUND "kernels: {precision: f16}\n", ":5:", "give auto, f32 or bf16"},
     {HEAD CORPORA ROUND "kernels: {cores: 3}\n", ":5:", "kernels.cores: unknown key"},
     {HEAD CORPORA ROUND "evaluate: {clicks: 99}\n", ":5:", "evaluate.clicks: 99"},
+    {HEAD CORPORA ROUND "evaluate: {generate: -1}\n", ":5:", "evaluate.generate: -1"},
     {HEAD CORPORA ROUND "run: {set: [amg.points_per_side=0]}\n", ":4:", "amg.points_per_side"},
     {HEAD CORPORA ROUND "run: {config: nobody}\n", ":4:", "neither a file nor a preset"},
     {HEAD CORPORA ROUND "replay: [.]\n", ":5:", "replay: is no dataset"},
