@@ -32,7 +32,7 @@ def parse():
     parser.add_argument("--choose", type=Path, help="scenes to choose on: a folder that coco.py --masks wrote (default: drawn)")
     parser.add_argument("--report", type=Path, help="scenes to report on (default: the held-out ones, drawn)")
     parser.add_argument("--first", type=int, default=900000, help="first of the drawn scenes to choose on")
-    parser.add_argument("--count", type=int, default=100, help="how many are drawn to choose on")
+    parser.add_argument("--count", type=int, default=400, help="how many are drawn to choose on")
     parser.add_argument("--precision", type=float, default=0.9, help="what is to be reached at IoU 0.75")
     parser.add_argument("--margin", type=float, default=0.02, help="by how much it must be passed where it is chosen")
     parser.add_argument("--write", action="store_true", help="write the chosen thresholds into HEAD")
