@@ -63,7 +63,8 @@ def match(theirs, ours):
 
 def _likeness(theirs, ours, i, j, swap):
     a, b = (theirs[j], ours[i]) if swap else (theirs[i], ours[j])
-    near = 1.0 if abs(a["predicted_iou"] - b["predicted_iou"]) < 1e-2 else 0.0
+    apart = abs(a["predicted_iou"] - b["predicted_iou"])
+    near = 1.0 - apart if apart < 1e-2 else 0.0  # of two outputs with the same pixels, the one with the nearer score
     return 0.5 * near + 0.5 * _mask_iou(a, b) if a["segmentation"]["counts"] != b["segmentation"]["counts"] else 0.5 * near + 0.5
 
 

@@ -58,6 +58,12 @@ START_TEST(lists_come_in_any_order)
 }
 END_TEST
 
+#ifdef __SANITIZE_ADDRESS__
+static const bool memory_is_told = false; /* freed memory is kept for a while */
+#else
+static const bool memory_is_told = true;
+#endif
+
 /* Segmentations are most of a file, and nothing of them is kept. */
 START_TEST(a_large_file_takes_little_memory)
 {
@@ -78,7 +84,8 @@ START_TEST(a_large_file_takes_little_memory)
     ck_assert_msg(mm_samples_add_coco(&samples, at("large.json"), NULL, false, &err) == MM_OK, "%s", err.text);
     ck_assert_int_eq(getrusage(RUSAGE_SELF, &after), 0);
     ck_assert_uint_eq(samples.box_count, ANNOTATIONS);
-    ck_assert_int_lt((after.ru_maxrss - before.ru_maxrss) * 1024, size / 3);
+    if (memory_is_told)
+        ck_assert_int_lt((after.ru_maxrss - before.ru_maxrss) * 1024, size / 3);
 }
 END_TEST
 
