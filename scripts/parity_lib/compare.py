@@ -205,6 +205,9 @@ def explain(case, examiner, their_candidates, our_candidates, our_masks, image_s
             side, *candidate["point_coords"][0], "; ".join(reasons) or "NO NEAR DECISION EXPLAINS IT"))
     for i, j in pairs:  # a score is a ratio of pixel counts: one pixel of a small mask is worth more than the bar
         a, b = their_candidates[i], our_candidates[j]["stability_score"]
+        if a["segmentation"]["counts"] == our_candidates[j]["segmentation"]["counts"] and a["bbox"] != our_candidates[j]["bbox"]:
+            good = False
+            lines.append(f"the same mask has the box {a['bbox']} and {our_candidates[j]['bbox']}: OTHER BOXES")
         if abs(a["stability_score"] - b) > 1e-3:
             low, high = examiner.look(a, decode(a))["stability"]
             good &= low - 1e-6 <= b <= high + 1e-6

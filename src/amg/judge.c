@@ -33,6 +33,11 @@ static mm_status lay_axis(const mm_frame *frame, uint32_t input, uint32_t size, 
             a->last[s] = i;
         }
     }
+    /* Of images smaller than the logits, some samples are part of no pixel: theirs are their neighbours'. */
+    for (uint32_t s = low - 1; s > 0; s--)
+        a->first[s - 1] = a->first[s - 1] < a->first[s] ? a->first[s - 1] : a->first[s];
+    for (uint32_t s = 1; s < low; s++)
+        a->last[s] = a->last[s] > a->last[s - 1] ? a->last[s] : a->last[s - 1];
     return MM_OK;
 }
 

@@ -167,8 +167,10 @@ static int assert_scans_are_plain(const mm_frame *f, const float *logits, float 
     return given_up;
 }
 
-/* Enlarged and reduced, wide and tall, with last cells, words and tiles that are full and that are not. */
+/* Enlarged and reduced (so far that some samples are part of no pixel), wide and tall, with last cells, words and tiles that are
+ * full and that are not. */
 static const mm_frame frames[] = {
+    {40, 30, 512, 384, 512, 128}, {5, 19, 67, 256, 256, 64},
     {97, 131, 190, 256, 256, 64}, {225, 150, 256, 171, 256, 64}, {64, 128, 32, 64, 64, 16},
     {200, 63, 80, 25, 80, 20},    {70, 65, 64, 60, 64, 3},       {129, 1, 64, 1, 64, 16},
     {1, 300, 1, 64, 64, 16},      {256, 256, 64, 64, 64, 64},    {40, 50, 205, 256, 256, 64},
@@ -258,7 +260,7 @@ START_TEST(blobs_give_the_plain_mask)
     uint32_t state = 3;
     int given_up = 0, judged = 0;
     for (int round = 0; round < 150; round++) {
-        const mm_frame *f = &frames[(size_t)round % 9];
+        const mm_frame *f = &frames[(size_t)round % 11];
         const uint32_t low = f->low_res;
         const float offset = offsets[next(&state) % 4];
         const float cx = unit(&state) * (float)low, cy = unit(&state) * (float)low, r = unit(&state) * (float)low / 2;
@@ -292,6 +294,25 @@ START_TEST(lonely_samples_are_found)
                 logits[i] = levels[level][i == at];
             assert_scans_are_plain(&f, logits, 1, "lonely", &judged);
         }
+}
+END_TEST
+
+/* An image much smaller than the logits: edges lie at samples that are part of no pixel, too. */
+START_TEST(edges_between_pixels_are_found)
+{
+    enum { LOW = 128 };
+    const mm_frame f = {40, 30, 512, 384, 512, LOW};
+    static float logits[LOW * LOW];
+    int judged = 0;
+    for (int edge = 4; edge < 90; edge++)
+        for (int side = 0; side < 4; side++) {
+            for (int i = 0; i < LOW * LOW; i++) {
+                const int at = side < 2 ? i % LOW : i / LOW;
+                logits[i] = (side % 2 ? at >= edge : at < edge) ? 5 : -5;
+            }
+            assert_scans_are_plain(&f, logits, 1, "edge", &judged);
+        }
+    ck_assert_int_gt(judged, 4 * 86);
 }
 END_TEST
 
@@ -335,6 +356,7 @@ int main(void)
     tcase_add_test(tests, any_field_gives_the_plain_mask);
     tcase_add_test(tests, blobs_give_the_plain_mask);
     tcase_add_test(tests, lonely_samples_are_found);
+    tcase_add_test(tests, edges_between_pixels_are_found);
     tcase_add_test(tests, edges_are_found_at_every_row);
     tcase_add_test(tests, the_longest_runs_fit);
     suite_add_tcase(suite, tests);
