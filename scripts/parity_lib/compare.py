@@ -204,14 +204,14 @@ def explain(case, examiner, their_candidates, our_candidates, our_masks, image_s
         lines.append("candidate of %s alone, point %.6g,%.6g: %s" % (
             side, *candidate["point_coords"][0], "; ".join(reasons) or "NO NEAR DECISION EXPLAINS IT"))
     for i, j in pairs:  # a score is a ratio of pixel counts: one pixel of a small mask is worth more than the bar
-        a, b = their_candidates[i], our_candidates[j]["stability_score"]
-        if a["segmentation"]["counts"] == our_candidates[j]["segmentation"]["counts"] and a["bbox"] != our_candidates[j]["bbox"]:
+        a, b = their_candidates[i], our_candidates[j]
+        if a["segmentation"]["counts"] == b["segmentation"]["counts"] and a["bbox"] != b["bbox"]:
             good = False
-            lines.append(f"the same mask has the box {a['bbox']} and {our_candidates[j]['bbox']}: OTHER BOXES")
-        if abs(a["stability_score"] - b) > 1e-3:
+            lines.append(f"the same mask has the box {a['bbox']} and {b['bbox']}: OTHER BOXES")
+        if abs(a["stability_score"] - b["stability_score"]) > 1e-3:
             low, high = examiner.look(a, decode(a))["stability"]
-            good &= low - 1e-6 <= b <= high + 1e-6
-            lines.append(f"stability {a['stability_score']:.6f} and {b:.6f}; logits near the offset allow {low:.6f} to {high:.6f}")
+            good &= low - 1e-6 <= b["stability_score"] <= high + 1e-6
+            lines.append(f"stability {a['stability_score']:.6f} and {b['stability_score']:.6f}; logits near the offset allow {low:.6f} to {high:.6f}")
     worst = max((abs(their_candidates[i]["predicted_iou"] - our_candidates[j]["predicted_iou"]) for i, j in pairs), default=0)
     if worst > NEAR:
         good = False

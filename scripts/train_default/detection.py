@@ -4,6 +4,8 @@ The detector that `maskmill train detector` trains on the finished, frozen encod
 and losses) is trained along here, so that the embedding comes to tell what a detector needs: a box for each node, from
 whichever cell lies in its middle. Nothing of this is exported; the shipped detector begins anew."""
 
+import functools
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -35,21 +37,33 @@ def boxes_of(scene):
     return 2 * np.array(found, np.float32).reshape(-1, 4)
 
 
-def assign(boxes, side):
-    """The box of each cell of all levels, i64 [cells], -1 for none: FCOS's rule, of several boxes the smallest."""
-    targets = []
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+@functools.cache
+def cells_of(side):
+    """Centres f32 [cells][2] (x, y), strides and levels [cells] of all cells, levels behind one another."""
+    centres, levels = [], []
     for level in range(LEVELS):
         stride = 8 << level
-        at = (np.arange(side // stride) + 0.5) * stride
-        y, x = (grid.ravel()[:, None] for grid in np.meshgrid(at, at, indexing="ij"))
-        sides = np.stack([x - boxes[:, 0], y - boxes[:, 1], boxes[:, 2] - x, boxes[:, 3] - y])
-        apart = np.maximum(abs(x - (boxes[:, 0] + boxes[:, 2]) / 2), abs(y - (boxes[:, 1] + boxes[:, 3]) / 2))
-        low, high = 0 if level == 0 else 3 * stride, np.inf if level == LEVELS - 1 else 6 * stride
-        good = (apart <= 1.5 * stride) & (sides.min(0) > 0) & (sides.max(0) > low) & (sides.max(0) <= high)
-        cost = np.where(good, area, np.inf)
-        targets.append(np.where(np.isfinite(cost.min(1)), cost.argmin(1), -1) if len(boxes) else np.full(len(x), -1))
-    return np.concatenate(targets)
+        at = (np.arange(side // stride, dtype=np.float32) + 0.5) * stride
+        y, x = np.meshgrid(at, at, indexing="ij")
+        centres.append(np.stack([x, y], -1).reshape(-1, 2))
+        levels.append(np.full(len(centres[-1]), level))
+    levels = np.concatenate(levels)
+    return np.concatenate(centres), 8 << levels, levels
+
+
+def assign(boxes, side):
+    """The box of each cell, i64 [cells], -1 for none: FCOS's rule, of several boxes the smallest."""
+    centres, stride, level = cells_of(side)
+    if not len(boxes):
+        return np.full(len(centres), -1)
+    x, y, stride, level = centres[:, :1], centres[:, 1:], stride[:, None], level[:, None]
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    sides = np.stack([x - boxes[:, 0], y - boxes[:, 1], boxes[:, 2] - x, boxes[:, 3] - y])
+    apart = np.maximum(abs(x - (boxes[:, 0] + boxes[:, 2]) / 2), abs(y - (boxes[:, 1] + boxes[:, 3]) / 2))
+    low, high = np.where(level == 0, 0, 3 * stride), np.where(level == LEVELS - 1, np.inf, 6 * stride)
+    good = (apart <= 1.5 * stride) & (sides.min(0) > 0) & (sides.max(0) > low) & (sides.max(0) <= high)
+    cost = np.where(good, area, np.inf)
+    return np.where(np.isfinite(cost.min(1)), cost.argmin(1), -1)
 
 
 def things(scene):
@@ -105,18 +119,9 @@ def detection_loss(head, embeddings, targets, boxes):
     count = max(1, int(positive.sum()))
     if not positive.any():
         return focal.sum() / count, 0.0
-    places, strides, levels = [], [], []
-    for level in range(LEVELS):
-        stride = 8 << level
-        at = (torch.arange(side // stride) + 0.5) * stride
-        y, x = torch.meshgrid(at, at, indexing="ij")
-        places.append(torch.stack([x, y], -1).view(-1, 2))
-        strides += [stride] * len(places[-1])
-        levels += [level] * len(places[-1])
-    cell = positive.nonzero()[:, 1]
-    centre, stride, level = torch.cat(places)[cell], torch.tensor(strides)[cell, None], torch.tensor(levels)[cell]
+    centre, stride, level = (torch.from_numpy(part)[positive.nonzero()[:, 1]] for part in cells_of(side))
     rows = outputs[positive]
-    distance = torch.exp((head.scale[level, None] * rows[:, BOX]).clamp(max=6)) * stride
+    distance = torch.exp((head.scale[level, None] * rows[:, BOX]).clamp(max=6)) * stride[:, None]
     found = torch.cat([centre - distance[:, :2], centre + distance[:, 2:]], 1)
     inner = (torch.minimum(found[:, 2:], boxes[:, 2:]) - torch.maximum(found[:, :2], boxes[:, :2])).clamp(min=0).prod(1)
     hull = (torch.maximum(found[:, 2:], boxes[:, 2:]) - torch.minimum(found[:, :2], boxes[:, :2])).prod(1)

@@ -12,7 +12,8 @@ typedef struct mm_judge_axis {
     uint32_t samples; /* that they are made of, from the first on */
     uint32_t spread;  /* the most samples that a pixel has beyond its first */
     uint16_t *count;  /* [samples]: pixels whose first sample this is */
-    uint32_t *first, *last; /* [samples]: pixels that this sample is a part of */
+    uint32_t *first, *last; /* [L]: pixels that this sample is a part of; if of none, the next one's first and the last one's
+                             * last */
 } mm_judge_axis;
 
 /* What the flags of all samples decide. */
