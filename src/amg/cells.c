@@ -91,10 +91,7 @@ static bool merge_rows(const mm_cell_grid *grid, const uint8_t *samples, uint32_
     return all & MM_ABOVE_ALL;
 }
 
-/* The slack is some thirty roundings of the two weighted sums on the way, relative to the threshold and, because the
- * weights' products may underflow, absolute. An infinite threshold becomes NaN on one side, which decides nothing
- * wrong: nothing is above +infinity, and what is above -infinity stays open. */
-static mm_state_bounds bounds_about(float offset)
+mm_state_bounds mm_bounds_about(float offset)
 {
     const float thresholds[3] = {-offset, 0, offset};
     mm_state_bounds bounds = {.lowest = INFINITY, .highest = -INFINITY};
@@ -127,7 +124,7 @@ static void turn_octet(const mm_cell_grid *grid, uint32_t cell, mm_cell_states *
 void mm_cells_classify(const mm_cell_grid *grid, const mm_column_loops *loops, const float *logits, float offset,
                        mm_cell_states *states)
 {
-    states->bounds = bounds_about(offset);
+    states->bounds = mm_bounds_about(offset);
     if (grid->columns == grid->low)
         loops->classify(logits, (size_t)grid->rows * grid->low, &states->bounds, states->samples);
     else

@@ -30,6 +30,11 @@ MM_RESULT_USED mm_status mm_cell_grid_make(uint32_t low, const mm_taps *rows, ui
                                            uint32_t width, mm_cell_grid *grid, mm_error *err);
 void mm_cell_grid_free(mm_cell_grid *grid);
 
+/* Thresholds at -offset, 0 and offset. The slack is some thirty roundings of the two weighted sums on the way, relative to the
+ * threshold and, because the weights' products may underflow, absolute. An infinite threshold becomes NaN on one side, which
+ * decides nothing wrong: nothing is above +infinity, and what is above -infinity stays open. */
+mm_state_bounds mm_bounds_about(float offset);
+
 /* The states of one mask's low-res columns. */
 typedef struct mm_cell_states {
     uint8_t *samples;    /* [rows][low]: of single samples; working memory */

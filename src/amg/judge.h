@@ -1,6 +1,6 @@
 /* What a mask is asked before it is known to be kept: whether it is stable, and its box. Most masks lose NMS, which looks at
- * boxes and scores only; so those that are certain to be stable need no pixels before it. Both answers come from the low-res
- * logits. They are the scan's own, or there is none. */
+ * boxes and scores only; so those that are certain to be stable need no pixels before it, and those that are certain not to be
+ * need none at all. The answers come from the low-res logits. They are the scan's own, or there is none. */
 #ifndef MM_AMG_JUDGE_H
 #define MM_AMG_JUDGE_H
 
@@ -26,20 +26,24 @@ typedef struct mm_low_window {
     uint32_t x0, y0, x1, y1;
 } mm_low_window;
 
-/* True if it is certain that the mask passes a filter above_high / above_low >= min_stability (> 0) and has a pixel; then box
- * is that of mm_mask_scan. False says nothing. logits[L][L]. */
-bool mm_judge_is_stable(const mm_judge *judge, const float *logits, float offset, float min_stability, void *scratch,
-                        uint32_t box[4], mm_low_window *window);
+typedef enum mm_judge_verdict {
+    MM_JUDGE_OPEN,     /* nothing is certain */
+    MM_JUDGE_STABLE,   /* it passes the filter, and has a pixel */
+    MM_JUDGE_UNSTABLE, /* it does not pass */
+} mm_judge_verdict;
 
-/* Logits that wait for the end of NMS: the window's. */
-typedef struct mm_parked {
-    mm_low_window window;
-    float samples[]; /* [rows of the window][its columns] */
-} mm_parked;
+/* Of the filter above_high / above_low >= min_stability (> 0). If the mask is stable, box is that of mm_mask_scan.
+ * logits[L][L]. */
+mm_judge_verdict mm_judge_mask(const mm_judge *judge, const float *logits, float offset, float min_stability, void *scratch,
+                               uint32_t box[4], mm_low_window *window);
 
-size_t mm_parked_size(const mm_low_window *window);
-/* NULL if there is no memory; the caller frees. */
-mm_parked *mm_judge_park(const mm_judge *judge, const float *logits, const mm_low_window *window);
+/* Logits that wait for the end of NMS: those of the window, without the parts where all pixels are decided. */
+typedef struct mm_parked mm_parked;
+
+/* Of a stable mask, with window and scratch as mm_judge_mask left them. *size becomes what it takes, in bytes. NULL if there
+ * is no memory; the caller frees. */
+mm_parked *mm_judge_park(const mm_judge *judge, const float *logits, const mm_low_window *window, void *scratch,
+                         size_t *size);
 /* logits[L][L] that are scanned to the same mask as those that were parked. */
 void mm_judge_unpark(const mm_judge *judge, const mm_parked *parked, float *logits);
 

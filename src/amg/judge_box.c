@@ -1,8 +1,7 @@
-/* The box of a mask that is certain to be stable, searched for from outside, and the logits of those that wait for NMS. */
+/* The verdict on a mask, and the box of one that is stable: its sides are searched for from outside, a row or column of pixels
+ * at a time. */
 #include "amg/judge_internal.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* As the scan computes it. */
@@ -74,52 +73,58 @@ static bool find_sides(const search *s, uint32_t first, uint32_t end, uint32_t *
     return true;
 }
 
-bool mm_judge_is_stable(const mm_judge *j, const float *logits, float offset, float min_stability, void *scratch,
-                        uint32_t box[4], mm_low_window *window)
+/* The largest absolute value of the samples that pixels are made of, as the bits of a float. NaN is larger than infinity. */
+static uint32_t largest_bits(const mm_judge *j, const float *logits)
+{
+    uint32_t largest = 0;
+    for (uint32_t y = 0; y < j->y.samples; y++) {
+        const float *row = logits + (size_t)y * j->low;
+        for (uint32_t x = 0; x < j->x.samples; x++) {
+            uint32_t bits;
+            memcpy(&bits, row + x, sizeof bits);
+            bits &= 0x7fffffff;
+            largest = bits > largest ? bits : largest;
+        }
+    }
+    return largest;
+}
+
+static void classify(const mm_judge *j, const float *logits, float offset, const mm_judge_workspace *w)
+{
+    const mm_state_bounds bounds = mm_bounds_about(offset);
+    const uint32_t columns = j->x.samples;
+    if (columns == j->low) {
+        j->loops->classify(logits, (size_t)j->y.samples * columns, &bounds, w->states);
+        return;
+    }
+    for (size_t row = 0; row < (size_t)j->y.samples * j->low; row += j->low) {
+        j->loops->classify(logits + row, columns, &bounds, w->states + row);
+        memset(w->states + row + columns, MM_ABOVE_NOTHING, j->low - columns);
+    }
+}
+
+mm_judge_verdict mm_judge_mask(const mm_judge *j, const float *logits, float offset, float min_stability, void *scratch,
+                               uint32_t box[4], mm_low_window *window)
 {
     if (!(offset >= 0 && offset < MM_JUDGE_LARGEST) || !(min_stability > 0) || j->y.size > UINT16_MAX || j->x.size > UINT16_MAX)
-        return false;
+        return MM_JUDGE_OPEN;
     const mm_judge_workspace w = mm_judge_lay_out(j, scratch);
-    mm_judge_verdict v;
-    j->decide(j, logits, offset, min_stability, &w, &v);
-    if (!v.stable)
-        return false;
-    const mm_low_window above = v.above, *possible = &v.possible;
-    const float slack = 1e-5f * v.largest + 1e-30f;
+    classify(j, logits, offset, &w);
+    mm_low_window above = {0}, possible = {0};
+    const mm_judge_verdict verdict = j->decide(j, min_stability, &w, &above, &possible);
+    if (verdict != MM_JUDGE_STABLE)
+        return verdict;
+    const uint32_t bits = largest_bits(j, logits);
+    float largest;
+    memcpy(&largest, &bits, sizeof largest);
+    if (!(largest < MM_JUDGE_LARGEST))
+        return MM_JUDGE_OPEN;
+    const float slack = 1e-5f * largest + 1e-30f;
     const search x = {j, logits, true, above.y0, above.y1, slack, w.line};
     const search y = {j, logits, false, above.x0, above.x1, slack, w.line};
     if (!find_sides(&x, above.x0, above.x1, &box[0], &box[2]) || !find_sides(&y, above.y0, above.y1, &box[1], &box[3]))
-        return false;
-    *window = (mm_low_window){mm_judge_start_of(possible->x0, &j->x), mm_judge_start_of(possible->y0, &j->y),
-                              mm_judge_end_of(possible->x1, &j->x), mm_judge_end_of(possible->y1, &j->y)};
-    return true;
-}
-
-size_t mm_parked_size(const mm_low_window *window)
-{
-    return sizeof(mm_parked) + (size_t)(window->y1 - window->y0) * (window->x1 - window->x0) * sizeof(float);
-}
-
-mm_parked *mm_judge_park(const mm_judge *j, const float *logits, const mm_low_window *window)
-{
-    mm_parked *parked = malloc(mm_parked_size(window));
-    if (!parked)
-        return NULL;
-    parked->window = *window;
-    const size_t columns = window->x1 - window->x0;
-    float *to = parked->samples;
-    for (uint32_t y = window->y0; y < window->y1; y++, to += columns)
-        memcpy(to, logits + (size_t)y * j->low + window->x0, columns * sizeof *to);
-    return parked;
-}
-
-void mm_judge_unpark(const mm_judge *j, const mm_parked *parked, float *logits)
-{
-    const mm_low_window *window = &parked->window;
-    const size_t columns = window->x1 - window->x0;
-    for (size_t i = 0; i < (size_t)j->low * j->low; i++)
-        logits[i] = -INFINITY;
-    const float *from = parked->samples;
-    for (uint32_t y = window->y0; y < window->y1; y++, from += columns)
-        memcpy(logits + (size_t)y * j->low + window->x0, from, columns * sizeof *from);
+        return MM_JUDGE_OPEN;
+    *window = (mm_low_window){mm_judge_start_of(possible.x0, &j->x), mm_judge_start_of(possible.y0, &j->y),
+                              mm_judge_end_of(possible.x1, &j->x), mm_judge_end_of(possible.y1, &j->y)};
+    return MM_JUDGE_STABLE;
 }

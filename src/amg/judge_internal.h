@@ -1,52 +1,53 @@
-/* What the files of the judge share: one counts pixels, the other finds the box. */
+/* What the files of the judge share: one counts pixels, one finds the box, one keeps logits. */
 #ifndef MM_AMG_JUDGE_INTERNAL_H
 #define MM_AMG_JUDGE_INTERNAL_H
 
+#include "amg/cells.h"
 #include "amg/judge.h"
-#include "amg/taps.h"
 
-/* One axis of the mask. */
+/* One axis of the mask. A pixel is near if its last sample lies less than `spread` behind its first, else far. */
 typedef struct mm_judge_axis {
-    mm_taps *taps;    /* [size] */
-    uint32_t size;    /* pixels */
-    uint32_t samples; /* that they are made of, from the first on */
-    uint32_t spread;  /* the most samples that a pixel has beyond its first */
-    uint16_t *count;  /* [samples]: pixels whose first sample this is */
+    mm_taps *taps;          /* [size] */
+    uint32_t size;          /* pixels */
+    uint32_t samples;       /* that they are made of, from the first on */
+    uint32_t spread;        /* the most samples that a pixel has beyond its first */
+    uint16_t *near, *far;   /* [samples]: pixels whose first sample this is */
     uint32_t *first, *last; /* [L]: pixels that this sample is a part of; if of none, the next one's first and the last one's
                              * last */
 } mm_judge_axis;
-
-/* What the flags of all samples decide. */
-typedef struct mm_judge_verdict {
-    mm_low_window above, possible; /* samples above 0, and perhaps above the low threshold */
-    float largest;                 /* absolute value, or infinity */
-    bool stable;
-} mm_judge_verdict;
 
 typedef struct mm_judge_workspace mm_judge_workspace;
 
 struct mm_judge {
     uint32_t low;
     mm_judge_axis x, y;
-    void (*decide)(const mm_judge *judge, const float *logits, float offset, float min_stability,
-                   const mm_judge_workspace *w, mm_judge_verdict *v);
+    const mm_column_loops *loops;
+    mm_judge_verdict (*decide)(const mm_judge *judge, float min_stability, const mm_judge_workspace *w,
+                               mm_low_window *above, mm_low_window *possible);
+    size_t (*code)(const mm_judge *judge, const mm_low_window *window, const mm_judge_workspace *w);
 };
 
-/* What is said of samples, all bits or none: that they are above the high threshold for certain, or perhaps above the low one. */
-typedef struct mm_judge_flags {
-    uint16_t *high, *low;
-} mm_judge_flags;
+/* Pixels are counted by classes, those with the same first samples that are near or far alike. */
+enum { MM_JUDGE_SOME_NEAR, MM_JUDGE_SOME_FAR, MM_JUDGE_NOT_NEAR, MM_JUDGE_NOT_FAR, MM_JUDGE_SUMS };
 
 struct mm_judge_workspace {
-    mm_judge_flags samples; /* [y.samples][L] */
-    mm_judge_flags rows;    /* [L + MM_MAX_TAPS]: those of a class of rows together; what lies beyond changes nothing */
-    mm_judge_flags sums;    /* [L]: rows of pixels of which it holds */
-    float *line;   /* [L]: a row or column of pixels at the samples of the other axis; the greatest of each column */
-    float *sizes;  /* [L]: the greatest absolute value of each column */
+    uint8_t *states;               /* [y.samples][L]: of samples, as column.h has them */
+    uint8_t *row, *merged;         /* [margin, L and margin]: of some rows together; nothing of the margins is above or not */
+    uint8_t *codes;                /* [y.samples][octets]: what is kept of a mask, mm_judge_code */
+    uint16_t *sums[MM_JUDGE_SUMS]; /* [L]: rows of pixels of which it holds */
+    float *line;                   /* [L]: a row or column of pixels at the samples of the other axis */
 };
 
-/* Of these samples nothing is computed that could overflow. */
+/* What is kept of eight samples beside each other: nothing where all pixels that they are part of are decided. */
+typedef enum mm_judge_code { MM_CODE_NOTHING, MM_CODE_ABOVE, MM_CODE_KEPT } mm_judge_code;
+
+/* From samples with larger ones nothing is computed, since that could overflow. */
 #define MM_JUDGE_LARGEST 1e30f
+
+/* The loops over all samples are compiled for each instruction set. */
+#define MM_JUDGE_INLINE static inline __attribute__((always_inline))
+#define MM_JUDGE_AVX2 __attribute__((target("avx2")))
+#define MM_JUDGE_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
 
 /* Samples from `start` on are the first of all pixels that a window's samples are a part of. */
 static inline uint32_t mm_judge_start_of(uint32_t start, const mm_judge_axis *a)
@@ -59,6 +60,14 @@ static inline uint32_t mm_judge_end_of(uint32_t end, const mm_judge_axis *a)
     return a->samples - end > a->spread ? end + a->spread : a->samples;
 }
 
+static inline uint32_t mm_judge_octets(const mm_judge *j)
+{
+    return (j->low - 1) / MM_OCTET + 1;
+}
+
 mm_judge_workspace mm_judge_lay_out(const mm_judge *j, void *memory);
+/* The functions of each instruction set that the CPU must have. */
+void mm_judge_choose_decide(mm_judge *j, mm_isa isa);
+void mm_judge_choose_code(mm_judge *j, mm_isa isa);
 
 #endif

@@ -87,21 +87,29 @@ static uint32_t select_masks(void *user, size_t prompt, const float *predicted_i
 /* Of a crop's masks no more bytes of logits than this wait for NMS. */
 #define MOST_PARKED (64u << 20)
 
-/* Whether step 5 was decided without step 6, which then waits until it is known that it is needed. */
-static bool park(prompts *p, mm_candidate *c, const float *logits, void *memory)
+/* Step 5, and the box, by the low-res logits alone, if they decide it. Step 6 then waits until it is known that the mask stays. */
+static mm_judge_verdict judge_mask(prompts *p, mm_candidate *c, const float *logits, void *memory)
 {
     const mm_judge *judge = p->prediction->judge;
+    const mm_amg_params *params = p->prediction->params;
+    if (!judge)
+        return MM_JUDGE_OPEN;
     mm_low_window window;
-    size_t parked;
-    if (!judge || !mm_judge_is_stable(judge, logits, p->prediction->params->stability_score_offset,
-                                      p->prediction->params->stability_score_thresh, memory, c->box, &window))
-        return false;
+    const mm_judge_verdict verdict = mm_judge_mask(judge, logits, params->stability_score_offset,
+                                                   params->stability_score_thresh, memory, c->box, &window);
+    if (verdict != MM_JUDGE_STABLE)
+        return verdict;
+    size_t size, parked;
+    c->parked = mm_judge_park(judge, logits, &window, memory, &size);
+    if (!c->parked)
+        return MM_JUDGE_OPEN; /* without memory it is scanned now */
 #pragma omp atomic capture
-    parked = p->parked += mm_parked_size(&window);
-    if (parked > MOST_PARKED)
-        return false;
-    c->parked = mm_judge_park(judge, logits, &window); /* without memory it is scanned now */
-    return c->parked;
+    parked = p->parked += size;
+    if (parked <= MOST_PARKED)
+        return MM_JUDGE_STABLE;
+    free(c->parked);
+    c->parked = NULL;
+    return MM_JUDGE_OPEN;
 }
 
 /* Steps 5 and 6. Masks that cannot become stable end half-way, without runs. */
@@ -118,8 +126,9 @@ static mm_status take_mask(void *user, size_t prompt, uint32_t mask, const float
     void *memory = (char *)block + SCRATCH_HEADER;
     mm_mask_scan scan;
     mm_status status = MM_OK;
-    s->kept = park(p, c, logits, memory);
-    if (!s->kept)
+    const mm_judge_verdict verdict = judge_mask(p, c, logits, memory);
+    s->kept = verdict == MM_JUDGE_STABLE;
+    if (verdict == MM_JUDGE_OPEN)
         status = mm_upsampler_scan_stable(p->prediction->upsampler, logits, params->stability_score_offset,
                                           mm_amg_least_stability(p->prediction), memory, &scan, &c->rle, err);
     return_scratch(p, block, omp_get_wtime() - start);

@@ -70,7 +70,7 @@ typedef struct mm_prediction {
     const mm_predictor *predictor;
     const mm_amg_params *params;
     const mm_upsampler *upsampler;
-    const mm_judge *judge; /* masks that are certain to be stable are parked; NULL: all are scanned at once */
+    const mm_judge *judge; /* masks whose stability is certain are parked or dropped; NULL: all are scanned at once */
     const mm_crop *crop;
     uint32_t encoded_width, encoded_height;
     mm_funnel *funnel;
