@@ -83,6 +83,8 @@ static void load_block(mm_tiny_block *block, const mm_arch *arch, size_t stage, 
     if (weights->bf16) {
         mm_weights_pack(weights, &block->qkv);
         block->attention = mm_attention_bf16_load(weights, &shape);
+    } else if (weights->f32_kernels) {
+        block->attention_f32 = mm_attention_f32_load(weights, &shape);
     }
     mm_depthwise_load(weights, channels, local, &block->local_conv, &block->local_conv_bias);
 }
@@ -191,6 +193,7 @@ size_t mm_tiny_vit_scratch(const mm_arch *arch)
         mm_attention attention = attention_shape(arch, stage);
         attention.bias = &(const float){0}; /* any bias will do: it says that windows are not tiled */
         scratch = largest(scratch, mm_attention_scratch(&attention));
+        scratch = largest(scratch, mm_attention_f32_scratch(&attention));
         scratch = largest(scratch, mm_tiny_block_scratch_bf16(&attention, arch->tiny.mlp_hidden[stage]));
         scratch = largest(scratch, mm_layer_mlp_scratch(dims[stage], arch->tiny.mlp_hidden[stage]));
     }
@@ -209,13 +212,17 @@ static void normalise(const mm_arch *arch, mm_image_view image, float *square)
                     ((float)image.pixels[y * image.stride + 3 * x + c] - arch->pixel_mean[c]) / arch->pixel_std[c];
 }
 
-/* x: the tokens, changed in place until the local convolution, which writes to y. */
-static mm_status run_block(const mm_tiny_vit *tiny, size_t stage, size_t index, const mm_context *context, float *x,
-                           float *y, float *qkv, mm_error *err)
+/* x += proj(attention(qkv(norm(x)))), y is working memory */
+static mm_status attend(const mm_tiny_block *block, const mm_context *context, size_t cells, float *x, float *y, float *qkv,
+                        mm_error *err)
 {
-    const mm_tiny_block *block = &tiny->blocks[stage][index];
-    const size_t side = tiny->arch->tiny.resolution[stage], cells = side * side;
-    const size_t channels = tiny->arch->tiny.embed_dims[stage];
+    const size_t channels = block->proj.out;
+    if (context->f32) {
+        mm_layer_norm_linear_f32(context, &block->attention_norm, &block->qkv, x, cells, qkv);
+        mm_attention_f32_run(context, &block->attention_f32, qkv, y);
+        mm_layer_add_linear_f32(context, &block->proj, y, cells, x);
+        return MM_OK;
+    }
     mm_layer_norm(context, &block->attention_norm, x, cells, channels, y);
     mm_status status = mm_layer_linear(context, &block->qkv, y, cells, qkv, err);
     if (status != MM_OK)
@@ -225,9 +232,20 @@ static mm_status run_block(const mm_tiny_vit *tiny, size_t stage, size_t index, 
         return status;
     status = mm_gemm(context->kernels, false, true, cells, channels, channels, 1, y, channels, block->proj.weight,
                      channels, 1, x, channels, err);
+    if (status == MM_OK)
+        context->ops->add_bias(x, block->proj.bias, cells, channels);
+    return status;
+}
+
+/* x: the tokens, changed in place until the local convolution, which writes to y. */
+static mm_status run_block(const mm_tiny_vit *tiny, size_t stage, size_t index, const mm_context *context, float *x,
+                           float *y, float *qkv, mm_error *err)
+{
+    const mm_tiny_block *block = &tiny->blocks[stage][index];
+    const size_t side = tiny->arch->tiny.resolution[stage], cells = side * side, channels = block->proj.out;
+    const mm_status status = attend(block, context, cells, x, y, qkv, err);
     if (status != MM_OK)
         return status;
-    context->ops->add_bias(x, block->proj.bias, cells, channels);
 #pragma omp parallel for num_threads((int)context->kernels->threads)
     for (size_t row = 0; row < side; row++)
         context->ops->depthwise3x3(x, side, side, channels, 1, row, block->local_conv, block->local_conv_bias,

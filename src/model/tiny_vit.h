@@ -5,6 +5,7 @@
 
 #include "maskmill/image.h"
 #include "model/attention_bf16.h"
+#include "model/attention_f32.h"
 
 /* 1x1 (GELU), depthwise 3x3 (GELU), 1x1: the shape of both MBConv blocks and merges; batch norms folded in. */
 typedef struct mm_mbconv {
@@ -18,7 +19,8 @@ typedef struct mm_mbconv {
 typedef struct mm_tiny_block {
     mm_norm attention_norm, mlp_norm;
     mm_linear qkv, proj, fc1, fc2;
-    mm_attention_bf16 attention; /* in f32 its shape alone is filled in */
+    mm_attention_bf16 attention;     /* in f32 its shape alone is filled in */
+    mm_attention_f32 attention_f32;  /* for the f32 kernels */
     const float *local_conv, *local_conv_bias;
 } mm_tiny_block;
 
