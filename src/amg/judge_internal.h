@@ -38,8 +38,8 @@ struct mm_judge_workspace {
     float *line;                   /* [L]: a row or column of pixels at the samples of the other axis */
 };
 
-/* What is kept of eight samples beside each other: nothing where all pixels that they are part of are decided. */
-typedef enum mm_judge_code { MM_CODE_NOTHING, MM_CODE_ABOVE, MM_CODE_KEPT } mm_judge_code;
+/* What is kept of eight samples beside each other: where all pixels that they are part of are decided, on which side they are. */
+typedef enum mm_judge_code { MM_CODE_NOTHING, MM_CODE_ABOVE = MM_SOME_ABOVE_LOW, MM_CODE_KEPT } mm_judge_code;
 
 /* From samples with larger ones nothing is computed, since that could overflow. */
 #define MM_JUDGE_LARGEST 1e30f

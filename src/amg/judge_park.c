@@ -49,16 +49,16 @@ MM_JUDGE_INLINE size_t code_inline(const mm_judge *j, const mm_low_window *windo
     memset(w->merged + low, 0, MM_OCTET - 1);
     for (uint32_t y = window->y0; y < window->y1; y++) {
         merge_reach(j, y, w);
-        const uint8_t *states = w->states + (size_t)y * low;
-        uint8_t *codes = w->codes + (size_t)y * octets;
+        const uint8_t *restrict near = w->merged, *restrict states = w->states + (size_t)y * low;
+        uint8_t *restrict codes = w->codes + (size_t)y * octets;
         for (uint32_t o = 0; o < octets; o++) {
-            uint64_t near;
-            memcpy(&near, w->merged + (size_t)o * MM_OCTET, sizeof near);
-            const uint64_t some_low = UINT64_C(0x0101010101010101) & near, not_high = near >> 5;
-            const bool above = states[o * MM_OCTET] & MM_SOME_ABOVE_LOW;
-            codes[o] = some_low & not_high ? MM_CODE_KEPT : above ? MM_CODE_ABOVE : MM_CODE_NOTHING;
-            kept += codes[o] == MM_CODE_KEPT;
+            uint64_t eight;
+            memcpy(&eight, near + (size_t)o * MM_OCTET, sizeof eight);
+            const bool open = UINT64_C(0x0101010101010101) & eight & eight >> 5; /* some above low, and some not above high */
+            codes[o] = open ? MM_CODE_KEPT : states[o * MM_OCTET] & MM_SOME_ABOVE_LOW;
         }
+        for (uint32_t o = 0; o < octets; o++)
+            kept += codes[o] == MM_CODE_KEPT;
     }
     return kept;
 }
