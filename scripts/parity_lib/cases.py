@@ -1,8 +1,11 @@
 """What is compared: models, pictures and parameters."""
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import images
+from safetensors import safe_open
 
 DECODER = {"depth": 2, "num_heads": 8, "mlp_dim": 2048, "attention_downsample_rate": 2, "num_multimask_outputs": 3,
            "iou_head_depth": 3, "iou_head_hidden_dim": 256}
@@ -101,7 +104,15 @@ class Group:
 
 NATURE = ("Aqua", "Blinds", "Dune", "FreshFlower", "Garden", "GreenMeadow", "LadyBird", "RainDrops", "Storm", "TwoWings", "Wood",
           "YellowFlower")  # all photographs of the package
-SMALL_MODEL = {"points_per_side": 32, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.6}  # its own
+
+
+def own_thresholds():
+    """Those that the default model's file brings along."""
+    with safe_open(Path(__file__).parents[2] / "configs/models/default.safetensors", "pt") as file:
+        return json.loads(file.metadata()["maskmill.thresholds"])
+
+
+SMALL_MODEL = {"points_per_side": 32, **own_thresholds()}
 
 
 def whole(model, names, changes):
@@ -109,16 +120,14 @@ def whole(model, names, changes):
     return [Case(f"{model}-{name}", model, (f"nature/{name}.jpg", 1200, 1, 0, 0), changes) for name in names]
 
 
-def windows(model, names, parts, changes):
-    """Each photograph in parts x parts windows, which show other things and give masks of their own."""
-    return [Case(f"{model}-{name}-{'' if parts == 2 else f'{parts}-'}{parts * y + x}", model,
-                 (f"nature/{name}.jpg", 512, parts, x, y), changes)
-            for name in names for y in range(parts) for x in range(parts)]
+def quarters(model, names, changes):
+    """Each photograph in four windows, which show other things and give masks of their own."""
+    return [Case(f"{model}-{name}-{2 * y + x}", model, (f"nature/{name}.jpg", 512, 2, x, y), changes)
+            for name in names for y in range(2) for x in range(2)]
 
 
 GROUPS = [
-    Group("default-photographs", whole("default", NATURE, SMALL_MODEL) + windows("default", NATURE, 2, SMALL_MODEL) +
-          windows("default", NATURE, 3, SMALL_MODEL), trained=True),
+    Group("default-photographs", whole("default", NATURE, SMALL_MODEL) + quarters("default", NATURE, SMALL_MODEL), trained=True),
     Group("mobile_sam-photographs", whole("mobile_sam", NATURE[:6], {"points_per_side": 16})),
     Group("vit_b-photographs", whole("vit_b", NATURE[4:7], {"points_per_side": 16})),
     *(Group(case.name, [case], case.quick) for case in CASES),
