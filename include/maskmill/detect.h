@@ -46,7 +46,8 @@ const char *mm_detector_metadata(const mm_detector *detector);
 typedef struct mm_detect_params {
     /* Boxes. */
     float score_thresh; /* keep score >= this */
-    double nms_thresh;  /* IoU > this suppresses */
+    double nms_thresh;  /* IoU > this suppresses, or costs a share of the score: */
+    double nms_sigma;   /* mm_soft_nms's; 0: suppresses */
     uint32_t max_boxes; /* 100 */
     /* Confident masks: all three must hold. */
     float confident_score_thresh;     /* detector's score >= this */
@@ -59,14 +60,14 @@ typedef struct mm_detect_params {
     double mask_nms_thresh;        /* IoU of masks > this suppresses the one of the lower detector score */
 } mm_detect_params;
 
-/* The defaults: the thresholds that the detector's file says were found best for it, 100 boxes, NMS at 0.7. */
+/* The defaults: the thresholds that the detector's file says were found best for it, 100 boxes, soft NMS from an IoU of 0.4 on. */
 mm_detect_params mm_detect_defaults(const mm_detector *detector);
 /* MM_ERR_USAGE for values out of range, naming the field. */
 MM_RESULT_USED mm_status mm_detect_check(const mm_detect_params *params, mm_error *err);
 
 typedef struct mm_detection {
     float box[4]; /* inside the image, x0 < x1, y0 < y1 */
-    float score;  /* 0 .. 1: sqrt(objectness * predicted IoU of the box) */
+    float score;  /* 0 .. 1: sqrt(objectness * predicted IoU of the box), less where it overlaps a better one */
 } mm_detection;
 
 typedef struct mm_detections {

@@ -76,4 +76,19 @@ MM_RESULT_USED mm_status mm_mask_remove_small(mm_rle *rle, uint32_t min_area, bo
 MM_RESULT_USED mm_status mm_mask_nms(const float (*boxes)[4], const float *scores, size_t count, double threshold,
                                      size_t *keep, size_t *kept, mm_error *err);
 
+/* How scores fall where boxes overlap. */
+typedef struct mm_soft_nms {
+    double from;  /* IoU up to which nothing is lost */
+    double sigma; /* score *= exp(-(IoU - from)^2 / sigma); 0: all is lost */
+    float least;  /* scores below it, > 0, are dropped */
+    size_t most;  /* boxes that stay at most */
+} mm_soft_nms;
+
+/* Soft-NMS (Bodla et al., arXiv 1704.04503, the Gaussian form, here from an IoU on): the best box stays, the scores of those that
+ * overlap it fall, and so on with the best of the rest. Indices of what stays into keep[0 .. *kept), in this order, which is that of
+ * falling scores; of equal ones the first comes first. scores[count] become what is left of them, of a dropped box anything. */
+MM_RESULT_USED mm_status mm_mask_soft_nms(const float (*boxes)[4], float *scores, size_t count, const mm_soft_nms *how,
+                                          size_t *keep, size_t *kept, mm_error *err);
+
+
 #endif

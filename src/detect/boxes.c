@@ -1,4 +1,4 @@
-/* Outputs of the cells become boxes with scores; duplicates go by NMS. */
+/* Outputs of the cells become boxes with scores; those of duplicates fall by soft NMS. */
 #include "detect/boxes.h"
 
 #include <math.h>
@@ -107,14 +107,15 @@ mm_status mm_head_boxes(const mm_head *head, const float *parameters, const floa
     candidate *list = malloc(head->cells * sizeof *list);
     float(*boxes)[4] = malloc(MOST_CANDIDATES * sizeof *boxes);
     float *scores = malloc(MOST_CANDIDATES * sizeof *scores);
-    size_t *keep = malloc(MOST_CANDIDATES * sizeof *keep), kept = 0;
+    size_t *keep = malloc(params->max_boxes * sizeof *keep), kept = 0;
     mm_status status = list && boxes && scores && keep ? MM_OK : mm_fail_memory(err, "detections");
     if (status == MM_OK) {
         const size_t listed = list_candidates(head, outputs, frame, params->score_thresh, list);
         const size_t count = decode_all(head, parameters, outputs, frame, list, listed, boxes, scores);
-        status = mm_mask_nms((const float(*)[4])boxes, scores, count, params->nms_thresh, keep, &kept, err);
+        const mm_soft_nms how = {.from = params->nms_thresh, .sigma = params->nms_sigma, .least = params->score_thresh,
+                                 .most = params->max_boxes};
+        status = mm_mask_soft_nms((const float(*)[4])boxes, scores, count, &how, keep, &kept, err);
     }
-    kept = kept < params->max_boxes ? kept : params->max_boxes;
     if (status == MM_OK && kept > 0) {
         detections->items = malloc(kept * sizeof *detections->items);
         if (!detections->items)

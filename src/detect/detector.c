@@ -104,6 +104,7 @@ mm_status mm_detect_check(const mm_detect_params *params, mm_error *err)
     } ranges[] = {
         {"score threshold", (double)params->score_thresh, 1},
         {"NMS threshold", params->nms_thresh, 1},
+        {"NMS sigma", params->nms_sigma, 100},
         {"confident score threshold", (double)params->confident_score_thresh, 1},
         {"confident IoU threshold", (double)params->confident_iou_thresh, 1},
         {"confident stability threshold", (double)params->confident_stability_thresh, 1},

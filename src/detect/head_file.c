@@ -12,7 +12,8 @@ mm_detect_params mm_detect_general_defaults(void)
 {
     return (mm_detect_params){
         .score_thresh = 0.05f,
-        .nms_thresh = 0.7,
+        .nms_thresh = 0.4,
+        .nms_sigma = 0.2,
         .max_boxes = 100,
         .confident_score_thresh = 0.5f,
         .confident_iou_thresh = 0.8f,
@@ -33,6 +34,7 @@ typedef struct threshold {
 static const threshold thresholds[] = {
     {"score", offsetof(mm_detect_params, score_thresh), AS_FLOAT},
     {"nms", offsetof(mm_detect_params, nms_thresh), AS_DOUBLE},
+    {"nms_sigma", offsetof(mm_detect_params, nms_sigma), AS_DOUBLE},
     {"max_boxes", offsetof(mm_detect_params, max_boxes), AS_U32},
     {"confident_score", offsetof(mm_detect_params, confident_score_thresh), AS_FLOAT},
     {"confident_iou", offsetof(mm_detect_params, confident_iou_thresh), AS_FLOAT},
@@ -76,6 +78,8 @@ static bool set_threshold(const threshold *t, double value, mm_detect_params *pa
 static mm_status read_thresholds(const json_t *json, mm_detect_params *params, mm_error *err)
 {
     *params = mm_detect_general_defaults();
+    if (json_object_get(json, "nms") && !json_object_get(json, "nms_sigma"))
+        params->nms_sigma = 0; /* written when there was no other */
     for (int i = 0; i < THRESHOLDS; i++) {
         const json_t *value = json_object_get(json, thresholds[i].name);
         if (value && (!json_is_number(value) || !set_threshold(&thresholds[i], json_number_value(value), params)))

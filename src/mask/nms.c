@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "mask/box.h"
 #include "maskmill/mask.h"
 
 typedef struct ranked {
@@ -22,19 +23,6 @@ static int by_falling_score(const void *left, const void *right)
     if (!a_nan && a->score != b->score)
         return a->score > b->score ? -1 : 1;
     return a->index < b->index ? -1 : a->index > b->index;
-}
-
-static float box_area(const float box[4])
-{
-    return (box[2] - box[0]) * (box[3] - box[1]);
-}
-
-static float box_iou(const float a[4], const float b[4])
-{
-    const float width = fminf(a[2], b[2]) - fmaxf(a[0], b[0]);
-    const float height = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
-    const float inter = (width > 0 ? width : 0) * (height > 0 ? height : 0);
-    return inter / (box_area(a) + box_area(b) - inter);
 }
 
 /* What the argument at the head says of a box. It holds where no float overflows or loses digits to underflow, and no
@@ -120,7 +108,7 @@ static bool any_suppresses(const kept_grid *grid, size_t chain, const float (*bo
                            const float box[4], double threshold)
 {
     for (; chain != NONE; chain = grid->next[chain])
-        if ((double)box_iou(boxes[keep[chain]], box) > threshold)
+        if ((double)mm_box_iou(boxes[keep[chain]], box) > threshold)
             return true;
     return false;
 }
@@ -154,7 +142,7 @@ static bool is_suppressed(const kept_grid *grid, box_kind kind, const float (*bo
         return any_suppresses(grid, grid->odd, boxes, keep, box, threshold) ||
                is_suppressed_by_plain(grid, boxes, keep, box, threshold);
     for (size_t k = 0; k < kept; k++)
-        if ((double)box_iou(boxes[keep[k]], box) > threshold)
+        if ((double)mm_box_iou(boxes[keep[k]], box) > threshold)
             return true;
     return false;
 }

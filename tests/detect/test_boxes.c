@@ -88,6 +88,8 @@ START_TEST(duplicates_go_and_the_best_come_first)
 {
     for (size_t i = 0; i < 12; i++)
         put_cell(0, 2, i, (float)i / 4 - 2, 1.5f, 1.5f, 1.5f, 1.5f); /* neighbours overlap by half: IoU 0.5 */
+    params.nms_thresh = 0.7;
+    params.nms_sigma = 0;
     put_cell(1, 1, 1, 4, 0.75f, 0.75f, 0.75f, 0.75f);
     put_cell(1, 0, 1, 3.5f, 0.75f, 0.0001f, 0.75f, 1.75f); /* the same box from the cell above, nearly */
     mm_detections found = find();
@@ -107,6 +109,24 @@ START_TEST(duplicates_go_and_the_best_come_first)
     found = find();
     ck_assert_uint_eq(found.count, 0);
     ck_assert_ptr_null(found.items);
+    mm_detections_free(&found);
+}
+END_TEST
+
+START_TEST(what_overlaps_a_better_box_is_believed_less)
+{
+    put_cell(0, 2, 2, 2, 2, 2, 2, 2);
+    put_cell(0, 2, 3, 1, 2, 2, 2, 2); /* moved by a quarter: IoU 3 / 5 */
+    params.nms_thresh = 0.4;
+    params.nms_sigma = 0.2;
+    mm_detections found = find();
+    ck_assert_uint_eq(found.count, 2);
+    const double alone = 1 / (1 + exp(-1));
+    ck_assert_double_eq_tol((double)found.items[1].score, alone * exp(-0.2), 1e-5);
+    mm_detections_free(&found);
+    params.score_thresh = 0.6f; /* the second is above it alone, but not beside the first */
+    found = find();
+    ck_assert_uint_eq(found.count, 1);
     mm_detections_free(&found);
 }
 END_TEST
@@ -200,6 +220,7 @@ int main(void)
     tcase_add_test(tc, a_cell_is_a_box_in_the_images_pixels);
     tcase_add_test(tc, boxes_end_at_the_image_and_padding_has_none);
     tcase_add_test(tc, duplicates_go_and_the_best_come_first);
+    tcase_add_test(tc, what_overlaps_a_better_box_is_believed_less);
     tcase_add_test(tc, outputs_that_are_no_numbers_are_no_boxes);
     tcase_add_test(tc, parameters_out_of_range_are_named);
     tcase_add_test(tc, impossible_shapes_are_refused);

@@ -80,6 +80,31 @@ START_TEST(what_is_written_is_what_is_read)
 }
 END_TEST
 
+/* Files from before soft NMS say at which IoU boxes are suppressed, and nothing else. */
+START_TEST(a_file_without_sigma_suppresses)
+{
+    mm_head_file file;
+    ck_assert_int_eq(write_detector("d.safetensors"), MM_OK);
+    ck_assert_int_eq(mm_head_file_read(at("d.safetensors"), &file, &err), MM_OK);
+    ck_assert_double_eq(file.defaults.nms_sigma, mm_detect_general_defaults().nms_sigma);
+    json_t *metadata = json_loads(file.metadata, 0, NULL);
+    ck_assert_int_eq(json_object_del(json_object_get(metadata, "thresholds"), "nms_sigma"), 0);
+    char *text = json_dumps(metadata, 0);
+    mm_head_file_free(&file);
+    mm_head_name names[MM_HEAD_MAX_TENSORS];
+    mm_tensor tensors[MM_HEAD_MAX_TENSORS];
+    mm_head_list(&head, "", parameters, names, tensors);
+    ck_assert_int_eq(mm_checkpoint_write(at("d.safetensors"), tensors, head.tensor_count,
+                                         &(const char *const[2]){"maskmill.detector", text}, 1, &err),
+                     MM_OK);
+    ck_assert_msg(mm_head_file_read(at("d.safetensors"), &file, &err) == MM_OK, "%s", err.text);
+    ck_assert_double_eq(file.defaults.nms_sigma, 0);
+    mm_head_file_free(&file);
+    free(text);
+    json_decref(metadata);
+}
+END_TEST
+
 static void refused(const char *path, const mm_model *model, mm_status status, const char *text)
 {
     mm_detector *detector = (mm_detector *)&err;
@@ -243,6 +268,7 @@ static mm_detect_params lenient(void)
     params.mask_nms_thresh = 1;
     params.max_boxes = 20;
     params.nms_thresh = 0.3;
+    params.nms_sigma = 0;
     return params;
 }
 
@@ -466,6 +492,7 @@ int main(void)
     TCase *tc = tcase_create("detector");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, what_is_written_is_what_is_read);
+    tcase_add_test(tc, a_file_without_sigma_suppresses);
     tcase_add_test(tc, a_detector_of_another_encoder_is_refused);
     tcase_add_test(tc, what_is_no_detector_is_refused);
     tcase_add_test(tc, damaged_metadata_are_refused);

@@ -56,6 +56,13 @@ END_TEST
 
 enum { MANY = 700 };
 
+static float overlap(const float a[4], const float b[4])
+{
+    const float w = fminf(a[2], b[2]) - fmaxf(a[0], b[0]), h = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
+    const float inter = (w > 0 ? w : 0) * (h > 0 ? h : 0);
+    return inter / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inter);
+}
+
 /* The kernel as torchvision has it: every box that is still there suppresses those behind it. */
 static size_t plain_nms(const float (*boxes)[4], const float *scores, size_t count, double threshold, size_t *keep)
 {
@@ -73,12 +80,7 @@ static size_t plain_nms(const float (*boxes)[4], const float *scores, size_t cou
         const float *a = boxes[order[i]];
         keep[kept++] = order[i];
         for (size_t j = i + 1; j < count; j++) {
-            const float *b = boxes[order[j]];
-            const float w = fminf(a[2], b[2]) - fmaxf(a[0], b[0]);
-            const float h = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
-            const float inter = (w > 0 ? w : 0) * (h > 0 ? h : 0);
-            const float area_a = (a[2] - a[0]) * (a[3] - a[1]), area_b = (b[2] - b[0]) * (b[3] - b[1]);
-            const float iou = inter / (area_a + area_b - inter);
+            const float iou = overlap(a, boxes[order[j]]);
             if ((double)iou > threshold)
                 gone[j] = true;
         }
@@ -207,6 +209,78 @@ START_TEST(random_boxes_match_a_plain_loop)
 }
 END_TEST
 
+/* What is left of a box's score after these better ones. */
+static double left_of(const float (*boxes)[4], const float *scores, size_t box, const size_t *better, size_t count,
+                      const mm_soft_nms *how)
+{
+    double score = (double)scores[box];
+    for (size_t i = 0; i < count; i++) {
+        const double iou = (double)overlap(boxes[better[i]], boxes[box]);
+        score *= iou > how->from ? exp(-(iou - how->from) * (iou - how->from) / how->sigma) : 1;
+    }
+    return score;
+}
+
+START_TEST(soft_nms_takes_the_best_of_what_is_left)
+{
+    static void (*const distributions[])(uint32_t *, float[4]) = {clustered, scattered, nested, crowded};
+    static const mm_soft_nms ways[] = {{0.4, 0.2, 0.05f, 100}, {0, 0.5, 0.2f, 1000}, {0.7, 0.01, 0.001f, 10}, {0.5, 0.1, 0.6f, 5}};
+    static float boxes[MANY][4], scores[MANY], after[MANY];
+    static size_t keep[MANY];
+    uint32_t state = 7;
+    for (size_t round = 0; round < 64; round++) {
+        const mm_soft_nms *how = &ways[round / 4 % 4];
+        const size_t count = 1 + draw(&state, 200);
+        bool taken[MANY] = {false};
+        for (size_t i = 0; i < count; i++) {
+            distributions[round % 4](&state, boxes[i]);
+            after[i] = scores[i] = unit(&state);
+        }
+        size_t kept;
+        const float(*drawn)[4] = (const float(*)[4])boxes;
+        ck_assert_int_eq(mm_mask_soft_nms(drawn, after, count, how, keep, &kept, NULL), MM_OK);
+        ck_assert_uint_le(kept, how->most);
+        double last = 1;
+        for (size_t i = 0; i < kept; i++) {
+            const double score = left_of(drawn, scores, keep[i], keep, i, how);
+            ck_assert(!taken[keep[i]]);
+            taken[keep[i]] = true;
+            ck_assert_double_eq_tol((double)after[keep[i]], score, 1e-5);
+            ck_assert(score <= last + 1e-5 && score >= (double)how->least - 1e-5);
+            last = score;
+        }
+        for (size_t i = 0; i < count; i++)
+            ck_assert(taken[i] || left_of(drawn, scores, i, keep, kept, how) <=
+                                      (kept == how->most ? last : (double)how->least) + 1e-5);
+    }
+}
+END_TEST
+
+START_TEST(soft_nms_without_sigma_is_nms)
+{
+    static float boxes[MANY][4], scores[MANY];
+    static size_t keep[MANY], expected[MANY];
+    uint32_t state = 3;
+    for (size_t round = 0; round < 40; round++) {
+        const size_t count = draw(&state, 300);
+        for (size_t i = 0; i < count; i++) {
+            (round % 2 ? crowded : clustered)(&state, boxes[i]);
+            scores[i] = (float)(1 + draw(&state, 100)) / 100;
+        }
+        const float(*drawn)[4] = (const float(*)[4])boxes;
+        const size_t wanted = run_nms(drawn, scores, count, 0.6, expected);
+        size_t kept;
+        ck_assert_int_eq(mm_mask_soft_nms(drawn, scores, count, &(mm_soft_nms){0.6, 0, 0.001f, MANY}, keep, &kept, NULL), MM_OK);
+        ck_assert_uint_eq(kept, wanted);
+        ck_assert_mem_eq(keep, expected, kept * sizeof *keep);
+    }
+    scores[0] = NAN;
+    size_t kept;
+    ck_assert_int_eq(mm_mask_soft_nms((const float(*)[4])boxes, scores, 1, &(mm_soft_nms){0.6, 0, 0, 9}, keep, &kept, NULL), MM_OK);
+    ck_assert_uint_eq(kept, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("mask/nms");
@@ -216,6 +290,8 @@ int main(void)
     tcase_add_test(tests, the_float_iou_is_compared_with_a_double);
     tcase_add_test(tests, boxes_without_area_have_nan_iou_and_stay);
     tcase_add_test(tests, random_boxes_match_a_plain_loop);
+    tcase_add_test(tests, soft_nms_takes_the_best_of_what_is_left);
+    tcase_add_test(tests, soft_nms_without_sigma_is_nms);
     suite_add_tcase(suite, tests);
     return mm_check_main(suite);
 }
