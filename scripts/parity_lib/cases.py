@@ -120,14 +120,8 @@ def whole(model, names, changes):
     return [Case(f"{model}-{name}", model, (f"nature/{name}.jpg", 1200, 1, 0, 0), changes) for name in names]
 
 
-def quarters(model, names, changes):
-    """Each photograph in four windows, which show other things and give masks of their own."""
-    return [Case(f"{model}-{name}-{2 * y + x}", model, (f"nature/{name}.jpg", 512, 2, x, y), changes)
-            for name in names for y in range(2) for x in range(2)]
-
-
 GROUPS = [
-    Group("default-photographs", whole("default", NATURE, SMALL_MODEL) + quarters("default", NATURE, SMALL_MODEL), trained=True),
+    Group("default-photographs", whole("default", NATURE, SMALL_MODEL), trained=True),
     Group("mobile_sam-photographs", whole("mobile_sam", NATURE[:6], {"points_per_side": 16})),
     Group("vit_b-photographs", whole("vit_b", NATURE[4:7], {"points_per_side": 16})),
     *(Group(case.name, [case], case.quick) for case in CASES),
