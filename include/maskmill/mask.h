@@ -80,7 +80,7 @@ MM_RESULT_USED mm_status mm_mask_nms(const float (*boxes)[4], const float *score
 typedef struct mm_soft_nms {
     double from;  /* IoU up to which nothing is lost */
     double sigma; /* score *= exp(-(IoU - from)^2 / sigma); 0: all is lost */
-    float least;  /* scores below it, > 0, are dropped */
+    float least;  /* scores below it are dropped; at least 0 */
     size_t most;  /* boxes that stay at most */
 } mm_soft_nms;
 
@@ -89,6 +89,5 @@ typedef struct mm_soft_nms {
  * falling scores; of equal ones the first comes first. scores[count] become what is left of them, of a dropped box anything. */
 MM_RESULT_USED mm_status mm_mask_soft_nms(const float (*boxes)[4], float *scores, size_t count, const mm_soft_nms *how,
                                           size_t *keep, size_t *kept, mm_error *err);
-
 
 #endif

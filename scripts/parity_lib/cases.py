@@ -44,7 +44,7 @@ MORE = {"pred_iou_thresh": 0.3, "stability_score_thresh": 0.4}  # where else few
 class Case:
     name: str
     model: str
-    picture: tuple  # what images.photograph takes, or images.window
+    picture: tuple  # what images.photograph takes, or images.reduced
     changes: dict = field(default_factory=dict)
     points_per_batch: int = 16
     quick: bool = False
@@ -54,7 +54,7 @@ class Case:
         return {**DEFAULTS, **(TRAINED if self.model == "default" else {}), **self.changes}
 
     def image(self):
-        return images.photograph(*self.picture) if len(self.picture) == 3 else images.window(*self.picture)
+        return images.photograph(*self.picture) if len(self.picture) == 3 else images.reduced(*self.picture)
 
 
 LANDSCAPE = ("nature/Garden.jpg", 1800, 1200)
@@ -117,7 +117,7 @@ SMALL_MODEL = {"points_per_side": 32, **own_thresholds()}
 
 def whole(model, names, changes):
     """Each photograph at 1200 pixels a side."""
-    return [Case(f"{model}-{name}", model, (f"nature/{name}.jpg", 1200, 1, 0, 0), changes) for name in names]
+    return [Case(f"{model}-{name}", model, (f"nature/{name}.jpg", 1200), changes) for name in names]
 
 
 GROUPS = [

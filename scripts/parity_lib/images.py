@@ -47,12 +47,9 @@ def photograph(name, width, height):
     return image.resize((width, height), Image.BILINEAR, box=(left, top, left + width * scale, top + height * scale))
 
 
-def window(name, long_side, parts, x, y):
-    """Column x and row y of the named photograph divided into parts x parts windows, reduced to the given long side where
-    it is longer."""
+def reduced(name, long_side):
+    """The named photograph, reduced to the given long side where it is longer."""
     image = _source(name, 1500, 1000)
-    image = image.crop((x * image.width // parts, y * image.height // parts, (x + 1) * image.width // parts,
-                        (y + 1) * image.height // parts))
     image.thumbnail((long_side, long_side), Image.BILINEAR)
     return image
 

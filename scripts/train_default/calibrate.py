@@ -21,7 +21,7 @@ FIRST = 950_000  # scenes that nothing else looks at
 
 
 def biases(model, count):
-    """Predicted minus true IoU of all three masks of a click on each thing of the scenes."""
+    """Predicted minus true IoU of the mask that a click on each thing of the scenes chooses."""
     found = []
     for index in range(FIRST, FIRST + count):
         scene = scenes.draw_scene(scenes.TRAINING_SPLIT, index, model.config["image_size"])
@@ -29,10 +29,9 @@ def biases(model, count):
         subject = evaluate.Subject(model, scene.image)
         points = [evaluate.innermost(mask) for mask in masks.values()]
         logits, predicted = subject.ask(np.array(points)[:, None], np.ones((len(points), 1), int))
-        for (x, y), outputs, scores in zip(points, subject.masks(logits), predicted):
-            chain = [masks[int(node)] for node in scene.nodes[scene.leaf[y, x]] if int(node) in masks]
-            truth = [max(evaluate.overlap(output, other) for other in chain) for output in outputs]
-            found.append(float(scores[scores.argmax()]) - truth[int(scores.argmax())])
+        for point, outputs, scores in zip(points, subject.masks(logits), predicted):
+            best = int(scores.argmax())
+            found.append(float(scores[best]) - evaluate.truths(scene, masks, point, outputs)[best])
     return np.array(found)
 
 

@@ -83,6 +83,12 @@ def overlap(a, b):
     return both / max(1, np.count_nonzero(a) + np.count_nonzero(b) - both)
 
 
+def truths(scene, masks, point, outputs):
+    """IoU of each output with the best of the things, masks by node, that lie under the point (x, y)."""
+    chain = [masks[int(node)] for node in scene.nodes[scene.leaf[point[1], point[0]]] if int(node) in masks]
+    return [max(overlap(output, thing) for thing in chain) for output in outputs]
+
+
 def box_of(mask):
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return [[columns[0], rows[0]], [columns[-1], rows[-1]]]
@@ -155,9 +161,7 @@ def held_out(model, args):
             tally.score("click1", found[i], predicted[i], target)
             if target.mean() >= 0.02:
                 tally.score("click1_large", found[i], predicted[i], target)
-            x, y = points[i]
-            chain = [masks[int(node)] for node in scene.nodes[scene.leaf[y, x]] if int(node) in masks]
-            truth = [max(overlap(mask, other) for other in chain) for mask in found[i]]
+            truth = truths(scene, masks, points[i], found[i])
             best = int(predicted[i].argmax())
             tally.add("iou_error", abs(float(predicted[i][best]) - truth[best]))
             tally.add("iou_bias", float(predicted[i][best]) - truth[best])

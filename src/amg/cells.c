@@ -121,15 +121,24 @@ static void turn_octet(const mm_cell_grid *grid, uint32_t cell, mm_cell_states *
     }
 }
 
+void mm_classify_samples(const mm_column_loops *loops, const float *logits, uint32_t low, uint32_t columns, uint32_t rows,
+                         const mm_state_bounds *bounds, uint8_t *states)
+{
+    if (columns == low) {
+        loops->classify(logits, (size_t)rows * low, bounds, states);
+        return;
+    }
+    for (size_t row = 0; row < (size_t)rows * low; row += low) {
+        loops->classify(logits + row, columns, bounds, states + row);
+        memset(states + row + columns, MM_ABOVE_NOTHING, low - columns);
+    }
+}
+
 void mm_cells_classify(const mm_cell_grid *grid, const mm_column_loops *loops, const float *logits, float offset,
                        mm_cell_states *states)
 {
     states->bounds = mm_bounds_about(offset);
-    if (grid->columns == grid->low)
-        loops->classify(logits, (size_t)grid->rows * grid->low, &states->bounds, states->samples);
-    else
-        for (size_t row = 0; row < (size_t)grid->rows * grid->low; row += grid->low)
-            loops->classify(logits + row, grid->columns, &states->bounds, states->samples + row);
+    mm_classify_samples(loops, logits, grid->low, grid->columns, grid->rows, &states->bounds, states->samples);
     memset(states->any, 0, grid->columns);
     states->first = grid->cells;
     states->end = 0;

@@ -35,6 +35,10 @@ void mm_cell_grid_free(mm_cell_grid *grid);
  * decides nothing wrong: nothing is above +infinity, and what is above -infinity stays open. */
 mm_state_bounds mm_bounds_about(float offset);
 
+/* states[rows][low] of the first `columns` samples of each row of logits[rows][low]; those behind are above nothing. */
+void mm_classify_samples(const mm_column_loops *loops, const float *logits, uint32_t low, uint32_t columns, uint32_t rows,
+                         const mm_state_bounds *bounds, uint8_t *states);
+
 /* The states of one mask's low-res columns. */
 typedef struct mm_cell_states {
     uint8_t *samples;    /* [rows][low]: of single samples; working memory */

@@ -70,8 +70,8 @@ mm_status mm_judge_new_for(const mm_frame *frame, mm_isa isa, mm_judge **judge, 
         return mm_fail_memory(err, "a judge of masks");
     j->low = frame->low_res;
     j->loops = mm_column_loops_for(isa);
-    mm_judge_choose_decide(j, isa);
-    mm_judge_choose_code(j, isa);
+    j->decide = mm_judge_decide_for(isa);
+    j->code = mm_judge_code_for(isa);
     mm_status status = lay_axis(frame, frame->input_width, frame->width, &j->x, err);
     if (!status)
         status = lay_axis(frame, frame->input_height, frame->height, &j->y, err);
@@ -263,26 +263,7 @@ MM_JUDGE_INLINE mm_judge_verdict decide_inline(const mm_judge *j, float min_stab
     return MM_JUDGE_OPEN;
 }
 
-#define DECIDE(name, target)                                                                                          \
-    target static mm_judge_verdict name(const mm_judge *j, float min_stability, const mm_judge_workspace *w,          \
-                                        mm_low_window *above, mm_low_window *possible)                                \
-    {                                                                                                                 \
-        return decide_inline(j, min_stability, w, above, possible);                                                   \
-    }
-
-DECIDE(decide, )
-#ifdef __x86_64__
-DECIDE(decide_avx2, MM_JUDGE_AVX2)
-DECIDE(decide_avx512, MM_JUDGE_AVX512)
-#endif
-
-void mm_judge_choose_decide(mm_judge *j, mm_isa isa)
-{
-    j->decide = decide;
-#ifdef __x86_64__
-    if (isa != MM_ISA_PORTABLE)
-        j->decide = isa == MM_ISA_AVX512 ? decide_avx512 : decide_avx2;
-#else
-    (void)isa;
-#endif
-}
+MM_JUDGE_VARIANTS(mm_judge_decide, mm_judge_decide_for, mm_judge_verdict, decide,
+                  (const mm_judge *j, float min_stability, const mm_judge_workspace *w, mm_low_window *above,
+                   mm_low_window *possible),
+                  (j, min_stability, w, above, possible))

@@ -89,27 +89,14 @@ static uint32_t largest_bits(const mm_judge *j, const float *logits)
     return largest;
 }
 
-static void classify(const mm_judge *j, const float *logits, float offset, const mm_judge_workspace *w)
-{
-    const mm_state_bounds bounds = mm_bounds_about(offset);
-    const uint32_t columns = j->x.samples;
-    if (columns == j->low) {
-        j->loops->classify(logits, (size_t)j->y.samples * columns, &bounds, w->states);
-        return;
-    }
-    for (size_t row = 0; row < (size_t)j->y.samples * j->low; row += j->low) {
-        j->loops->classify(logits + row, columns, &bounds, w->states + row);
-        memset(w->states + row + columns, MM_ABOVE_NOTHING, j->low - columns);
-    }
-}
-
 mm_judge_verdict mm_judge_mask(const mm_judge *j, const float *logits, float offset, float min_stability, void *scratch,
                                uint32_t box[4], mm_low_window *window)
 {
     if (!(offset >= 0 && offset < MM_JUDGE_LARGEST) || !(min_stability > 0) || j->y.size > UINT16_MAX || j->x.size > UINT16_MAX)
         return MM_JUDGE_OPEN;
     const mm_judge_workspace w = mm_judge_lay_out(j, scratch);
-    classify(j, logits, offset, &w);
+    const mm_state_bounds bounds = mm_bounds_about(offset);
+    mm_classify_samples(j->loops, logits, j->low, j->x.samples, j->y.samples, &bounds, w.states);
     mm_low_window above = {0}, possible = {0};
     const mm_judge_verdict verdict = j->decide(j, min_stability, &w, &above, &possible);
     if (verdict != MM_JUDGE_STABLE)

@@ -18,13 +18,16 @@ typedef struct mm_judge_axis {
 
 typedef struct mm_judge_workspace mm_judge_workspace;
 
+typedef mm_judge_verdict mm_judge_decide(const mm_judge *judge, float min_stability, const mm_judge_workspace *w,
+                                         mm_low_window *above, mm_low_window *possible);
+typedef size_t mm_judge_code_rows(const mm_judge *judge, const mm_low_window *window, const mm_judge_workspace *w);
+
 struct mm_judge {
     uint32_t low;
     mm_judge_axis x, y;
     const mm_column_loops *loops;
-    mm_judge_verdict (*decide)(const mm_judge *judge, float min_stability, const mm_judge_workspace *w,
-                               mm_low_window *above, mm_low_window *possible);
-    size_t (*code)(const mm_judge *judge, const mm_low_window *window, const mm_judge_workspace *w);
+    mm_judge_decide *decide;
+    mm_judge_code_rows *code;
 };
 
 /* Pixels are counted by classes, those with the same first samples that are near or far alike. */
@@ -44,10 +47,33 @@ typedef enum mm_judge_code { MM_CODE_NOTHING, MM_CODE_ABOVE = MM_SOME_ABOVE_LOW,
 /* From samples with larger ones nothing is computed, since that could overflow. */
 #define MM_JUDGE_LARGEST 1e30f
 
-/* The loops over all samples are compiled for each instruction set. */
+/* The loops over all samples are compiled for each instruction set: `type *find(isa)`, which the CPU must have, gives the one of
+ * name_inline's, a MM_JUDGE_INLINE with these parameters. */
 #define MM_JUDGE_INLINE static inline __attribute__((always_inline))
-#define MM_JUDGE_AVX2 __attribute__((target("avx2")))
-#define MM_JUDGE_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#define MM_JUDGE_VARIANT(target, result, name, variant, parameters, arguments)                                        \
+    target static result name##_##variant parameters                                                                  \
+    {                                                                                                                 \
+        return name##_inline arguments;                                                                               \
+    }
+#ifdef __x86_64__
+#define MM_JUDGE_VARIANTS(type, find, result, name, parameters, arguments)                                            \
+    MM_JUDGE_VARIANT(, result, name, portable, parameters, arguments)                                                 \
+    MM_JUDGE_VARIANT(__attribute__((target("avx2"))), result, name, avx2, parameters, arguments)                      \
+    MM_JUDGE_VARIANT(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))), result, name, avx512, parameters, \
+                     arguments)                                                                                       \
+    type *find(mm_isa isa)                                                                                            \
+    {                                                                                                                 \
+        return isa == MM_ISA_AVX512 ? name##_avx512 : isa == MM_ISA_AVX2 ? name##_avx2 : name##_portable;             \
+    }
+#else
+#define MM_JUDGE_VARIANTS(type, find, result, name, parameters, arguments)                                            \
+    MM_JUDGE_VARIANT(, result, name, portable, parameters, arguments)                                                 \
+    type *find(mm_isa isa)                                                                                            \
+    {                                                                                                                 \
+        (void)isa;                                                                                                    \
+        return name##_portable;                                                                                       \
+    }
+#endif
 
 /* Samples from `start` on are the first of all pixels that a window's samples are a part of. */
 static inline uint32_t mm_judge_start_of(uint32_t start, const mm_judge_axis *a)
@@ -66,8 +92,7 @@ static inline uint32_t mm_judge_octets(const mm_judge *j)
 }
 
 mm_judge_workspace mm_judge_lay_out(const mm_judge *j, void *memory);
-/* The functions of each instruction set that the CPU must have. */
-void mm_judge_choose_decide(mm_judge *j, mm_isa isa);
-void mm_judge_choose_code(mm_judge *j, mm_isa isa);
+mm_judge_decide *mm_judge_decide_for(mm_isa isa);
+mm_judge_code_rows *mm_judge_code_for(mm_isa isa);
 
 #endif

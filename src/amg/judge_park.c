@@ -63,28 +63,8 @@ MM_JUDGE_INLINE size_t code_inline(const mm_judge *j, const mm_low_window *windo
     return kept;
 }
 
-#define CODE(name, target)                                                                                            \
-    target static size_t name(const mm_judge *j, const mm_low_window *window, const mm_judge_workspace *w)            \
-    {                                                                                                                 \
-        return code_inline(j, window, w);                                                                             \
-    }
-
-CODE(code, )
-#ifdef __x86_64__
-CODE(code_avx2, MM_JUDGE_AVX2)
-CODE(code_avx512, MM_JUDGE_AVX512)
-#endif
-
-void mm_judge_choose_code(mm_judge *j, mm_isa isa)
-{
-    j->code = code;
-#ifdef __x86_64__
-    if (isa != MM_ISA_PORTABLE)
-        j->code = isa == MM_ISA_AVX512 ? code_avx512 : code_avx2;
-#else
-    (void)isa;
-#endif
-}
+MM_JUDGE_VARIANTS(mm_judge_code_rows, mm_judge_code_for, size_t, code,
+                  (const mm_judge *j, const mm_low_window *window, const mm_judge_workspace *w), (j, window, w))
 
 /* Samples of an octet: fewer at the end of a row whose length is no multiple. */
 static size_t octet_size(const mm_judge *j, uint32_t octet)
