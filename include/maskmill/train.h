@@ -95,6 +95,8 @@ typedef struct mm_train_decoder_options {
     double source_weights[3]; /* 1, 1, 3: how much more likely masks are to be taken that are automatic, confident,
                                * human */
     double multimask;         /* 0.5: see src/train/mask_loss.h */
+    bool nested;              /* a click's predicted IoU is learnt from whichever of the image's masks under it an
+                               * output meets best; else, as in the paper, from the one that was asked for */
     double learning_rate;     /* 2e-4, the highest; a tenth of it after two thirds of the steps, a hundredth after
                                * 0.95 */
     double weight_decay;      /* 0.1, of matrices */

@@ -25,6 +25,7 @@ enum {
     KEY_BOXES,
     KEY_WEIGHTS,
     KEY_MULTIMASK,
+    KEY_NESTED,
     KEY_RATE,
     KEY_DECAY,
     KEY_CLIP,
@@ -63,6 +64,8 @@ static const struct argp_option rows[] = {
      "how much more likely automatic, confident and human masks are taken than others (default: 1,1,3)", 0},
     {"multimask", KEY_MULTIMASK, "X", 0,
      "weight of the three masks' loss when more than a click is given (default: 0.5)", 0},
+    {"nested", KEY_NESTED, NULL, 0,
+     "masks lie within one another: teach a click's predicted IoU whichever of them an answer meets best", 0},
     {"learning-rate", KEY_RATE, "X", 0, "the highest (default: 0.0002)", 0},
     {"weight-decay", KEY_DECAY, "X", 0, "of matrices (default: 0.1)", 0},
     {"clip-norm", KEY_CLIP, "X", 0, "the gradient's largest norm (default: 1)", 0},
@@ -128,6 +131,9 @@ static error_t parse(int key, char *word, struct argp_state *state)
         return mm_cli_backend(state, word, &o->kernels);
     case KEY_PRECISION:
         return mm_cli_precision(state, word, &o->kernels);
+    case KEY_NESTED:
+        o->nested = true;
+        return 0;
     case KEY_RESUME:
         o->resume = true;
         return 0;

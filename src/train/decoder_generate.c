@@ -80,7 +80,7 @@ static mm_status add_image(mm_decoder_training *t, mm_embedding *embedding, cons
     mm_annotations made;
     mm_picked_masks sought;
     mm_draw draw = {mm_mix(0, number), 0};
-    mm_status status = mm_mask_source_pick(&t->masks, sample, ALL_MASKS, alike, &draw, &sought, err);
+    mm_status status = mm_mask_source_pick(&t->masks, sample, ALL_MASKS, false, alike, &draw, &sought, err);
     if (status != MM_OK)
         return status;
     status = generate(t, embedding, params, sample, &made, err);

@@ -30,12 +30,13 @@ mm_status mm_decoder_training_ask(mm_decoder_training *t, const mm_trained_decod
         mm_dialogue_image image = {.embedding = t->cells};
         status = mm_decoder_training_load(t, sample, &image.frame, err);
         if (status == MM_OK)
-            status = mm_mask_source_pick(&t->masks, &t->samples.items[sample], asked->masks, alike, &draw, &picked,
-                                         err);
+            status = mm_mask_source_pick(&t->masks, &t->samples.items[sample], asked->masks, options.nested, alike, &draw,
+                                         &picked, err);
         if (status != MM_OK)
             break;
         image.masks = picked.masks;
         image.count = picked.count;
+        image.others = picked.others;
         for (size_t k = 0; k < picked.count; k++)
             picked.sources[k] = (uint8_t)mm_evaluate_part(&picked.masks[k], picked.sources[k]);
         image.part = picked.sources;

@@ -114,7 +114,7 @@ static mm_status describe(mm_decoder_training *t, mm_error *err)
         return status;
     mm_kernels_describe(&t->products, kernels, sizeof kernels);
     (void)snprintf(digest, sizeof digest, "%016" PRIx64, mm_samples_digest(&t->samples)); /* fits */
-    t->setup = json_pack("{s:s,s:s,s:I,s:I,s:s,s:f,s:I,s:I,s:I,s:f,s:[f,f,f],s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I}",
+    t->setup = json_pack("{s:s,s:s,s:I,s:I,s:s,s:f,s:I,s:I,s:I,s:f,s:[f,f,f],s:f,s:b,s:f,s:f,s:f,s:f,s:f,s:I,s:I}",
                          "model_sha256",
                          model, "kernels", kernels, "images", (json_int_t)t->training_count, "validation_images",
                          (json_int_t)t->validation_count, "samples", digest, "epochs", o->epochs, "batch",
@@ -122,7 +122,7 @@ static mm_status describe(mm_decoder_training *t, mm_error *err)
                          "box_share",
                          o->box_share, "source_weights", o->source_weights[0], o->source_weights[1],
                          o->source_weights[2],
-                         "multimask", o->multimask, "learning_rate", o->learning_rate, "weight_decay", o->weight_decay,
+                         "multimask", o->multimask, "nested", o->nested, "learning_rate", o->learning_rate, "weight_decay", o->weight_decay,
                          "clip_norm", o->clip_norm, "warm_up", o->warm_up, "average", o->average, "seed",
                          (json_int_t)(o->seed & INT64_MAX), "ranks", (json_int_t)t->ranks);
     return t->setup ? MM_OK : mm_fail_memory(err, "the training's options");
@@ -155,7 +155,7 @@ mm_status mm_decoder_training_prepare(mm_decoder_training *t, mm_decoder_summary
         status = mm_comm_agree(t->comm, status, err);
     }
     t->learner = mm_learner_of(&t->products, err);
-    t->dialogue = (mm_dialogue_options){.rounds = o->rounds, .box_share = o->box_share, .pauses = true,
+    t->dialogue = (mm_dialogue_options){.rounds = o->rounds, .box_share = o->box_share, .pauses = true, .nested = o->nested,
                                         .weights = {.focal = 20, .dice = 1, .iou = 1, .multimask = o->multimask}};
     return status;
 }

@@ -65,12 +65,13 @@ static mm_status add_image(mm_decoder_training *t, uint64_t sample, uint64_t see
     mm_status status = mm_decoder_training_load(t, sample, &image.frame, err);
     if (status != MM_OK)
         return status;
-    status = mm_mask_source_pick(&t->masks, &t->samples.items[sample], t->options->masks, t->options->source_weights,
-                                 &draw, &picked, err);
+    status = mm_mask_source_pick(&t->masks, &t->samples.items[sample], t->options->masks, t->options->nested,
+                                 t->options->source_weights, &draw, &picked, err);
     if (status != MM_OK)
         return status;
     image.masks = picked.masks;
     image.count = picked.count;
+    image.others = picked.others;
     status = mm_dialogue_run(&t->learner, &t->decoder, &t->dialogue, &image, mm_mix(seed, 1), true, &t->memory, sums,
                              err);
     mm_picked_masks_free(&picked);

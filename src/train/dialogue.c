@@ -11,6 +11,8 @@
 static const size_t usual_memory = (size_t)128 << 20;
 /* Prompts of a batch: more do not make its products more efficient. */
 enum { MOST_TOGETHER = 16 };
+/* Masks under a click beside the one that is asked for; more are left out. */
+enum { MOST_ALSO = 7 };
 /* Logits go on to the next round within this. */
 static const float most_of_a_logit = 32;
 /* A box's sides are off by a tenth of its size, but by no more than a fiftieth of the image, as 20 of 1024 pixels. */
@@ -22,7 +24,10 @@ typedef struct asked {
     bool has_box;
     size_t point_count;
     mm_draw draw;
-    float *target, *answer, *next; /* [16 N] each; the answer is a mask input while the next one is made */
+    const float *target;   /* [16 N], as the answers */
+    const float *also[MOST_ALSO];
+    size_t also_count;
+    float *answer, *next; /* the answer is a mask input while the next one is made */
 } asked;
 
 typedef struct dialogue {
@@ -31,7 +36,8 @@ typedef struct dialogue {
     const mm_gradient_ops *ops;
     const mm_dialogue_image *image;
     asked *prompts;
-    size_t first; /* of the batch under way */
+    float **targets; /* [count + others], made when they are needed */
+    size_t first;    /* of the batch under way */
     uint32_t round;
     mm_dialogue_sums *sums;
 } dialogue;
@@ -132,7 +138,7 @@ static void note(mm_dialogue_sums *sums, uint32_t round, const mm_mask_loss *los
     mm_calibration_bin *bin = &sums->calibration[(size_t)tenth];
     bin->count += 1;
     bin->predicted += loss->predicted;
-    bin->truth += loss->chosen_iou;
+    bin->truth += loss->truth;
 }
 
 static void judge(void *user, size_t prompt, const float *logits, const float *iou, mm_verdict *verdict)
@@ -142,6 +148,8 @@ static void judge(void *user, size_t prompt, const float *logits, const float *i
     const size_t n = 16 * d->decoder->cells;
     const mm_meant meant = {.target = a->target,
                             .ambiguous = a->point_count == 1 && !a->has_box,
+                            .also = a->also,
+                            .also_count = a->also_count,
                             .share = 1.0 / d->options->rounds};
     const mm_mask_loss loss = mm_mask_loss_judge(d->ops, &d->options->weights, d->decoder->arch.decoder.mask_tokens,
                                                  d->decoder->cells, logits, iou, &meant, verdict);
@@ -212,20 +220,47 @@ static mm_status run_round(mm_learner *learner, dialogue *d, bool back, mm_dialo
     return status;
 }
 
-/* Each prompt's target; its answer's place. */
+/* The target of a mask of the image, made at its first use. */
+static mm_status target_of(dialogue *d, size_t mask, float *scratch, const float **target, mm_error *err)
+{
+    mm_status status = MM_OK;
+    if (!d->targets[mask]) {
+        d->targets[mask] = mm_floats(16 * d->decoder->cells);
+        status = d->targets[mask] ? mm_mask_target(&d->image->masks[mask], &d->image->frame,
+                                                   d->decoder->arch.embedding_side, d->targets[mask], scratch, err)
+                                  : mm_fail_memory(err, "a mask's target");
+    }
+    *target = d->targets[mask];
+    return status;
+}
+
+/* What else the click on a mask may mean: the other masks that it lies on. */
+static mm_status find_also(dialogue *d, size_t mask, asked *a, float *scratch, mm_error *err)
+{
+    mm_status status = MM_OK;
+    if (!d->options->nested || a->has_box)
+        return MM_OK;
+    const uint32_t x = (uint32_t)a->points[0].x, y = (uint32_t)a->points[0].y;
+    for (size_t i = 0; i < d->image->count + d->image->others && status == MM_OK && a->also_count < MOST_ALSO; i++)
+        if (i != mask && mm_mask_has(&d->image->masks[i], x, y))
+            status = target_of(d, i, scratch, &a->also[a->also_count++], err);
+    return status;
+}
+
+/* Each prompt with its targets; its answers' places. */
 static mm_status begin(dialogue *d, uint64_t seed, float *floats, mm_error *err)
 {
     const size_t n = 16 * d->decoder->cells;
-    float *scratch = floats + 3 * d->image->count * n;
+    float *scratch = floats + 2 * d->image->count * n;
     mm_status status = MM_OK;
     for (size_t i = 0; i < d->image->count && status == MM_OK; i++) {
         asked *a = &d->prompts[i];
-        *a = (asked){.draw = {mm_mix(seed, i), 0}, .target = floats + 3 * i * n, .answer = floats + (3 * i + 1) * n,
-                     .next = floats + (3 * i + 2) * n};
-        status = mm_mask_target(&d->image->masks[i], &d->image->frame, d->decoder->arch.embedding_side, a->target,
-                                scratch, err);
-        if (status == MM_OK)
-            ask_first(d, &d->image->masks[i], a);
+        *a = (asked){.draw = {mm_mix(seed, i), 0}, .answer = floats + 2 * i * n, .next = floats + (2 * i + 1) * n};
+        status = target_of(d, i, scratch, &a->target, err);
+        if (status != MM_OK)
+            break;
+        ask_first(d, &d->image->masks[i], a);
+        status = find_also(d, i, a, scratch, err);
     }
     return status;
 }
@@ -237,10 +272,11 @@ mm_status mm_dialogue_run(mm_learner *learner, const mm_trained_decoder *decoder
     if (!image->count)
         return MM_OK;
     dialogue d = {.decoder = decoder, .options = options, .ops = learner->gradient, .image = image, .sums = sums};
-    float *floats = mm_floats((3 * image->count + 1) * 16 * decoder->cells);
+    float *floats = mm_floats((2 * image->count + 1) * 16 * decoder->cells);
     d.prompts = calloc(image->count, sizeof *d.prompts);
-    mm_status status = floats && d.prompts ? begin(&d, seed, floats, err) : mm_fail_memory(err,
-                                                                                           "the prompts of an image");
+    d.targets = calloc(image->count + image->others, sizeof *d.targets);
+    mm_status status = floats && d.prompts && d.targets ? begin(&d, seed, floats, err)
+                                                        : mm_fail_memory(err, "the prompts of an image");
     mm_draw draw = {mm_mix(seed, UINT64_MAX), 0};
     const uint32_t last = options->rounds - 1;
     const uint32_t pause = options->rounds >= 4 ? 1 + (uint32_t)mm_draw_below(&draw, last - 1) : 0;
@@ -252,6 +288,9 @@ mm_status mm_dialogue_run(mm_learner *learner, const mm_trained_decoder *decoder
     }
     if (status == MM_OK)
         sums->prompts += (double)image->count;
+    for (size_t i = 0; d.targets && i < image->count + image->others; i++)
+        free(d.targets[i]);
+    free(d.targets);
     free(d.prompts);
     free(floats);
     return status;

@@ -17,6 +17,7 @@ typedef struct mm_dialogue_options {
     uint32_t rounds;         /* 1 .. MM_MOST_ROUNDS; the paper's: 11 */
     double box_share;        /* of prompts that begin with a box; the paper's: 0.5 */
     bool pauses;             /* rounds without a new click, as above */
+    bool nested;             /* a click's predicted IoU is of any mask under it, not of the one that is asked for */
     mm_loss_weights weights;
     size_t memory;           /* bytes that a batch may take, if it is more than one prompt; 0: 128 MiB */
 } mm_dialogue_options;
@@ -50,8 +51,8 @@ typedef struct mm_dialogue_part {
 typedef struct mm_dialogue_image {
     const float *embedding; /* [N][D] */
     mm_frame frame;         /* its size is that of the masks */
-    const mm_rle *masks;    /* none empty */
-    size_t count;
+    const mm_rle *masks;    /* none empty: `count` that are asked for, then `others`, which may be meant as well */
+    size_t count, others;
     const uint8_t *part;     /* [count]: which of parts[] a mask is counted in as well */
     mm_dialogue_part *parts; /* or NULL */
 } mm_dialogue_image;

@@ -4,7 +4,7 @@
  * A single click may mean several things: of its K - 1 multimask outputs the one with the least loss learns. Where more
  * is said, output 0 learns. The engine takes the best of the multimask outputs then, too, so the best of them learns
  * beside it, with the weight `multimask` (0: the paper's way). Predicted IoUs learn from all outputs that were looked
- * at. */
+ * at; where masks lie within one another, a click's may learn how well an output meets the one that it meets best. */
 #ifndef MM_TRAIN_MASK_LOSS_H
 #define MM_TRAIN_MASK_LOSS_H
 
@@ -21,6 +21,8 @@ typedef struct mm_loss_weights {
 typedef struct mm_meant {
     const float *target;
     bool ambiguous;
+    const float *const *also; /* targets of other masks under the click, which predicted IoUs may be true of */
+    size_t also_count;
     double share; /* of this prompt's loss in the sum */
 } mm_meant;
 
@@ -29,7 +31,8 @@ typedef struct mm_mask_loss {
     double best_iou;   /* of the multimask outputs with the mask that is meant */
     double chosen_iou; /* of the chosen output */
     double predicted;  /* what it says of itself */
-    double iou_error;  /* mean distance of multimask outputs' predicted IoU */
+    double truth;      /* what it should have said: chosen_iou, or its IoU with another mask under the click */
+    double iou_error;  /* mean distance of multimask outputs' predicted IoU from that */
     uint32_t chosen;   /* the answer, which goes on to the next round: of the outputs that learn, the multimask one
                         * whose
                         * predicted IoU is highest, or output 0 */

@@ -71,7 +71,7 @@ void mm_mask_source_close(mm_mask_source *source)
 
 void mm_picked_masks_free(mm_picked_masks *picked)
 {
-    for (size_t i = 0; i < picked->count; i++)
+    for (size_t i = 0; i < picked->count + picked->others; i++)
         mm_rle_free(&picked->masks[i]);
     free(picked->masks);
     free(picked->sources);
@@ -133,26 +133,30 @@ static size_t list_candidates(const mm_record *record, const double weights[MM_M
     return count;
 }
 
-static mm_status take(const mm_record *record, const candidate *list, size_t count, mm_picked_masks *picked,
-                      mm_error *err)
+/* The first `most` of the list are picked, the rest are others. */
+static mm_status take(const mm_record *record, const candidate *list, size_t count, size_t most,
+                      mm_picked_masks *picked, mm_error *err)
 {
     mm_status status = MM_OK;
     for (size_t i = 0; i < count && status == MM_OK; i++) {
         const uint64_t at = record->rle_offset[list[i].mask], end = record->rle_offset[list[i].mask + 1];
+        const size_t place = picked->count + picked->others;
         status = mm_rle_from_counts(record->rle + at, (size_t)(end - at), record->height, record->width,
-                                    &picked->masks[picked->count], err);
+                                    &picked->masks[place], err);
         if (status != MM_OK)
             break;
-        if (mm_rle_area(&picked->masks[picked->count]) == 0) /* whatever its area column says */
-            mm_rle_free(&picked->masks[picked->count]);
-        else
-            picked->sources[picked->count++] = record->source[list[i].mask];
+        if (mm_rle_area(&picked->masks[place]) == 0) { /* whatever its area column says */
+            mm_rle_free(&picked->masks[place]);
+            continue;
+        }
+        picked->sources[place] = record->source[list[i].mask];
+        ++*(i < most ? &picked->count : &picked->others);
     }
     return status;
 }
 
 mm_status mm_mask_source_pick(const mm_mask_source *source, const mm_sample *sample, size_t most,
-                              const double weights[MM_MASK_SOURCES], mm_draw *draw, mm_picked_masks *picked,
+                              bool others, const double weights[MM_MASK_SOURCES], mm_draw *draw, mm_picked_masks *picked,
                                   mm_error *err)
 {
     mm_record record;
@@ -161,12 +165,12 @@ mm_status mm_mask_source_pick(const mm_mask_source *source, const mm_sample *sam
     if (status != MM_OK)
         return status;
     candidate *list = calloc(record.mask_count + 1, sizeof *list);
-    most = most < record.mask_count ? most : (size_t)record.mask_count;
-    picked->masks = calloc(most + 1, sizeof *picked->masks);
-    picked->sources = calloc(most + 1, sizeof *picked->sources);
+    const size_t room = others || most > record.mask_count ? (size_t)record.mask_count : most;
+    picked->masks = calloc(room + 1, sizeof *picked->masks);
+    picked->sources = calloc(room + 1, sizeof *picked->sources);
     if (list && picked->masks && picked->sources) {
         const size_t count = list_candidates(&record, weights, draw, list);
-        status = take(&record, list, count < most ? count : most, picked, err);
+        status = take(&record, list, count < room ? count : room, most, picked, err);
     } else {
         status = mm_fail_memory(err, "the masks of an image");
     }

@@ -26,14 +26,14 @@ void mm_mask_source_close(mm_mask_source *source);
 typedef struct mm_picked_masks {
     mm_rle *masks;
     uint8_t *sources; /* of each: automatic, confident, human */
-    size_t count;
+    size_t count, others; /* those behind the picked ones */
 } mm_picked_masks;
 
 /* At most `most` masks of the sample, each as likely as weights[its source] says, without doubles; empty masks and
- * those of more than nine tenths of the image are never taken [SAM appendix A]. The caller frees with
- * mm_picked_masks_free. */
+ * those of more than nine tenths of the image are never taken [SAM appendix A]. With `others` all the rest that might have
+ * been taken stand behind them. The caller frees with mm_picked_masks_free. */
 MM_RESULT_USED mm_status mm_mask_source_pick(const mm_mask_source *source, const mm_sample *sample, size_t most,
-                                             const double weights[MM_MASK_SOURCES], mm_draw *draw,
+                                             bool others, const double weights[MM_MASK_SOURCES], mm_draw *draw,
                                                  mm_picked_masks *picked,
                                              mm_error *err);
 void mm_picked_masks_free(mm_picked_masks *picked);

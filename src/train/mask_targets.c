@@ -73,3 +73,15 @@ void mm_mask_pixel(const mm_rle *rle, uint64_t index, uint32_t *x, uint32_t *y)
         index -= rle->runs[i];
     }
 }
+
+bool mm_mask_has(const mm_rle *rle, uint32_t x, uint32_t y)
+{
+    const uint64_t pixel = (uint64_t)x * rle->height + y;
+    uint64_t end = 0;
+    for (size_t i = 0; i < rle->count; i++) {
+        end += rle->runs[i];
+        if (pixel < end)
+            return i % 2 == 1;
+    }
+    return false;
+}

@@ -15,4 +15,7 @@ MM_RESULT_USED mm_status mm_mask_target(const mm_rle *rle, const mm_frame *frame
 /* Pixel number `index` (0 .. area - 1, down the columns) of the mask. */
 void mm_mask_pixel(const mm_rle *rle, uint64_t index, uint32_t *x, uint32_t *y);
 
+/* Whether pixel (x, y) of the image is one of the mask's. */
+bool mm_mask_has(const mm_rle *rle, uint32_t x, uint32_t y);
+
 #endif

@@ -37,6 +37,9 @@ expect 0 "0 images encoded"
 cmp two.safetensors again.safetensors || fail "two trainings of two ranks differ"
 train one.safetensors 1
 expect 0 "15 steps"
+train nested.safetensors 1 --nested --epochs 1
+expect 0 "5 steps"
+grep -q '"nested": *true' nested.safetensors.jsonl || fail "the log does not tell of --nested"
 train two.safetensors 2
 expect 2 "two.safetensors is there already" "--resume"
 train two.safetensors 2 --resume

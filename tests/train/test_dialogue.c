@@ -153,6 +153,44 @@ START_TEST(test_learning)
 }
 END_TEST
 
+/* A disc within the picture's left half, and that half beside it as one that may be meant as well: what a click's predicted IoU should
+ * have said grows by it, and nothing else changes. Boxes leave no doubt. */
+START_TEST(test_nested)
+{
+    static class_room c;
+    open_room(&c);
+    mm_rle masks[2];
+    uint8_t bits[WIDTH * HEIGHT];
+    for (int k = 0; k < WIDTH * HEIGHT; k++)
+        bits[k] = k % WIDTH < WIDTH / 2;
+    masks[0] = c.masks[0];
+    ck_assert(mm_rle_from_bits(bits, HEIGHT, WIDTH, &masks[1], NULL) == MM_OK);
+    c.image.masks = masks;
+    c.image.count = 1;
+    c.image.others = 1;
+    for (int boxes = 0; boxes < 2; boxes++) {
+        mm_dialogue_options options = options_of(1);
+        options.box_share = boxes;
+        const mm_dialogue_sums plain = talk(&c, &options, 3, true);
+        options.nested = true;
+        const mm_dialogue_sums nested = talk(&c, &options, 3, true);
+        double plain_truth = 0, nested_truth = 0;
+        for (int i = 0; i < MM_CALIBRATION_BINS; i++) {
+            plain_truth += plain.calibration[i].truth;
+            nested_truth += nested.calibration[i].truth;
+        }
+        ck_assert_double_eq(plain.rounds[0].mask_loss, nested.rounds[0].mask_loss);
+        ck_assert_double_eq(plain.rounds[0].chosen_iou, nested.rounds[0].chosen_iou);
+        if (boxes)
+            ck_assert_mem_eq(&plain, &nested, sizeof plain);
+        else
+            ck_assert_double_gt(nested_truth, plain_truth);
+    }
+    mm_rle_free(&masks[1]);
+    close_room(&c);
+}
+END_TEST
+
 /* In bf16 the gradient is nearly that of f32, and equal seeds give equal bits. */
 START_TEST(test_bf16)
 {
@@ -196,6 +234,7 @@ int main(void)
     tcase_add_test(tcase, test_together_and_alone);
     tcase_add_test(tcase, test_rounds);
     tcase_add_loop_test(tcase, test_learning, 0, 2);
+    tcase_add_test(tcase, test_nested);
     tcase_add_test(tcase, test_bf16);
     suite_add_tcase(suite, tcase);
     return mm_check_main(suite);

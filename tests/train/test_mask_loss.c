@@ -55,8 +55,9 @@ static plain plainly(const double *logits, const float *target)
                    hard_both / (hard + meant - hard_both)};
 }
 
-/* share * loss, and optionally the figures. */
-static double total(const double *logits, const double *iou, const float *target, bool ambiguous, double share)
+/* share * loss. also: another target that predicted IoUs may be true of, or NULL. */
+static double total(const double *logits, const double *iou, const float *target, const float *also, bool ambiguous,
+                    double share)
 {
     plain all[MASKS];
     size_t least = 1;
@@ -66,13 +67,14 @@ static double total(const double *logits, const double *iou, const float *target
         if (k && all[k].loss < all[least].loss)
             least = k;
         if (k || !ambiguous)
-            squares += pow(iou[k] - all[k].iou, 2) / (ambiguous ? MASKS - 1 : MASKS);
+            squares += pow(iou[k] - fmax(all[k].iou, also && ambiguous ? plainly(logits + k * N, also).iou : 0), 2) /
+                       (ambiguous ? MASKS - 1 : MASKS);
     }
     const double masks = ambiguous ? all[least].loss : all[0].loss + weights.multimask * all[least].loss;
     return share * (masks + weights.iou * squares);
 }
 
-static void check(mm_isa isa, bool ambiguous)
+static void check(mm_isa isa, bool ambiguous, const float *also)
 {
     if (!mm_vector_supports(isa))
         return;
@@ -84,11 +86,12 @@ static void check(mm_isa isa, bool ambiguous)
         wide[i] = logits[i];
     for (size_t k = 0; k < MASKS; k++)
         wide_iou[k] = iou[k];
-    const mm_meant meant = {.target = target, .ambiguous = ambiguous, .share = 0.3};
+    const mm_meant meant = {.target = target, .ambiguous = ambiguous, .also = &also, .also_count = also != NULL,
+                            .share = 0.3};
     mm_verdict verdict = {.dlogits = dlogits};
     const mm_mask_loss loss = mm_mask_loss_judge(ops, &weights, MASKS, CELLS, logits, iou, &meant, &verdict);
     ck_assert(loss.finite);
-    ck_assert_double_eq_tol(0.3 * (loss.mask + weights.iou * loss.iou), total(wide, wide_iou, target, ambiguous, 0.3),
+    ck_assert_double_eq_tol(0.3 * (loss.mask + weights.iou * loss.iou), total(wide, wide_iou, target, also, ambiguous, 0.3),
                             1e-5);
     ck_assert_uint_eq(verdict.count, ambiguous ? 1 : 2);
     for (size_t m = 0; m < verdict.count; m++)
@@ -97,9 +100,9 @@ static void check(mm_isa isa, bool ambiguous)
     for (size_t i = 0; i < MASKS * N; i++) {
         const double at = wide[i], step = 1e-5;
         wide[i] = at + step;
-        double slope = total(wide, wide_iou, target, ambiguous, 0.3);
+        double slope = total(wide, wide_iou, target, also, ambiguous, 0.3);
         wide[i] = at - step;
-        slope = (slope - total(wide, wide_iou, target, ambiguous, 0.3)) / (2 * step);
+        slope = (slope - total(wide, wide_iou, target, also, ambiguous, 0.3)) / (2 * step);
         wide[i] = at;
         ck_assert_msg(fabs(slope - gradient[i]) <= 1e-3 * fabs(slope) + 1e-7, "logit %zu (%g): %g, not %g", i, at,
                       gradient[i], slope);
@@ -107,9 +110,9 @@ static void check(mm_isa isa, bool ambiguous)
     for (size_t k = 0; k < MASKS; k++) {
         const double at = wide_iou[k], step = 1e-4;
         wide_iou[k] = at + step;
-        double slope = total(wide, wide_iou, target, ambiguous, 0.3);
+        double slope = total(wide, wide_iou, target, also, ambiguous, 0.3);
         wide_iou[k] = at - step;
-        slope = (slope - total(wide, wide_iou, target, ambiguous, 0.3)) / (2 * step);
+        slope = (slope - total(wide, wide_iou, target, also, ambiguous, 0.3)) / (2 * step);
         wide_iou[k] = at;
         ck_assert_double_eq_tol(verdict.diou[k], slope, 1e-5);
     }
@@ -117,13 +120,40 @@ static void check(mm_isa isa, bool ambiguous)
 
 START_TEST(test_a_click)
 {
-    check(isas[_i], true);
+    check(isas[_i], true, NULL);
 }
 END_TEST
 
 START_TEST(test_more_than_a_click)
 {
-    check(isas[_i], false);
+    check(isas[_i], false, NULL);
+}
+END_TEST
+
+/* Another mask under the click: predicted IoUs may be true of it, masks do not learn it, and more than a click rules it
+ * out. */
+START_TEST(test_nested)
+{
+    float also[N];
+    for (size_t i = 0; i < N; i++)
+        also[i] = i % 11 == 3 ? -1 : i < N / 2;
+    for (int ambiguous = 0; ambiguous < 2; ambiguous++)
+        check(isas[_i], ambiguous, also);
+    /* One that an output meets exactly. */
+    float logits[MASKS * N], target[N], iou[MASKS], dlogits[MASKS * N];
+    fill(logits, target, iou);
+    for (size_t i = 0; i < N; i++)
+        logits[2 * N + i] = also[i] > 0 ? 1 : -1;
+    iou[2] = 0.9f;
+    const float *list[] = {target, also};
+    mm_verdict verdict = {.dlogits = dlogits};
+    const mm_mask_loss loss =
+        mm_mask_loss_judge(&mm_gradient_portable, &weights, MASKS, CELLS, logits, iou,
+                           &(mm_meant){.target = target, .ambiguous = true, .also = list, .also_count = 2, .share = 1},
+                           &verdict);
+    ck_assert_uint_eq(loss.chosen, 2);
+    ck_assert_double_eq_tol(loss.truth, 1, 1e-9);
+    ck_assert_double_lt(loss.chosen_iou, 0.7);
 }
 END_TEST
 
@@ -169,6 +199,7 @@ int main(void)
     const int count = (int)(sizeof isas / sizeof isas[0]);
     tcase_add_loop_test(tcase, test_a_click, 0, count);
     tcase_add_loop_test(tcase, test_more_than_a_click, 0, count);
+    tcase_add_loop_test(tcase, test_nested, 0, count);
     tcase_add_test(tcase, test_the_papers_way);
     tcase_add_test(tcase, test_nan_is_told);
     suite_add_tcase(suite, tcase);

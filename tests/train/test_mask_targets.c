@@ -86,6 +86,9 @@ START_TEST(test_pixels)
         found++;
     }
     ck_assert_uint_eq(found, area);
+    for (uint32_t i = 0; i < 600; i++)
+        ck_assert_int_eq(mm_mask_has(&rle, i % 30, i / 30), bits[i] != 0);
+    ck_assert(!mm_mask_has(&rle, 30, 0)); /* behind the last pixel */
     mm_rle own = rle;
     mm_rle_free(&own);
 }
