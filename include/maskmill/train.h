@@ -10,34 +10,38 @@
 #include "maskmill/detect.h"
 #include "maskmill/evaluation.h"
 
-typedef struct mm_train_detector_options {
+/* What trainings of both kinds are told. */
+typedef struct mm_train_options {
     /* Datasets that `maskmill run` wrote (folder, dataset.h5, or a shard; photographs are found through their
-     * manifest), and COCO files (*.json; only bbox is used). */
+     * manifest); for a detector also COCO files (*.json; only bbox is used). */
     const char *const *sources;
     size_t source_count;
     const char *const *validation; /* the same kinds, for measuring; none: validation_share of the sources' images */
     size_t validation_count;
-    /* where COCO's photographs are; NULL: "images" beside the JSON, or the JSON's own folder */
-    const char *images;
-    const char *out;         /* the detector; OUT.resume and OUT.jsonl lie beside it */
-    const char *model;       /* a path */
+    const char *out;          /* what is trained; OUT.resume and OUT.jsonl lie beside it */
+    const char *model;        /* the path of the model it begins with, or that it is for */
     const char *model_config; /* or NULL */
-    const char *embeddings;  /* folder where they are kept; NULL: OUT.embeddings */
+    const char *embeddings;   /* folder where they are kept; NULL: OUT.embeddings */
     mm_kernels kernels;
-    uint32_t width, depth;   /* 64, 2: the head's channels and 3x3 convolutions */
-    double epochs;           /* 12 */
-    uint32_t batch;          /* 16 images a step, of all ranks together */
-    double learning_rate;    /* 0.002 */
-    double weight_decay;     /* 0.05 */
-    double clip_norm;        /* 5 */
-    double warm_up;          /* 0.05 of the steps */
-    double validation_share; /* 0.05 */
-    uint64_t seed;           /* 0 */
-    bool flip;               /* also train on images with left and right exchanged, which doubles what is kept */
-    double save_seconds;     /* 60: between two states that --resume goes on from */
-    bool resume;             /* go on from OUT.resume; from the start if there is none */
-    bool overwrite;          /* replace OUT and forget OUT.resume */
+    double epochs;
+    uint32_t batch;           /* images a step, of all ranks together */
+    double learning_rate;     /* the highest */
+    double weight_decay;
+    double clip_norm;         /* the gradient's largest norm */
+    double warm_up;           /* 0.05 of the steps, in which the rate rises */
+    double validation_share;  /* 0.05 */
+    uint64_t seed;            /* 0 */
+    double save_seconds;      /* 60: between two states that --resume goes on from */
+    bool resume;              /* go on from OUT.resume; from the start if there is none */
+    bool overwrite;           /* replace OUT and forget OUT.resume */
     bool quiet;
+} mm_train_options;
+
+typedef struct mm_train_detector_options {
+    mm_train_options common; /* 12 epochs, batch 16, rate 0.002, decay 0.05 of weights alone, norm 5 */
+    const char *images;     /* where COCO's photographs are; NULL: "images" beside the JSON, or the JSON's folder */
+    uint32_t width, depth;  /* 64, 2: the head's channels and 3x3 convolutions */
+    bool flip;              /* also train on images with left and right exchanged, which doubles what is kept */
 } mm_train_detector_options;
 
 /* Everything but sources, out and model. */
@@ -77,18 +81,10 @@ MM_RESULT_USED mm_status mm_train_detector(mm_comm *comm, const mm_train_detecto
                                            mm_train_summary *summary, mm_error *err);
 
 typedef struct mm_train_decoder_options {
-    const char *const *sources; /* datasets: folder, dataset.h5, or a shard; photographs are found through their
-                                 * manifest */
-    size_t source_count;
-    const char *const *validation; /* the same, for measuring; none: validation_share of the sources' images */
-    size_t validation_count;
-    const char *out;          /* the model that comes of it; OUT.resume and OUT.jsonl lie beside it */
-    const char *model;        /* the path of the one it begins with */
-    const char *model_config; /* or NULL */
-    const char *embeddings;   /* folder where they are kept; NULL: OUT.embeddings */
-    mm_kernels kernels;       /* precision f32: that of the large products; weights, sums and measurements are f32 always */
-    double epochs;            /* 4 */
-    uint32_t batch;           /* 8 images a step, of all ranks together; one after the other, so any number fits */
+    /* 4 epochs; batch 8, one image after the other, so that any number fits; rate 2e-4, a tenth of it after two thirds
+     * of the steps, a hundredth after 0.95; decay 0.1 of matrices; norm 1; kernels' precision f32: that of the large
+     * products, weights, sums and measurements are f32 always */
+    mm_train_options common;
     uint32_t masks;           /* 16: at most, of an image in a step */
     uint32_t rounds;          /* 6: of prompts for each mask (src/train/dialogue.h); the paper's are 11 */
     double box_share;         /* 0.5: of masks that are first asked for by a box */
@@ -97,17 +93,8 @@ typedef struct mm_train_decoder_options {
     double multimask;         /* 0.5: see src/train/mask_loss.h */
     bool nested;              /* a click's predicted IoU is learnt from whichever of the image's masks under it an
                                * output meets best; else, as in the paper, from the one that was asked for */
-    double learning_rate;     /* 2e-4, the highest; a tenth of it after two thirds of the steps, a hundredth after
-                               * 0.95 */
-    double weight_decay;      /* 0.1, of matrices */
-    double clip_norm;         /* 1 */
-    double warm_up;           /* 0.05 of the steps */
     double average;           /* 0.998: how much of the averaged weights, which are the result, a step leaves as it
                                * was */
-    double validation_share;  /* 0.05 */
-    uint64_t seed;            /* 0 */
-    double save_seconds;      /* 60: between two states that --resume goes on from */
-    bool resume, overwrite, quiet; /* as above */
 } mm_train_decoder_options;
 
 mm_train_decoder_options mm_train_decoder_defaults(void);

@@ -34,9 +34,6 @@ mm_cli_command mm_cli_embed;
 mm_cli_command mm_cli_annotate;
 mm_cli_command mm_cli_engine;
 
-/* `maskmill train decoder` (train_decoder.c). */
-MM_RESULT_USED mm_status mm_cli_train_decoder(int argc, char **argv, mm_error *err);
-
 /* False on ranks other than the first, as the launcher numbers them: before MPI is up, and in commands that need no
  * MPI, these stay silent and idle when a user starts such a command under mpirun. */
 bool mm_cli_first_rank(void);

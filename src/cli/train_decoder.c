@@ -1,24 +1,14 @@
 /* maskmill train decoder */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "arguments.h"
 #include "base/format.h"
 #include "cli.h"
-#include "maskmill/engine.h"
-#include "maskmill/train.h"
 #include "ranks.h"
 #include "train.h"
 
 enum {
-    KEY_MODEL_CONFIG = 1,
-    KEY_VALIDATION,
-    KEY_SHARE,
-    KEY_EMBEDDINGS,
-    KEY_EPOCHS,
+    KEY_EPOCHS = 1,
     KEY_BATCH,
     KEY_MASKS,
     KEY_ROUNDS,
@@ -28,32 +18,13 @@ enum {
     KEY_NESTED,
     KEY_RATE,
     KEY_DECAY,
-    KEY_CLIP,
-    KEY_WARM_UP,
     KEY_AVERAGE,
-    KEY_SEED,
-    KEY_BACKEND,
-    KEY_PRECISION,
-    KEY_SAVE,
-    KEY_RESUME,
-    KEY_OVERWRITE
+    KEY_PRECISION
 };
-
-typedef struct train_arguments {
-    mm_cli_input base;
-    mm_train_decoder_options options;
-    const char *model;
-    const char **sources, **validation;
-    char model_path[4096];
-} train_arguments;
 
 static const struct argp_option rows[] = {
     {"output", 'o', "MODEL.safetensors", 0, "the trained model; its state and log lie beside it (.resume, .jsonl)", 0},
     {"model", 'm', "MODEL", 0, "the model to begin with: a file or a name (default: default)", 0},
-    {"model-config", KEY_MODEL_CONFIG, "FILE", 0, "JSON with what the checkpoint does not tell of its shape", 0},
-    {"validation", KEY_VALIDATION, "DATASET", 0, "measure with this instead of a share of the rest; repeatable", 0},
-    {"validation-share", KEY_SHARE, "X", 0, "share of the images to measure with (default: 0.05)", 0},
-    {"embeddings", KEY_EMBEDDINGS, "FOLDER", 0, "where embeddings are kept (default: MODEL.safetensors.embeddings)", 0},
     {"epochs", KEY_EPOCHS, "X", 0, "times that each image is seen (default: 4)", 0},
     {"batch", KEY_BATCH, "N", 0, "images a step, of all ranks together; memory does not grow with it (default: 8)", 0},
     {"masks", KEY_MASKS, "N", 0, "masks of an image in a step, at most (default: 16)", 0},
@@ -68,17 +39,9 @@ static const struct argp_option rows[] = {
      "masks lie within one another: teach a click's predicted IoU whichever of them an answer meets best", 0},
     {"learning-rate", KEY_RATE, "X", 0, "the highest (default: 0.0002)", 0},
     {"weight-decay", KEY_DECAY, "X", 0, "of matrices (default: 0.1)", 0},
-    {"clip-norm", KEY_CLIP, "X", 0, "the gradient's largest norm (default: 1)", 0},
-    {"warm-up", KEY_WARM_UP, "X", 0, "share of the steps in which the rate rises (default: 0.05)", 0},
     {"average", KEY_AVERAGE, "X", 0, "what a step leaves of the averaged weights (default: 0.998)", 0},
-    {"seed", KEY_SEED, "N", 0, "another seed, another training (default: 0)", 0},
-    {"backend", KEY_BACKEND, "B", 0, "dense kernels: dnnl, blas or auto (default: auto)", 0},
-    {"precision", KEY_PRECISION, "P", 0, "of large products: f32, bf16, or auto, bf16 where there are instructions (default: "
-                                         "f32)", 0},
-    {"save-seconds", KEY_SAVE, "X", 0, "between two states that --resume goes on from (default: 60)", 0},
-    {"resume", KEY_RESUME, NULL, 0, "go on with the training that is there; begin, if there is none", 0},
-    {"overwrite", KEY_OVERWRITE, NULL, 0, "replace what is there", 0},
-    {"quiet", 'q', NULL, 0, "no progress, only errors", 0},
+    {"precision", KEY_PRECISION, "P", 0,
+     "of large products: f32, bf16, or auto, bf16 where there are instructions (default: f32)", 0},
     {0},
 };
 
@@ -91,63 +54,31 @@ static error_t parse_weights(struct argp_state *state, const char *word, double 
     return 0;
 }
 
-static error_t check(struct argp_state *state, const mm_train_decoder_options *o)
-{
-    if (o->source_count == 0)
-        return mm_cli_refuse(state, "needs a dataset: the folder that `maskmill run` wrote");
-    if (!o->out)
-        return mm_cli_refuse(state, "needs -o MODEL.safetensors, where the trained model goes");
-    if (o->resume && o->overwrite)
-        return mm_cli_refuse(state, "--resume keeps what is there and --overwrite replaces it; give one of them");
-    return 0;
-}
-
 static error_t parse(int key, char *word, struct argp_state *state)
 {
-    train_arguments *a = state->input;
-    mm_train_decoder_options *o = &a->options;
+    mm_cli_training *t = state->input;
+    mm_train_decoder_options *o = t->options;
     error_t bad;
-    if (mm_cli_train_number(state, key, word, rows, mm_train_decoder_numbers(), o, &bad))
+    if (mm_cli_training_number(state, key, word, rows, t, &bad))
         return bad;
     switch (key) {
     case ARGP_KEY_INIT:
-        a->sources = calloc((size_t)state->argc + 1, sizeof a->sources[0]);
-        a->validation = calloc((size_t)state->argc + 1, sizeof a->validation[0]);
-        return a->sources && a->validation ? 0 : ENOMEM;
-    case 'o':
-        return mm_cli_keep_once(state, &o->out, word);
-    case 'm':
-        return mm_cli_keep_once(state, &a->model, word);
-    case KEY_MODEL_CONFIG:
-        return mm_cli_keep_once(state, &o->model_config, word);
-    case KEY_EMBEDDINGS:
-        return mm_cli_keep_once(state, &o->embeddings, word);
-    case KEY_VALIDATION:
-        a->validation[o->validation_count++] = word; /* fewer than argc */
+        state->child_inputs[0] = t;
         return 0;
+    case 'o':
+        return mm_cli_keep_once(state, &o->common.out, word);
+    case 'm':
+        return mm_cli_keep_once(state, &t->model, word);
     case KEY_WEIGHTS:
         return parse_weights(state, word, o->source_weights);
-    case KEY_BACKEND:
-        return mm_cli_backend(state, word, &o->kernels);
     case KEY_PRECISION:
-        return mm_cli_precision(state, word, &o->kernels);
+        return mm_cli_precision(state, word, &o->common.kernels);
     case KEY_NESTED:
         o->nested = true;
         return 0;
-    case KEY_RESUME:
-        o->resume = true;
-        return 0;
-    case KEY_OVERWRITE:
-        o->overwrite = true;
-        return 0;
-    case 'q':
-        o->quiet = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        a->sources[o->source_count++] = word; /* fewer than argc */
-        return 0;
     case ARGP_KEY_END:
-        return check(state, o);
+        return mm_cli_training_check(state, &o->common, "the folder that `maskmill run` wrote",
+                                     "MODEL.safetensors, where the trained model");
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -169,30 +100,19 @@ static void print_summary(const mm_decoder_summary *s, const char *out)
            mm_format_duration(training, sizeof training, s->seconds_training));
 }
 
-static mm_status train(train_arguments *arguments, mm_error *err)
+static mm_status train(mm_comm *comm, const mm_cli_training *training, mm_error *err)
 {
-    mm_train_decoder_options *options = &arguments->options;
+    const mm_train_decoder_options *options = training->options;
     mm_decoder_summary summary = {0};
-    mm_comm *comm = NULL;
-    mm_status status = mm_engine_hold_signals(err);
-    if (status == MM_OK)
-        status = mm_cli_join_ranks(&comm, err);
-    if (status != MM_OK)
-        return status;
-    options->sources = arguments->sources;
-    options->validation = arguments->validation;
-    options->model = arguments->model_path;
-    status = mm_comm_agree(comm, mm_checkpoint_locate(arguments->model ? arguments->model : "default",
-                                                      arguments->model_path, sizeof arguments->model_path, err), err);
-    if (status == MM_OK)
-        status = mm_train_decoder(comm, options, &summary, err);
+    const mm_status status = mm_train_decoder(comm, options, &summary, err);
     if (status == MM_OK && mm_cli_speaks(comm))
-        print_summary(&summary, options->out);
-    return mm_cli_leave_ranks(comm, status);
+        print_summary(&summary, options->common.out);
+    return status;
 }
 
 mm_status mm_cli_train_decoder(int argc, char **argv, mm_error *err)
 {
+    static const struct argp_child children[] = {{&mm_cli_training_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
         .options = rows,
         .parser = parse,
@@ -201,15 +121,10 @@ mm_status mm_cli_train_decoder(int argc, char **argv, mm_error *err)
                "image encoder stays as it is.\vDATASET is a folder that `maskmill run` wrote, or its dataset.h5. "
                "Embeddings are made once and kept; a training that was stopped goes on with --resume. docs/training.md "
                "has more.",
+        .children = children,
     };
-    train_arguments arguments = {.options = mm_train_decoder_defaults()};
-    bool help = false;
-    mm_status status = mm_cli_parse(&argp, "train decoder", 2, argc, argv, &arguments.base, &help, err);
-    if (status != MM_OK)
-        status = mm_cli_first_rank() ? status : MM_OK;
-    else if (!help)
-        status = train(&arguments, err);
-    free(arguments.sources);
-    free(arguments.validation);
-    return status;
+    mm_train_decoder_options options = mm_train_decoder_defaults();
+    mm_cli_training training = {
+        .common = &options.common, .options = &options, .numbers = mm_train_decoder_numbers()};
+    return mm_cli_training_run(&argp, "train decoder", argc, argv, &training, train, err);
 }

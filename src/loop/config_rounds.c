@@ -72,11 +72,13 @@ static mm_status take_decoder(void *user, const mm_yaml_key *key, mm_error *err)
     bool taken;
     if (strcmp(key->name, "source_weights") == 0)
         return take_weights(s->reading, key, s->round->decoder.source_weights, err);
+    if (strcmp(key->name, "nested") == 0)
+        return mm_yaml_switch(key, &s->round->decoder.nested, err);
     const mm_status status = take_number(key, mm_train_decoder_numbers(), &s->round->decoder, &taken, err);
     if (status != MM_OK || taken)
         return status;
-    return mm_yaml_refuse_key(key, err, "unknown key; there are source_weights and the numbers of `maskmill train "
-                                        "decoder --help`, as in learning_rate");
+    return mm_yaml_refuse_key(key, err, "unknown key; there are source_weights, nested and the numbers of `maskmill "
+                                        "train decoder --help`, as in learning_rate");
 }
 
 static mm_status take_detector(void *user, const mm_yaml_key *key, mm_error *err)

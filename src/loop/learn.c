@@ -55,19 +55,18 @@ static mm_status prepare(const mm_loop *loop, size_t k, const char *name, bool a
     return mm_comm_agree(loop->comm, status, err);
 }
 
-/* The options of both kinds have these by the same names. */
-#define FILL_IN(options, loop, t)                                                                                     \
-    do {                                                                                                              \
-        (options).sources = (const char *const *)(t).sources.items;                                                   \
-        (options).source_count = (t).sources.count;                                                                   \
-        (options).out = (t).out;                                                                                      \
-        (options).model = (t).model;                                                                                  \
-        (options).model_config = mm_loop_model_config(loop, (t).model);                                               \
-        (options).embeddings = (t).embeddings;                                                                        \
-        (options).kernels = (loop)->config.kernels;                                                                   \
-        (options).resume = true;                                                                                      \
-        (options).quiet = (loop)->options->quiet;                                                                     \
-    } while (0)
+static void fill_in(const mm_loop *loop, const training *t, mm_train_options *options)
+{
+    options->sources = (const char *const *)t->sources.items;
+    options->source_count = t->sources.count;
+    options->out = t->out;
+    options->model = t->model;
+    options->model_config = mm_loop_model_config(loop, t->model);
+    options->embeddings = t->embeddings;
+    options->kernels = loop->config.kernels;
+    options->resume = true;
+    options->quiet = loop->options->quiet;
+}
 
 mm_status mm_loop_step_detector(mm_loop *loop, size_t k, mm_loop_when when, mm_error *err)
 {
@@ -84,8 +83,8 @@ mm_status mm_loop_step_detector(mm_loop *loop, size_t k, mm_loop_when when, mm_e
     status = prepare(loop, k, "detector.safetensors", after, after, &t, err);
     if (status == MM_OK) {
         mm_train_detector_options options = loop->config.rounds[k].detector;
-        FILL_IN(options, loop, t);
-        options.kernels.threads = 1;
+        fill_in(loop, &t, &options.common);
+        options.common.kernels.threads = 1;
         status = mm_train_detector(loop->comm, &options, &summary, err);
     }
     mm_loop_sources_free(&t.sources);
@@ -106,7 +105,7 @@ mm_status mm_loop_step_decoder(mm_loop *loop, size_t k, mm_error *err)
     status = prepare(loop, k, "model.safetensors", true, false, &t, err);
     if (status == MM_OK) {
         mm_train_decoder_options options = loop->config.rounds[k].decoder;
-        FILL_IN(options, loop, t);
+        fill_in(loop, &t, &options.common);
         status = mm_train_decoder(loop->comm, &options, &summary, err);
     }
     mm_loop_sources_free(&t.sources);

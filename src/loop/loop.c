@@ -33,11 +33,11 @@ static mm_status check_batches(const mm_loop *loop, mm_error *err)
     const uint32_t ranks = (uint32_t)mm_comm_size(loop->comm);
     for (size_t k = 0; k < loop->config.round_count; k++) {
         const mm_loop_round *round = &loop->config.rounds[k];
-        const bool decoder = round->train_decoder && round->decoder.batch < ranks;
-        if (decoder || (round->train_detector != MM_LOOP_NEVER && round->detector.batch < ranks))
+        const bool decoder = round->train_decoder && round->decoder.common.batch < ranks;
+        if (decoder || (round->train_detector != MM_LOOP_NEVER && round->detector.common.batch < ranks))
             return mm_fail(err, MM_ERR_USAGE, "%s:%zu: rounds[%zu].%s.batch: %" PRIu32 " images cannot be shared by %" PRIu32
                            " ranks; raise it", loop->options->config, round->line, k, decoder ? "decoder" : "detector",
-                           decoder ? round->decoder.batch : round->detector.batch, ranks);
+                           decoder ? round->decoder.common.batch : round->detector.common.batch, ranks);
     }
     return MM_OK;
 }

@@ -52,8 +52,9 @@ static json_t *decoder_object(const mm_loop_round *round)
 {
     const double *weights = round->decoder.source_weights;
     json_t *object = numbers_object(mm_train_decoder_numbers(), &round->decoder);
-    if (object && json_object_set_new(object, "source-weights",
-                                      json_pack("[o, o, o]", number(weights[0]), number(weights[1]), number(weights[2]))) == 0)
+    if (object && json_object_set_new(object, "nested", json_boolean(round->decoder.nested)) == 0 &&
+        json_object_set_new(object, "source-weights",
+                            json_pack("[o, o, o]", number(weights[0]), number(weights[1]), number(weights[2]))) == 0)
         return object;
     json_decref(object);
     return NULL;

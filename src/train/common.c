@@ -1,5 +1,6 @@
 #include "train/common.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,16 +30,31 @@ mm_status mm_train_agree_on_kernels(mm_comm *comm, const mm_kernels *asked, mm_k
     return mm_comm_agree(comm, mm_kernels_resolve(agreed, err), err);
 }
 
-mm_status mm_train_look(const char *out, const char *state, bool keep, bool replace, bool *go_on, bool *done,
-                        mm_error *err)
+mm_status mm_train_check(const mm_train_number *numbers, const void *options, const mm_train_options *common,
+                         size_t ranks, mm_error *err)
 {
-    const bool begun = mm_file_exists(state), whole = mm_file_exists(out);
+    const mm_status status = mm_train_numbers_check(numbers, options, err);
+    if (status == MM_OK && common->batch < ranks)
+        return mm_fail(err, MM_ERR_USAGE, "a batch of %" PRIu32 " images cannot be shared by %zu ranks; raise --batch",
+                       common->batch, ranks);
+    return status;
+}
+
+char *mm_train_beside(const char *out, const char *ending)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s%s", out, ending) < 0 ? NULL : path;
+}
+
+mm_status mm_train_look(const mm_train_options *options, const char *state, bool *go_on, bool *done, mm_error *err)
+{
+    const bool begun = mm_file_exists(state), whole = mm_file_exists(options->out);
     *go_on = *done = false;
-    if (replace)
+    if (options->overwrite)
         return begun && unlink(state) != 0 ? mm_fail_errno(err, "cannot remove %s", state) : MM_OK;
-    if (!keep && (begun || whole))
+    if (!options->resume && (begun || whole))
         return mm_fail(err, MM_ERR_USAGE, "%s is there already; --resume goes on with it, --overwrite begins anew",
-                       begun ? state : out);
+                       begun ? state : options->out);
     *go_on = begun;
     *done = whole && !begun;
     return MM_OK;
@@ -46,9 +62,9 @@ mm_status mm_train_look(const char *out, const char *state, bool keep, bool repl
 
 mm_status mm_train_write_log(const char *out, const json_t *setup, const json_t *history, mm_error *err)
 {
-    char *path = NULL;
+    char *path = mm_train_beside(out, ".jsonl");
     mm_file_draft draft;
-    if (asprintf(&path, "%s.jsonl", out) < 0)
+    if (!path)
         return mm_fail_memory(err, "a path");
     mm_status status = mm_file_begin(path, &draft, err);
     if (status == MM_OK) {

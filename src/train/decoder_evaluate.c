@@ -23,9 +23,9 @@ static mm_status take_all(mm_decoder_training *t, mm_error *err)
         return mm_fail_memory(err, "the list of images");
     for (size_t i = 0; i < t->samples.count; i++)
         all[i] = i;
-    free(t->validation);
-    t->validation = all;
-    t->validation_count = t->samples.count;
+    free(t->prepared.validation);
+    t->prepared.validation = all;
+    t->prepared.validation_count = t->samples.count;
     return MM_OK;
 }
 
@@ -136,15 +136,15 @@ mm_status mm_evaluate_decoder(mm_comm *comm, const mm_evaluate_options *options,
     *result = (mm_evaluation_result){.click_count = options->clicks, .datasets = (uint32_t)options->source_count};
     (void)snprintf(result->model, sizeof result->model, "%s", options->model);
     (void)snprintf(result->dataset, sizeof result->dataset, "%s", options->source_count ? options->sources[0] : "");
-    training.sources = options->sources;
-    training.source_count = options->source_count;
-    training.out = options->source_count ? options->sources[0] : "";
-    training.model = options->model;
-    training.model_config = options->model_config;
-    training.embeddings = options->embeddings;
-    training.kernels = options->kernels;
-    training.kernels.precision = MM_PRECISION_F32;
-    training.quiet = options->quiet;
+    training.common.sources = options->sources;
+    training.common.source_count = options->source_count;
+    training.common.out = options->source_count ? options->sources[0] : "";
+    training.common.model = options->model;
+    training.common.model_config = options->model_config;
+    training.common.embeddings = options->embeddings;
+    training.common.kernels = options->kernels;
+    training.common.kernels.precision = MM_PRECISION_F32;
+    training.common.quiet = options->quiet;
     mm_status status = mm_comm_agree(comm, t ? MM_OK : mm_fail_memory(err, "the evaluation"), err);
     if (t)
         *t = (mm_decoder_training){.comm = comm, .ranks = comm ? (size_t)mm_comm_size(comm) : 1,

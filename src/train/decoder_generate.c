@@ -96,10 +96,11 @@ mm_status mm_decoder_training_generate(mm_decoder_training *t, const mm_amg_para
                                        mm_generated_sums *sums, mm_error *err)
 {
     mm_embedding *embedding = NULL;
-    const size_t images = wanted < t->validation_count ? wanted : t->validation_count;
+    const mm_prepared *p = &t->prepared;
+    const size_t images = wanted < p->validation_count ? wanted : p->validation_count;
     mm_status status = mm_embedding_new(t->model, &embedding, err);
     for (size_t i = t->rank; status == MM_OK && i < images; i += t->ranks)
-        status = add_image(t, embedding, params, t->validation[i * t->validation_count / images], sums, err);
+        status = add_image(t, embedding, params, p->validation[i * p->validation_count / images], sums, err);
     mm_embedding_free(embedding);
     status = mm_comm_agree(t->comm, status, err);
     float nothing = 0;

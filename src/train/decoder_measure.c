@@ -23,8 +23,8 @@ mm_status mm_decoder_training_ask(mm_decoder_training *t, const mm_trained_decod
     precise.rounded = NULL;
     static const double alike[MM_MASK_SOURCES] = {1, 1, 1};
     mm_status status = MM_OK;
-    for (size_t i = t->rank; i < t->validation_count && status == MM_OK; i += t->ranks) {
-        const uint64_t sample = t->validation[i];
+    for (size_t i = t->rank; i < t->prepared.validation_count && status == MM_OK; i += t->ranks) {
+        const uint64_t sample = t->prepared.validation[i];
         mm_draw draw = {mm_mix(0, sample), 0};
         mm_picked_masks picked;
         mm_dialogue_image image = {.embedding = t->cells};

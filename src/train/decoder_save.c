@@ -81,7 +81,7 @@ static mm_status read_json(mm_decoder_training *t, const char *path, const char 
                                       "%s is no state of a decoder's training of this version, or damaged; "
                                                           "remove it to begin anew",
                                       path);
-    if (status == MM_OK && t->step > t->steps)
+    if (status == MM_OK && t->step > t->prepared.steps)
         status = mm_fail(err, MM_ERR_FORMAT, "%s is beyond the last step; remove it to begin anew", path);
     if (status == MM_OK) {
         json_decref(t->history);

@@ -17,7 +17,8 @@ mm_status mm_decoder_training_load(mm_decoder_training *t, uint64_t sample, mm_f
     const mm_sample *s = &t->samples.items[sample];
     const char *name = t->samples.text + s->path;
     uint32_t width, height;
-    const mm_status status = mm_embeddings_read(t->embeddings, t->places[2 * sample], &width, &height, t->cells, err);
+    const mm_status status = mm_embeddings_read(t->prepared.embeddings, t->prepared.places[2 * sample], &width,
+                                                &height, t->cells, err);
     if (status != MM_OK)
         return status;
     *frame = mm_model_frame(t->model, width, height);
@@ -34,25 +35,6 @@ mm_status mm_decoder_training_load(mm_decoder_training *t, uint64_t sample, mm_f
     frame->width = s->width;
     frame->height = s->height;
     return MM_OK;
-}
-
-/* The order of an epoch's samples follows from its number and the seed (Fisher and Yates). */
-static void shuffle(mm_decoder_training *t, uint64_t epoch)
-{
-    if (t->epoch == epoch)
-        return;
-    size_t n = 0;
-    for (size_t i = 0; i < t->samples.count; i++)
-        if (!t->samples.items[i].validation)
-            t->training[n++] = i;
-    mm_draw draw = {mm_mix(t->options->seed, epoch), 0};
-    for (size_t i = n; i > 1; i--) {
-        const size_t other = (size_t)mm_draw_below(&draw, i);
-        const uint64_t swapped = t->training[i - 1];
-        t->training[i - 1] = t->training[other];
-        t->training[other] = swapped;
-    }
-    t->epoch = epoch;
 }
 
 /* Loss and gradient of one image. */
@@ -80,24 +62,24 @@ static mm_status add_image(mm_decoder_training *t, uint64_t sample, uint64_t see
 
 static mm_status add_share(mm_decoder_training *t, mm_dialogue_sums *sums, mm_error *err)
 {
-    const uint64_t epoch = t->step / t->steps_per_epoch, batch = t->options->batch;
-    const uint64_t first = t->step % t->steps_per_epoch * batch;
-    const uint64_t left = t->training_count - first, images = left < batch ? left : batch;
-    const uint64_t seed = mm_mix(t->options->seed ^ UINT64_C(0x6465636f64657200), t->step);
+    const uint64_t epoch = t->step / t->prepared.steps_per_epoch, batch = t->options->common.batch;
+    const uint64_t first = t->step % t->prepared.steps_per_epoch * batch;
+    const uint64_t left = t->prepared.training_count - first, images = left < batch ? left : batch;
+    const uint64_t seed = mm_mix(t->options->common.seed ^ UINT64_C(0x6465636f64657200), t->step);
     mm_status status = MM_OK;
-    shuffle(t, epoch + 1);
+    mm_prepared_shuffle(&t->prepared, &t->samples, t->options->common.seed, epoch + 1);
     for (uint64_t i = images * t->rank / t->ranks; status == MM_OK && i < images * (t->rank + 1) / t->ranks; i++)
-        status = add_image(t, t->training[first + i], mm_mix(seed, i), sums, err);
+        status = add_image(t, t->prepared.training[first + i], mm_mix(seed, i), sums, err);
     return status;
 }
 
 /* [SAM appendix A]: a linear warm-up, then steps down by ten. */
 static double rate_of(const mm_decoder_training *t)
 {
-    const double warm_up = floor(t->options->warm_up * (double)t->steps), step = (double)t->step;
-    const double done = (step + 1) / (double)t->steps;
+    const double warm_up = floor(t->options->common.warm_up * (double)t->prepared.steps), step = (double)t->step;
+    const double done = (step + 1) / (double)t->prepared.steps;
     const double decay = done > 0.95 ? 0.01 : done > 2.0 / 3 ? 0.1 : 1;
-    return t->options->learning_rate * (step < warm_up ? (step + 1) / warm_up : decay);
+    return t->options->common.learning_rate * (step < warm_up ? (step + 1) / warm_up : decay);
 }
 
 static void add_sums(mm_dialogue_sums *to, const mm_dialogue_sums *from)
@@ -126,10 +108,10 @@ static mm_status update(mm_decoder_training *t, const mm_dialogue_sums *sums, mm
     const float factor = (float)(1 / prompts);
     for (size_t i = 0; i < count; i++)
         t->gradients[i] *= factor;
-    const double norm = mm_clip_norm(t->gradients, count, t->options->clip_norm);
+    const double norm = mm_clip_norm(t->gradients, count, t->options->common.clip_norm);
     if (sums->broken > 0 || !isfinite(norm)) {
         t->skipped++;
-        if (t->rank == 0 && !t->options->quiet)
+        if (t->rank == 0 && !t->options->common.quiet)
             (void)fprintf(stderr,
                           "maskmill: step %" PRIu64 " is left out: %.0f of its %.0f losses are no numbers (%" PRIu64
                           " steps so far)\n",

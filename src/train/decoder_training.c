@@ -15,27 +15,27 @@
 mm_train_decoder_options mm_train_decoder_defaults(void)
 {
     return (mm_train_decoder_options){
-        .kernels = {.precision = MM_PRECISION_F32},
-        .epochs = 4,
-        .batch = 8,
+        .common = {.kernels = {.precision = MM_PRECISION_F32},
+                   .epochs = 4,
+                   .batch = 8,
+                   .learning_rate = 2e-4,
+                   .weight_decay = 0.1,
+                   .clip_norm = 1,
+                   .warm_up = 0.05,
+                   .validation_share = 0.05,
+                   .save_seconds = 60},
         .masks = 16,
         .rounds = 6,
         .box_share = 0.5,
         .source_weights = {1, 1, 3},
         .multimask = 0.5,
-        .learning_rate = 2e-4,
-        .weight_decay = 0.1,
-        .clip_norm = 1,
-        .warm_up = 0.05,
         .average = 0.998,
-        .validation_share = 0.05,
-        .save_seconds = 60,
     };
 }
 
 static mm_status check_options(const mm_train_decoder_options *o, size_t ranks, mm_error *err)
 {
-    const mm_status status = mm_train_numbers_check(mm_train_decoder_numbers(), o, err);
+    const mm_status status = mm_train_check(mm_train_decoder_numbers(), o, &o->common, ranks, err);
     if (status != MM_OK)
         return status;
     for (int i = 0; i < 3; i++)
@@ -44,30 +44,26 @@ static mm_status check_options(const mm_train_decoder_options *o, size_t ranks, 
                            o->source_weights[i]);
     if (!(o->source_weights[0] + o->source_weights[1] + o->source_weights[2] > 0))
         return mm_fail(err, MM_ERR_USAGE, "the weights of all sources are 0, so that no mask would be trained on");
-    if (o->batch < ranks)
-        return mm_fail(err, MM_ERR_USAGE, "a batch of %" PRIu32 " images cannot be shared by %zu ranks; raise --batch",
-                       o->batch, ranks);
     return MM_OK;
 }
 
 /* Rank 0: what is there already, and whether to go on from it. */
 static mm_status look_at_output(mm_decoder_training *t, const char *resume, bool *done, mm_error *err)
 {
-    const mm_train_decoder_options *o = t->options;
     bool go_on;
-    const mm_status status = mm_train_look(o->out, resume, o->resume, o->overwrite, &go_on, done, err);
+    const mm_status status = mm_train_look(&t->options->common, resume, &go_on, done, err);
     return status == MM_OK && go_on ? mm_decoder_training_read(t, resume, err) : status;
 }
 
 static bool at_epochs_end(const mm_decoder_training *t)
 {
-    return t->step > 0 && (t->step % t->steps_per_epoch == 0 || t->step == t->steps);
+    return t->step > 0 && (t->step % t->prepared.steps_per_epoch == 0 || t->step == t->prepared.steps);
 }
 
 /* What rank 0 read, to all. */
 static mm_status share_state(mm_decoder_training *t, bool *done, mm_error *err)
 {
-    const uint64_t epochs = (t->step + t->steps_per_epoch - 1) / t->steps_per_epoch;
+    const uint64_t epochs = (t->step + t->prepared.steps_per_epoch - 1) / t->prepared.steps_per_epoch;
     uint64_t numbers[6] = {t->step, t->optimiser.steps, t->skipped, t->skipped_in_a_row, *done,
                            at_epochs_end(t) && json_array_size(t->history) < epochs + 1};
     float *const vectors[] = {t->values, t->average, t->optimiser.mean, t->optimiser.square};
@@ -117,7 +113,7 @@ static mm_status end_epoch(mm_decoder_training *t, double seconds, mm_error *err
         return status;
     }
     const double loss = t->sums.loss / fmax(t->sums.prompts, 1);
-    const uint64_t epoch = (t->step + t->steps_per_epoch - 1) / t->steps_per_epoch;
+    const uint64_t epoch = (t->step + t->prepared.steps_per_epoch - 1) / t->prepared.steps_per_epoch;
     json_t *entry = json_pack("{s:I,s:I,s:I,s:f,s:f,s:o,s:f,s:[f,f,f],s:f,s:f}", "epoch", (json_int_t)epoch, "step",
                               (json_int_t)t->step, "skipped", (json_int_t)t->skipped, "prompts", t->sums.prompts,
                               "loss", loss,
@@ -125,20 +121,20 @@ static mm_status end_epoch(mm_decoder_training *t, double seconds, mm_error *err
                               f.clicks[2], "box", f.box, "iou_error", f.iou_error);
     if (json_array_append_new(t->history, entry) != 0)
         return mm_fail_memory(err, "the training's history");
-    if (!t->options->quiet)
+    if (!t->options->common.quiet)
         (void)fprintf(stderr,
                       "maskmill: epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64 ": loss %.4f; validation mean IoU "
                       "%.4f after one "
                       "click, %.4f after two, %.4f after three, %.4f by box; %.0f s\n",
-                      epoch, t->step, t->steps, loss, f.clicks[0], f.clicks[1], f.clicks[2], f.box, seconds);
+                      epoch, t->step, t->prepared.steps, loss, f.clicks[0], f.clicks[1], f.clicks[2], f.box, seconds);
     t->sums = (mm_dialogue_sums){0};
-    return mm_train_write_log(t->options->out, t->setup, t->history, err);
+    return mm_train_write_log(t->options->common.out, t->setup, t->history, err);
 }
 
 /* Rank 0 saves now and then, and all do where something must not be lost. */
 static mm_status save_when_due(const mm_decoder_training *t, const char *resume, bool now, double *saved, mm_error *err)
 {
-    if (t->rank != 0 || !(now || omp_get_wtime() - *saved >= t->options->save_seconds))
+    if (t->rank != 0 || !(now || omp_get_wtime() - *saved >= t->options->common.save_seconds))
         return MM_OK;
     *saved = omp_get_wtime();
     return mm_decoder_training_write(t, resume, err);
@@ -148,10 +144,10 @@ static mm_status save_when_due(const mm_decoder_training *t, const char *resume,
 static void tell(const mm_decoder_training *t, double start, double *told)
 {
     const double now = omp_get_wtime();
-    if (t->rank != 0 || t->options->quiet || now - *told < 30 || t->sums.prompts == 0)
+    if (t->rank != 0 || t->options->common.quiet || now - *told < 30 || t->sums.prompts == 0)
         return;
     *told = now;
-    (void)fprintf(stderr, "maskmill: step %" PRIu64 " of %" PRIu64 ": loss %.4f; %.0f s\n", t->step, t->steps,
+    (void)fprintf(stderr, "maskmill: step %" PRIu64 " of %" PRIu64 ": loss %.4f; %.0f s\n", t->step, t->prepared.steps,
                   t->sums.loss / t->sums.prompts, now - start);
 }
 
@@ -164,20 +160,20 @@ static mm_status run(mm_decoder_training *t, const char *resume, mm_error *err)
     mm_status status = MM_OK;
     if (t->unmeasured || (t->step == 0 && t->optimiser.steps == 0))
         status = mm_comm_agree(t->comm, end_epoch(t, 0, err), err);
-    while (status == MM_OK && t->step < t->steps) {
+    while (status == MM_OK && t->step < t->prepared.steps) {
         bool stop = false;
         status = mm_decoder_training_step(t, &stop, err);
         if (status == MM_OK && !stop && at_epochs_end(t))
             status = end_epoch(t, omp_get_wtime() - start, err);
         if (status == MM_OK)
-            status = save_when_due(t, resume, stop || t->step == t->steps, &saved, err);
+            status = save_when_due(t, resume, stop || t->step == t->prepared.steps, &saved, err);
         status = mm_comm_agree(t->comm, status, err);
         tell(t, start, &told);
         if (status == MM_OK && stop)
             return mm_fail(err, MM_ERR_STOPPED,
                            "stopped by a signal after step %" PRIu64 " of %" PRIu64 "; its state is in %s, "
                                                 "and --resume goes on",
-                           t->step, t->steps, resume);
+                           t->step, t->prepared.steps, resume);
     }
     return status;
 }
@@ -207,7 +203,7 @@ static mm_status train(mm_decoder_training *t, const char *resume, mm_decoder_su
     if (status != MM_OK)
         return status;
     if (t->rank == 0) {
-        status = mm_decoder_training_export(t, t->options->out, err);
+        status = mm_decoder_training_export(t, t->options->common.out, err);
         if (status == MM_OK && unlink(resume) != 0)
             status = mm_fail_errno(err, "cannot remove %s", resume);
     }
@@ -218,13 +214,9 @@ mm_status mm_train_decoder(mm_comm *comm, const mm_train_decoder_options *option
                            mm_error *err)
 {
     mm_decoder_training *t = calloc(1, sizeof *t);
-    char *resume = NULL;
+    char *resume = mm_train_beside(options->common.out, ".resume");
     *summary = (mm_decoder_summary){0};
-    mm_status status = t ? MM_OK : mm_fail_memory(err, "the training");
-    if (asprintf(&resume, "%s.resume", options->out) < 0) {
-        resume = NULL;
-        status = mm_fail_memory(err, "a path");
-    }
+    mm_status status = t && resume ? MM_OK : mm_fail_memory(err, "the training");
     if (t)
         *t = (mm_decoder_training){.comm = comm, .ranks = comm ? (size_t)mm_comm_size(comm) : 1,
                                    .rank = comm ? (size_t)mm_comm_rank(comm) : 0, .options = options};

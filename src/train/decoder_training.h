@@ -11,6 +11,7 @@
 #include "train/adamw.h"
 #include "train/dialogue.h"
 #include "train/mask_source.h"
+#include "train/prepare.h"
 
 typedef struct mm_decoder_training {
     mm_comm *comm;
@@ -23,12 +24,7 @@ typedef struct mm_decoder_training {
     mm_arch arch;
     mm_samples samples;
     mm_mask_source masks;
-    mm_embeddings *embeddings;
-    size_t *places;       /* see mm_preparation */
-    uint64_t *training;   /* [training_count]: samples, in the order of the epoch under way */
-    uint64_t *validation; /* [validation_count] */
-    size_t training_count, validation_count;
-    uint64_t epoch;       /* that `training` is shuffled for, from 1; 0: not yet */
+    mm_prepared prepared;
 
     mm_parameters parameters;
     float *values, *gradients, *average, *decay; /* [parameters.floats] */
@@ -39,7 +35,7 @@ typedef struct mm_decoder_training {
     mm_dialogue_memory memory;
     float *cells; /* [N][D] */
 
-    uint64_t step, steps, steps_per_epoch;
+    uint64_t step;
     uint64_t skipped, skipped_in_a_row;
     mm_dialogue_sums sums; /* of the epoch so far, of all ranks */
     json_t *setup, *history;

@@ -18,41 +18,24 @@
 mm_train_detector_options mm_train_detector_defaults(void)
 {
     return (mm_train_detector_options){
+        .common = {.epochs = 12,
+                   .batch = 16,
+                   .learning_rate = 0.002,
+                   .weight_decay = 0.05,
+                   .clip_norm = 5,
+                   .warm_up = 0.05,
+                   .validation_share = 0.05,
+                   .save_seconds = 60},
         .width = 64,
         .depth = 2,
-        .epochs = 12,
-        .batch = 16,
-        .learning_rate = 0.002,
-        .weight_decay = 0.05,
-        .clip_norm = 5,
-        .warm_up = 0.05,
-        .validation_share = 0.05,
-        .save_seconds = 60,
     };
-}
-
-static mm_status check_options(const mm_train_detector_options *o, size_t ranks, mm_error *err)
-{
-    const mm_status status = mm_train_numbers_check(mm_train_detector_numbers(), o, err);
-    if (status != MM_OK)
-        return status;
-    if (o->batch < ranks)
-        return mm_fail(err, MM_ERR_USAGE, "a batch of %" PRIu32 " images cannot be shared by %zu ranks; raise --batch",
-                       o->batch, ranks);
-    return MM_OK;
-}
-
-static char *beside(const char *out, const char *ending)
-{
-    char *path = NULL;
-    return asprintf(&path, "%s%s", out, ending) < 0 ? NULL : path;
 }
 
 static mm_status open_model(mm_trainer *trainer, mm_error *err)
 {
     const mm_train_detector_options *o = trainer->options;
-    const mm_model_options options = {.config_path = o->model_config, .kernels = trainer->kernels};
-    mm_status status = mm_model_open(o->model, &options, &trainer->model, err);
+    const mm_model_options options = {.config_path = o->common.model_config, .kernels = trainer->kernels};
+    mm_status status = mm_model_open(o->common.model, &options, &trainer->model, err);
     if (status == MM_OK) {
         const mm_arch *arch = mm_model_arch(trainer->model);
         const mm_detector_shape shape = {arch->prompt_embed_dim, arch->embedding_side, o->width, o->depth};
@@ -61,42 +44,13 @@ static mm_status open_model(mm_trainer *trainer, mm_error *err)
     return mm_comm_agree(trainer->comm, status, err);
 }
 
-static mm_status split_samples(mm_trainer *trainer, mm_error *err)
-{
-    const size_t count = trainer->samples.count;
-    trainer->training = calloc(count, sizeof trainer->training[0]);
-    trainer->validation = calloc(count, sizeof trainer->validation[0]);
-    trainer->places = calloc(2 * count, sizeof trainer->places[0]);
-    if (!trainer->training || !trainer->validation || !trainer->places)
-        return mm_fail_memory(err, "the list of images");
-    for (size_t i = 0; i < count; i++)
-        if (trainer->samples.items[i].validation)
-            trainer->validation[trainer->validation_count++] = i;
-    trainer->training_count = count - trainer->validation_count;
-    const double batch = trainer->options->batch;
-    trainer->steps_per_epoch = (uint64_t)ceil((double)trainer->training_count / batch);
-    trainer->steps = (uint64_t)ceil(trainer->options->epochs * (double)trainer->steps_per_epoch);
-    return MM_OK;
-}
-
 static mm_status prepare(mm_trainer *trainer, mm_train_summary *summary, mm_error *err)
 {
-    const mm_train_detector_options *o = trainer->options;
-    char *own = o->embeddings ? NULL : beside(o->out, ".embeddings");
-    mm_status status = split_samples(trainer, err);
-    if (status == MM_OK && !o->embeddings && !own)
-        status = mm_fail_memory(err, "a path");
-    if (status == MM_OK)
-        status = mm_embeddings_open(o->embeddings ? o->embeddings : own, trainer->model, &trainer->embeddings, err);
-    free(own);
-    status = mm_comm_agree(trainer->comm, status, err);
     mm_preparation preparation = {.comm = trainer->comm, .model = trainer->model, .samples = &trainer->samples,
-                                  .embeddings = trainer->embeddings, .signals = trainer->signals, .flip = o->flip,
-                                  .quiet = o->quiet, .places = trainer->places};
-    const double start = omp_get_wtime();
-    if (status == MM_OK)
-        status = mm_prepare(&preparation, err);
-    summary->seconds_encoding = omp_get_wtime() - start;
+                                  .signals = trainer->signals, .options = &trainer->options->common,
+                                  .flip = trainer->options->flip};
+    const mm_status status = mm_prepare(&preparation, &trainer->prepared, err);
+    summary->seconds_encoding = preparation.seconds;
     summary->encoded = preparation.encoded;
     for (size_t i = 0; i < trainer->samples.count; i++) {
         const mm_sample *s = &trainer->samples.items[i];
@@ -118,11 +72,11 @@ static mm_status describe(mm_trainer *trainer, mm_error *err)
     (void)snprintf(digest, sizeof digest, "%016" PRIx64, mm_samples_digest(&trainer->samples)); /* fits */
     trainer->setup = json_pack(
         "{s:s,s:s,s:I,s:I,s:s,s:I,s:I,s:f,s:I,s:f,s:f,s:f,s:f,s:I,s:b,s:I}",
-        "encoder_sha256", encoder, "kernels", kernels, "images", (json_int_t)trainer->training_count,
-        "validation_images", (json_int_t)trainer->validation_count, "samples", digest, "width", (json_int_t)o->width,
-        "depth", (json_int_t)o->depth, "epochs", o->epochs, "batch", (json_int_t)o->batch,
-        "learning_rate", o->learning_rate, "weight_decay", o->weight_decay, "clip_norm", o->clip_norm,
-        "warm_up", o->warm_up, "seed", (json_int_t)(o->seed & INT64_MAX), "flip", o->flip,
+        "encoder_sha256", encoder, "kernels", kernels, "images", (json_int_t)trainer->prepared.training_count,
+        "validation_images", (json_int_t)trainer->prepared.validation_count, "samples", digest,
+        "width", (json_int_t)o->width, "depth", (json_int_t)o->depth, "epochs", o->common.epochs, "batch", (json_int_t)o->common.batch,
+        "learning_rate", o->common.learning_rate, "weight_decay", o->common.weight_decay,
+        "clip_norm", o->common.clip_norm, "warm_up", o->common.warm_up, "seed", (json_int_t)(o->common.seed & INT64_MAX), "flip", o->flip,
         "ranks", (json_int_t)trainer->ranks);
     return trainer->setup ? MM_OK : mm_fail_memory(err, "the training's options");
 }
@@ -144,8 +98,8 @@ static mm_status allocate(mm_trainer *trainer, mm_error *err)
     for (size_t i = 0; i < head->tensor_count; i++)
         for (size_t k = 0; k < head->tensors[i].count; k++)
             trainer->decay[head->tensors[i].first + k] =
-                head->tensors[i].decays ? (float)trainer->options->weight_decay : 0.0f;
-    mm_trainer_begin(head, trainer->options->seed, trainer->parameters);
+                head->tensors[i].decays ? (float)trainer->options->common.weight_decay : 0.0f;
+    mm_trainer_begin(head, trainer->options->common.seed, trainer->parameters);
     mm_status status = mm_adamw_new(trainer->parameters, head->parameters, &trainer->optimiser, err);
     if (status == MM_OK)
         status = mm_head_state_new(head, true, &trainer->state, err);
@@ -157,9 +111,8 @@ static mm_status allocate(mm_trainer *trainer, mm_error *err)
 /* Rank 0: what is there already, and whether to go on from it. */
 static mm_status look_at_output(mm_trainer *trainer, const char *resume, bool *done, mm_error *err)
 {
-    const mm_train_detector_options *o = trainer->options;
     bool go_on;
-    mm_status status = mm_train_look(o->out, resume, o->resume, o->overwrite, &go_on, done, err);
+    mm_status status = mm_train_look(&trainer->options->common, resume, &go_on, done, err);
     if (status != MM_OK || !go_on)
         return status;
     json_t *history;
@@ -174,7 +127,7 @@ static mm_status look_at_output(mm_trainer *trainer, const char *resume, bool *d
 
 static bool at_epochs_end(const mm_trainer *trainer, uint64_t step)
 {
-    return step > 0 && (step % trainer->steps_per_epoch == 0 || step == trainer->steps);
+    return step > 0 && (step % trainer->prepared.steps_per_epoch == 0 || step == trainer->prepared.steps);
 }
 
 static mm_status begin(mm_trainer *trainer, const char *resume, bool *done, mm_error *err)
@@ -185,7 +138,8 @@ static mm_status begin(mm_trainer *trainer, const char *resume, bool *done, mm_e
     if (status == MM_OK && trainer->rank == 0)
         status = look_at_output(trainer, resume, done, err);
     status = mm_comm_agree(trainer->comm, status, err);
-    const uint64_t epochs = (trainer->optimiser.steps + trainer->steps_per_epoch - 1) / trainer->steps_per_epoch;
+    const uint64_t per_epoch = trainer->prepared.steps_per_epoch;
+    const uint64_t epochs = (trainer->optimiser.steps + per_epoch - 1) / per_epoch;
     const bool ended = at_epochs_end(trainer, trainer->optimiser.steps);
     uint64_t start[3] = {trainer->optimiser.steps, *done, ended && json_array_size(trainer->history) < epochs};
     if (status == MM_OK)
@@ -214,21 +168,21 @@ static mm_status end_epoch(mm_trainer *trainer, double seconds, mm_error *err)
         return status;
     const mm_detector_loss *sums = &trainer->sums;
     const double n = fmax(sums->positive, 1);
-    const uint64_t epoch = (trainer->step + trainer->steps_per_epoch - 1) / trainer->steps_per_epoch;
+    const uint64_t epoch = (trainer->step + trainer->prepared.steps_per_epoch - 1) / trainer->prepared.steps_per_epoch;
     json_t *entry = json_pack("{s:I,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "epoch", (json_int_t)epoch, "step",
                               (json_int_t)trainer->step, "loss", (sums->object + sums->box + sums->quality) / n,
                               "object", sums->object / n, "box", sums->box / n, "quality", sums->quality / n, "iou",
                               sums->iou / n, "recall", recall, "precision50", precision);
     if (json_array_append_new(trainer->history, entry) != 0)
         return mm_fail_memory(err, "the training's history");
-    if (!trainer->options->quiet)
+    if (!trainer->options->common.quiet)
         (void)fprintf(stderr,
                       "maskmill: epoch %" PRIu64 ", step %" PRIu64 " of %" PRIu64 ": loss %.4f (object %.4f, box %.4f, "
                       "quality %.4f), mean IoU %.3f; validation AR@100 %.4f, AP50 %.4f; %.0f s\n",
-                      epoch, trainer->step, trainer->steps, (sums->object + sums->box + sums->quality) / n,
+                      epoch, trainer->step, trainer->prepared.steps, (sums->object + sums->box + sums->quality) / n,
                       sums->object / n, sums->box / n, sums->quality / n, sums->iou / n, recall, precision, seconds);
     trainer->sums = (mm_detector_loss){0};
-    return mm_train_write_log(trainer->options->out, trainer->setup, trainer->history, err);
+    return mm_train_write_log(trainer->options->common.out, trainer->setup, trainer->history, err);
 }
 
 static mm_status stopped(const mm_trainer *trainer, const char *resume, mm_error *err)
@@ -236,13 +190,13 @@ static mm_status stopped(const mm_trainer *trainer, const char *resume, mm_error
     return mm_fail(err, MM_ERR_STOPPED,
                    "stopped by a signal after step %" PRIu64 " of %" PRIu64 "; its state is in %s, and "
                                         "--resume goes on",
-                   trainer->step, trainer->steps, resume);
+                   trainer->step, trainer->prepared.steps, resume);
 }
 
 /* Rank 0 saves now and then, and all do where something must not be lost. */
 static mm_status save_when_due(const mm_trainer *trainer, const char *resume, bool now, double *saved, mm_error *err)
 {
-    if (trainer->rank != 0 || !(now || omp_get_wtime() - *saved >= trainer->options->save_seconds))
+    if (trainer->rank != 0 || !(now || omp_get_wtime() - *saved >= trainer->options->common.save_seconds))
         return MM_OK;
     *saved = omp_get_wtime();
     return mm_state_write(resume, &trainer->head, &trainer->optimiser, trainer->setup, &trainer->sums, trainer->history,
@@ -258,13 +212,13 @@ static mm_status run(mm_trainer *trainer, const char *resume, mm_error *err)
     mm_status status = MM_OK;
     if (trainer->unmeasured)
         status = mm_comm_agree(trainer->comm, end_epoch(trainer, 0, err), err);
-    while (status == MM_OK && trainer->step < trainer->steps) {
+    while (status == MM_OK && trainer->step < trainer->prepared.steps) {
         bool stop = false;
         status = mm_trainer_step(trainer, &stop, err);
         if (status == MM_OK && !stop && at_epochs_end(trainer, trainer->step))
             status = end_epoch(trainer, omp_get_wtime() - start, err);
         if (status == MM_OK)
-            status = save_when_due(trainer, resume, stop || trainer->step == trainer->steps, &saved, err);
+            status = save_when_due(trainer, resume, stop || trainer->step == trainer->prepared.steps, &saved, err);
         status = mm_comm_agree(trainer->comm, status, err);
         if (status == MM_OK && stop)
             return stopped(trainer, resume, err);
@@ -284,8 +238,8 @@ static mm_status finish(mm_trainer *trainer, const char *resume, mm_error *err)
         json_decref(training);
         return mm_fail_memory(err, "a detector's metadata");
     }
-    mm_status status = mm_head_file_write(o->out, &trainer->head, trainer->parameters, encoder, &defaults, training,
-                                          err);
+    mm_status status = mm_head_file_write(o->common.out, &trainer->head, trainer->parameters, encoder, &defaults,
+                                          training, err);
     json_decref(training);
     if (status == MM_OK && unlink(resume) != 0)
         status = mm_fail_errno(err, "cannot remove %s", resume);
@@ -296,16 +250,14 @@ static mm_status train(mm_trainer *trainer, const char *resume, mm_train_summary
 {
     const mm_train_detector_options *o = trainer->options;
     bool done = false;
-    mm_status status = mm_comm_agree(trainer->comm, check_options(o, trainer->ranks, err), err);
+    mm_status status = mm_train_check(mm_train_detector_numbers(), o, &o->common, trainer->ranks, err);
+    status = mm_comm_agree(trainer->comm, status, err);
     if (status == MM_OK)
-        status = mm_train_agree_on_kernels(trainer->comm, &o->kernels, &trainer->kernels, err);
+        status = mm_train_agree_on_kernels(trainer->comm, &o->common.kernels, &trainer->kernels, err);
     if (status == MM_OK)
         status = open_model(trainer, err);
-    const mm_sample_sources sources = {.sources = o->sources, .count = o->source_count, .validation = o->validation,
-                                       .validation_count = o->validation_count, .images = o->images,
-                                       .validation_share = o->validation_share, .seed = o->seed};
     if (status == MM_OK)
-        status = mm_samples_load(trainer->comm, &sources, &trainer->samples, err);
+        status = mm_samples_load(trainer->comm, &o->common, o->images, &trainer->samples, err);
     if (status == MM_OK)
         status = prepare(trainer, summary, err);
     if (status == MM_OK)
@@ -330,14 +282,11 @@ static void free_trainer(mm_trainer *trainer)
     mm_head_gradients_free(&trainer->gradients);
     mm_head_state_free(&trainer->state);
     mm_adamw_free(&trainer->optimiser);
-    mm_embeddings_close(trainer->embeddings);
     mm_samples_free(&trainer->samples);
     mm_model_close(trainer->model);
     json_decref(trainer->setup);
     json_decref(trainer->history);
-    free(trainer->places);
-    free(trainer->training);
-    free(trainer->validation);
+    mm_prepared_free(&trainer->prepared);
     free(trainer->parameters);
     free(trainer->decay);
     free(trainer->cells);
@@ -355,7 +304,7 @@ mm_status mm_train_detector(mm_comm *comm, const mm_train_detector_options *opti
                           .rank = comm ? (size_t)mm_comm_rank(comm) : 0,
                           .options = options};
     *summary = (mm_train_summary){0};
-    char *resume = beside(options->out, ".resume");
+    char *resume = mm_train_beside(options->common.out, ".resume");
     mm_status status = resume ? mm_signals_start(&trainer.signals, err) : mm_fail_memory(err, "a path");
     status = mm_comm_agree(comm, status, err);
     if (status == MM_OK)

@@ -37,8 +37,8 @@ mm_status mm_trainer_measure(mm_trainer *trainer, double *recall, double *precis
 {
     mm_evaluation evaluation = {0};
     mm_status status = MM_OK;
-    for (size_t i = trainer->rank; status == MM_OK && i < trainer->validation_count; i += trainer->ranks)
-        status = measure_one(trainer, trainer->validation[i], &evaluation, err);
+    for (size_t i = trainer->rank; status == MM_OK && i < trainer->prepared.validation_count; i += trainer->ranks)
+        status = measure_one(trainer, trainer->prepared.validation[i], &evaluation, err);
     status = mm_comm_agree(trainer->comm, status, err);
     if (status == MM_OK)
         status = mm_evaluation_gather(trainer->comm, &evaluation, err);

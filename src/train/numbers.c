@@ -4,6 +4,18 @@
 
 #include "maskmill/train.h"
 
+/* The rows of mm_train_options, wherever it stands in another. */
+#define COMMON_ROWS(type)                                                                                              \
+    ROW(type, "validation-share", 0, 0.9, common.validation_share),                                                    \
+        ROW(type, "epochs", 0.001, 1e6, common.epochs),                                                                \
+        ROW(type, "learning-rate", 0, 10, common.learning_rate),                                                       \
+        ROW(type, "weight-decay", 0, 10, common.weight_decay),                                                         \
+        ROW(type, "clip-norm", 1e-6, 1e9, common.clip_norm),                                                           \
+        ROW(type, "warm-up", 0, 1, common.warm_up),                                                                    \
+        ROW(type, "batch", 1, 65536, common.batch),                                                                    \
+        ROW(type, "seed", 0, UINT32_MAX, common.seed),                                                                 \
+        ROW(type, "save-seconds", 0, 1e9, common.save_seconds)
+
 #define ROW(type, name, least, most, field)                                                                            \
     {                                                                                                                  \
         name, least, most, offsetof(type, field),                                                                      \
@@ -14,17 +26,9 @@
 const mm_train_number *mm_train_detector_numbers(void)
 {
     static const mm_train_number numbers[] = {
-        ROW(mm_train_detector_options, "validation-share", 0, 0.9, validation_share),
-        ROW(mm_train_detector_options, "epochs", 0.01, 1e6, epochs),
-        ROW(mm_train_detector_options, "learning-rate", 0, 10, learning_rate),
-        ROW(mm_train_detector_options, "weight-decay", 0, 10, weight_decay),
-        ROW(mm_train_detector_options, "clip-norm", 1e-6, 1e9, clip_norm),
-        ROW(mm_train_detector_options, "warm-up", 0, 1, warm_up),
-        ROW(mm_train_detector_options, "batch", 1, 65536, batch),
+        COMMON_ROWS(mm_train_detector_options),
         ROW(mm_train_detector_options, "width", 8, 2048, width),
         ROW(mm_train_detector_options, "depth", 1, 8, depth),
-        ROW(mm_train_detector_options, "seed", 0, UINT32_MAX, seed),
-        ROW(mm_train_detector_options, "save-seconds", 0, 1e9, save_seconds),
         {0},
     };
     return numbers;
@@ -33,20 +37,12 @@ const mm_train_number *mm_train_detector_numbers(void)
 const mm_train_number *mm_train_decoder_numbers(void)
 {
     static const mm_train_number numbers[] = {
-        ROW(mm_train_decoder_options, "validation-share", 0, 0.9, validation_share),
-        ROW(mm_train_decoder_options, "epochs", 0.001, 1e6, epochs),
+        COMMON_ROWS(mm_train_decoder_options),
         ROW(mm_train_decoder_options, "box-share", 0, 1, box_share),
         ROW(mm_train_decoder_options, "multimask", 0, 100, multimask),
-        ROW(mm_train_decoder_options, "learning-rate", 0, 10, learning_rate),
-        ROW(mm_train_decoder_options, "weight-decay", 0, 10, weight_decay),
-        ROW(mm_train_decoder_options, "clip-norm", 1e-6, 1e9, clip_norm),
-        ROW(mm_train_decoder_options, "warm-up", 0, 1, warm_up),
         ROW(mm_train_decoder_options, "average", 0, 1, average),
-        ROW(mm_train_decoder_options, "batch", 1, 65536, batch),
         ROW(mm_train_decoder_options, "masks", 1, 4096, masks),
         ROW(mm_train_decoder_options, "rounds", 1, 16, rounds),
-        ROW(mm_train_decoder_options, "seed", 0, UINT32_MAX, seed),
-        ROW(mm_train_decoder_options, "save-seconds", 0, 1e9, save_seconds),
         {0},
     };
     return numbers;

@@ -1,14 +1,19 @@
 #include "train/prepare.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "train/common.h"
+#include "train/draw.h"
+
 /* One rank's share of the work. */
 typedef struct preparing {
     mm_preparation *p;
+    mm_prepared *prepared;
     mm_embedding *embedding;
     uint64_t (*hashes)[2]; /* [samples], of all ranks in the end */
     double told;
@@ -65,7 +70,7 @@ static mm_status encode(preparing *work, const mm_sample *sample, const uint8_t 
         const mm_embedding_key key = mm_embeddings_key(bytes, size, variant_of(p->samples, sample, flipped));
         status = mm_model_encode(p->model, mm_image_whole(&image), work->embedding, err);
         if (status == MM_OK)
-            status = mm_embeddings_put(p->embeddings, &key, name, work->embedding, err);
+            status = mm_embeddings_put(work->prepared->embeddings, &key, name, work->embedding, err);
         p->encoded++;
     }
     mm_image_free(&image);
@@ -85,10 +90,10 @@ static mm_status prepare_one(preparing *work, size_t index, mm_error *err)
     for (int flipped = 0; flipped <= (p->flip && !sample->validation); flipped++) {
         const mm_embedding_key key = mm_embeddings_key(bytes, size, variant_of(p->samples, sample, flipped));
         memcpy(work->hashes[index], key.hash, sizeof key.hash);
-        missing[flipped] = !mm_embeddings_find(p->embeddings, &key, &place);
+        missing[flipped] = !mm_embeddings_find(work->prepared->embeddings, &key, &place);
         if (!missing[flipped] && !flipped) {
             uint32_t width, height;
-            mm_embeddings_size(p->embeddings, place, &width, &height);
+            mm_embeddings_size(work->prepared->embeddings, place, &width, &height);
             status = check_size(p->samples, sample, width, height, err);
         }
     }
@@ -102,7 +107,7 @@ static void tell(preparing *work, size_t done)
 {
     const mm_preparation *p = work->p;
     const double now = omp_get_wtime();
-    if (p->quiet || (p->comm && mm_comm_rank(p->comm) != 0) || now - work->told < 10)
+    if (p->options->quiet || (p->comm && mm_comm_rank(p->comm) != 0) || now - work->told < 10)
         return;
     work->told = now;
     (void)fprintf(stderr, "maskmill: embeddings of %zu of %zu images\n", done, p->samples->count);
@@ -127,7 +132,7 @@ static mm_status prepare_share(preparing *work, mm_error *err)
     /* What was made so far is good, whatever ended the loop. */
     if (status == MM_OK || status == MM_ERR_STOPPED) {
         mm_error own = {0};
-        const mm_status flushed = mm_embeddings_flush(p->embeddings, &own);
+        const mm_status flushed = mm_embeddings_flush(work->prepared->embeddings, &own);
         if (flushed != MM_OK)
             status = mm_fail(err, flushed, "%s", own.text);
     }
@@ -138,13 +143,13 @@ static mm_status prepare_share(preparing *work, mm_error *err)
 static mm_status find_places(const preparing *work, mm_error *err)
 {
     const mm_preparation *p = work->p;
-    mm_status status = mm_embeddings_refresh(p->embeddings, err);
+    mm_status status = mm_embeddings_refresh(work->prepared->embeddings, err);
     for (size_t i = 0; status == MM_OK && i < p->samples->count; i++) {
         const mm_sample *sample = &p->samples->items[i];
         for (int flipped = 0; flipped <= (p->flip && !sample->validation); flipped++) {
             const mm_embedding_key key = {{work->hashes[i][0], work->hashes[i][1]},
                                           variant_of(p->samples, sample, flipped)};
-            if (!mm_embeddings_find(p->embeddings, &key, &p->places[2 * i + (size_t)flipped]))
+            if (!mm_embeddings_find(work->prepared->embeddings, &key, &work->prepared->places[2 * i + (size_t)flipped]))
                 status = mm_fail(err, MM_ERR_IO,
                                  "the embedding of %s, which a rank has written, cannot be seen here; is the "
                                                  "folder on a file system that all ranks share?",
@@ -154,11 +159,10 @@ static mm_status find_places(const preparing *work, mm_error *err)
     return status;
 }
 
-mm_status mm_prepare(mm_preparation *p, mm_error *err)
+static mm_status embed(mm_preparation *p, mm_prepared *prepared, mm_error *err)
 {
-    preparing work = {.p = p};
+    preparing work = {.p = p, .prepared = prepared};
     work.hashes = calloc(p->samples->count, sizeof work.hashes[0]);
-    p->encoded = 0;
     mm_status status = work.hashes ? mm_embedding_new(p->model, &work.embedding, err)
                                    : mm_fail_memory(err, "the list of images");
     if (status == MM_OK)
@@ -174,4 +178,73 @@ mm_status mm_prepare(mm_preparation *p, mm_error *err)
     mm_embedding_free(work.embedding);
     free(work.hashes);
     return status;
+}
+
+static mm_status split(const mm_preparation *p, mm_prepared *prepared, mm_error *err)
+{
+    const size_t count = p->samples->count;
+    prepared->training = calloc(count, sizeof prepared->training[0]);
+    prepared->validation = calloc(count, sizeof prepared->validation[0]);
+    prepared->places = calloc(2 * count, sizeof prepared->places[0]);
+    if (!prepared->training || !prepared->validation || !prepared->places)
+        return mm_fail_memory(err, "the list of images");
+    for (size_t i = 0; i < count; i++)
+        if (p->samples->items[i].validation)
+            prepared->validation[prepared->validation_count++] = i;
+    prepared->training_count = count - prepared->validation_count;
+    prepared->steps_per_epoch = (uint64_t)ceil((double)prepared->training_count / p->options->batch);
+    prepared->steps = (uint64_t)ceil(p->options->epochs * (double)prepared->steps_per_epoch);
+    return MM_OK;
+}
+
+static mm_status open_embeddings(const mm_preparation *p, mm_prepared *prepared, mm_error *err)
+{
+    char *own = NULL;
+    if (!p->options->embeddings && !(own = mm_train_beside(p->options->out, ".embeddings")))
+        return mm_fail_memory(err, "a path");
+    const mm_status status =
+        mm_embeddings_open(own ? own : p->options->embeddings, p->model, &prepared->embeddings, err);
+    free(own);
+    return status;
+}
+
+mm_status mm_prepare(mm_preparation *p, mm_prepared *prepared, mm_error *err)
+{
+    mm_status status = split(p, prepared, err);
+    if (status == MM_OK)
+        status = open_embeddings(p, prepared, err);
+    status = mm_comm_agree(p->comm, status, err);
+    const double start = omp_get_wtime();
+    p->encoded = 0;
+    if (status == MM_OK)
+        status = embed(p, prepared, err);
+    p->seconds = omp_get_wtime() - start;
+    return status;
+}
+
+void mm_prepared_free(mm_prepared *prepared)
+{
+    mm_embeddings_close(prepared->embeddings);
+    free(prepared->places);
+    free(prepared->training);
+    free(prepared->validation);
+}
+
+/* Fisher and Yates. */
+void mm_prepared_shuffle(mm_prepared *prepared, const mm_samples *samples, uint64_t seed, uint64_t epoch)
+{
+    if (prepared->epoch == epoch)
+        return;
+    size_t n = 0;
+    for (size_t i = 0; i < samples->count; i++)
+        if (!samples->items[i].validation)
+            prepared->training[n++] = i;
+    mm_draw draw = {mm_mix(seed, epoch), 0};
+    for (size_t i = n; i > 1; i--) {
+        const size_t other = (size_t)mm_draw_below(&draw, i);
+        const uint64_t swapped = prepared->training[i - 1];
+        prepared->training[i - 1] = prepared->training[other];
+        prepared->training[other] = swapped;
+    }
+    prepared->epoch = epoch;
 }

@@ -130,17 +130,16 @@ static mm_status check(mm_samples *samples, mm_error *err)
     return MM_OK;
 }
 
-static mm_status read_all(const mm_sample_sources *sources, mm_samples *samples, mm_error *err)
+static mm_status read_all(const mm_train_options *options, const char *images, mm_samples *samples, mm_error *err)
 {
     uint32_t datasets = 0;
-    for (size_t i = 0; i < sources->count; i++)
-        datasets += !is_coco(sources->sources[i]);
-    mm_status status = add_sources(samples, sources->sources, sources->count, sources->images, 0, false, err);
-    if (status == MM_OK && sources->validation_count == 0)
-        choose_validation(samples, sources->validation_share, sources->seed);
+    for (size_t i = 0; i < options->source_count; i++)
+        datasets += !is_coco(options->sources[i]);
+    mm_status status = add_sources(samples, options->sources, options->source_count, images, 0, false, err);
+    if (status == MM_OK && options->validation_count == 0)
+        choose_validation(samples, options->validation_share, options->seed);
     else if (status == MM_OK)
-        status = add_sources(samples, sources->validation, sources->validation_count, sources->images, datasets, true,
-                             err);
+        status = add_sources(samples, options->validation, options->validation_count, images, datasets, true, err);
     return status == MM_OK ? check(samples, err) : status;
 }
 
@@ -207,28 +206,30 @@ static mm_status open_manifest(mm_comm *comm, const char *path, mm_samples *samp
     return status;
 }
 
-static mm_status open_manifests(mm_comm *comm, const mm_sample_sources *sources, mm_samples *samples, mm_error *err)
+static mm_status open_manifests(mm_comm *comm, const mm_train_options *options, mm_samples *samples, mm_error *err)
 {
-    const size_t all = sources->count + sources->validation_count;
+    const size_t all = options->source_count + options->validation_count;
     samples->manifests = calloc(all + 1, sizeof samples->manifests[0]);
     samples->unturned = calloc(all + 1, sizeof samples->unturned[0]);
     mm_status status = samples->manifests && samples->unturned ? MM_OK : mm_fail_memory(err, "manifests");
     status = mm_comm_agree(comm, status, err);
     for (size_t i = 0; status == MM_OK && i < all; i++) {
-        const char *path = i < sources->count ? sources->sources[i] : sources->validation[i - sources->count];
+        const char *path =
+            i < options->source_count ? options->sources[i] : options->validation[i - options->source_count];
         if (!is_coco(path))
             status = open_manifest(comm, path, samples, err);
     }
     return status;
 }
 
-mm_status mm_samples_load(mm_comm *comm, const mm_sample_sources *sources, mm_samples *samples, mm_error *err)
+mm_status mm_samples_load(mm_comm *comm, const mm_train_options *options, const char *images, mm_samples *samples,
+                          mm_error *err)
 {
     *samples = (mm_samples){0};
-    mm_status status = open_manifests(comm, sources, samples, err);
+    mm_status status = open_manifests(comm, options, samples, err);
     if (status == MM_OK) {
         if (!comm || mm_comm_rank(comm) == 0)
-            status = read_all(sources, samples, err);
+            status = read_all(options, images, samples, err);
         status = mm_comm_agree(comm, status, err);
     }
     if (status == MM_OK && comm)

@@ -5,6 +5,7 @@
 #include "maskmill/comm.h"
 #include "maskmill/corpus.h"
 #include "maskmill/embeddings.h"
+#include "maskmill/train.h"
 
 typedef struct mm_sample {
     uint64_t image_id;      /* in its manifest */
@@ -32,18 +33,10 @@ typedef struct mm_samples {
 
 void mm_samples_free(mm_samples *samples);
 
-/* Collective. Sources as in train.h. */
-typedef struct mm_sample_sources {
-    const char *const *sources;
-    size_t count;
-    const char *const *validation;
-    size_t validation_count;
-    const char *images;
-    double validation_share;
-    uint64_t seed;
-} mm_sample_sources;
-MM_RESULT_USED mm_status mm_samples_load(mm_comm *comm, const mm_sample_sources *sources, mm_samples *samples,
-                                         mm_error *err);
+/* Collective. Sources, validation and what decides on it are the options'; `images` is where COCO's photographs are, or
+ * NULL (train.h). */
+MM_RESULT_USED mm_status mm_samples_load(mm_comm *comm, const mm_train_options *options, const char *images,
+                                         mm_samples *samples, mm_error *err);
 
 /* Add an image; and a box to an image by its number, whose boxes must come one after the other. A box is clipped to the
  * frame; one that is empty then is left out. */

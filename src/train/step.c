@@ -56,8 +56,9 @@ mm_status mm_trainer_load(mm_trainer *trainer, uint64_t sample, bool flipped, mm
 {
     const mm_sample *s = &trainer->samples.items[sample];
     uint32_t width, height;
-    const mm_status status = mm_embeddings_read(trainer->embeddings, trainer->places[2 * sample + flipped], &width,
-                                                &height, trainer->cells, err);
+    const mm_status status = mm_embeddings_read(trainer->prepared.embeddings,
+                                                trainer->prepared.places[2 * sample + flipped], &width, &height,
+                                                trainer->cells, err);
     if (status != MM_OK)
         return status;
     *frame = mm_model_frame(trainer->model, width, height);
@@ -103,37 +104,19 @@ mm_status mm_trainer_add_sample(mm_trainer *trainer, uint64_t sample, bool flipp
     return status;
 }
 
-/* The order of an epoch's samples follows from its number and the seed (Fisher and Yates). */
-static void shuffle(mm_trainer *trainer, uint64_t epoch)
-{
-    if (trainer->epoch == epoch)
-        return;
-    size_t n = 0;
-    for (size_t i = 0; i < trainer->samples.count; i++)
-        if (!trainer->samples.items[i].validation)
-            trainer->training[n++] = i;
-    const uint64_t seed = mm_mix(trainer->options->seed, epoch);
-    for (size_t i = n; i > 1; i--) {
-        const size_t other = (size_t)(mm_mix(seed, i) % i);
-        const uint64_t swapped = trainer->training[i - 1];
-        trainer->training[i - 1] = trainer->training[other];
-        trainer->training[other] = swapped;
-    }
-    trainer->epoch = epoch;
-}
-
 /* This rank's share of the step's batch. */
 static mm_status add_share(mm_trainer *trainer, float *sums, mm_detector_loss *loss, mm_error *err)
 {
-    const uint64_t epoch = trainer->step / trainer->steps_per_epoch, batch = trainer->options->batch;
-    const uint64_t first = trainer->step % trainer->steps_per_epoch * batch;
-    const uint64_t left = trainer->training_count - first, images = left < batch ? left : batch;
+    const mm_train_detector_options *o = trainer->options;
+    const uint64_t epoch = trainer->step / trainer->prepared.steps_per_epoch, batch = o->common.batch;
+    const uint64_t first = trainer->step % trainer->prepared.steps_per_epoch * batch;
+    const uint64_t left = trainer->prepared.training_count - first, images = left < batch ? left : batch;
     mm_status status = MM_OK;
-    shuffle(trainer, epoch + 1);
+    mm_prepared_shuffle(&trainer->prepared, &trainer->samples, o->common.seed, epoch + 1);
     for (uint64_t i = images * trainer->rank / trainer->ranks;
          status == MM_OK && i < images * (trainer->rank + 1) / trainer->ranks; i++) {
-        const uint64_t sample = trainer->training[first + i];
-        const bool flipped = trainer->options->flip && (mm_mix(trainer->options->seed ^ ~epoch, sample) >> 63) != 0;
+        const uint64_t sample = trainer->prepared.training[first + i];
+        const bool flipped = o->flip && (mm_mix(o->common.seed ^ ~epoch, sample) >> 63) != 0;
         status = mm_trainer_add_sample(trainer, sample, flipped, sums, loss, err);
     }
     return status;
@@ -162,10 +145,11 @@ static void update(mm_trainer *trainer, bool *stop)
     const float factor = (float)(1 / fmax(total.loss.positive, 1));
     for (size_t i = 0; i < count; i++)
         sums[i] *= factor;
-    (void)mm_clip_norm(sums, count, trainer->options->clip_norm); /* what it was is nobody's business */
-    const uint64_t warm_up = (uint64_t)(trainer->options->warm_up * (double)trainer->steps);
+    (void)mm_clip_norm(sums, count, trainer->options->common.clip_norm); /* what it was is nobody's business */
+    const uint64_t warm_up = (uint64_t)(trainer->options->common.warm_up * (double)trainer->prepared.steps);
     mm_adamw_step(&trainer->optimiser, sums, trainer->decay,
-                  mm_cosine_rate(trainer->options->learning_rate, trainer->step, warm_up, trainer->steps));
+                  mm_cosine_rate(trainer->options->common.learning_rate, trainer->step, warm_up,
+                                 trainer->prepared.steps));
     trainer->sums.object += total.loss.object;
     trainer->sums.box += total.loss.box;
     trainer->sums.quality += total.loss.quality;

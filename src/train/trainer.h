@@ -10,7 +10,7 @@
 #include "train/detector_loss.h"
 #include "train/evaluate.h"
 #include "train/head_backward.h"
-#include "train/samples.h"
+#include "train/prepare.h"
 
 typedef struct mm_trainer {
     mm_comm *comm;
@@ -20,17 +20,12 @@ typedef struct mm_trainer {
     mm_kernels kernels;
     mm_model *model;
     mm_samples samples;
-    mm_embeddings *embeddings;
-    size_t *places;             /* see mm_preparation */
-    uint64_t *training;         /* [training_count]: samples, in the order of the epoch under way */
-    uint64_t *validation;       /* [validation_count] */
-    size_t training_count, validation_count;
-    uint64_t epoch;             /* that `training` is shuffled for, from 1; 0: not yet */
+    mm_prepared prepared;
 
     mm_head head;
     float *parameters, *decay;  /* [head.parameters] */
     mm_adamw optimiser;         /* rank 0's alone makes steps */
-    uint64_t step, steps, steps_per_epoch;
+    uint64_t step;
     mm_detector_loss sums;      /* of the epoch so far; complete on rank 0 */
     bool unmeasured;            /* what was stopped at an epoch's end, goes on with measuring */
     json_t *setup, *history;

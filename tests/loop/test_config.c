@@ -50,8 +50,8 @@ START_TEST(what_is_left_out_has_its_default)
     ck_assert_uint_eq(round->train_detector, MM_LOOP_NEVER);
     ck_assert_uint_eq(round->queue.batch, 200);
     ck_assert(round->queue.answered == 1.0);
-    ck_assert(round->decoder.epochs == mm_train_decoder_defaults().epochs);
-    ck_assert(round->detector.learning_rate == mm_train_detector_defaults().learning_rate);
+    ck_assert(round->decoder.common.epochs == mm_train_decoder_defaults().common.epochs);
+    ck_assert(round->detector.common.learning_rate == mm_train_detector_defaults().common.learning_rate);
     ck_assert_uint_eq(round->paths->count, 1);
     ck_assert(!config.rounds[1].train_decoder); /* people have said nothing new */
     mm_loop_config_free(&config);
@@ -78,10 +78,10 @@ START_TEST(rounds_change_what_stands_above_wherever_it_stands)
                             "run: {set: [amg.points_per_side=4]}\n" CORPORA;
     ck_assert_msg(load(text, &config, &err) == MM_OK, "%s", err.text);
     const mm_loop_round *a = &config.rounds[0], *b = &config.rounds[1];
-    ck_assert(a->decoder.epochs == 9.0 && b->decoder.epochs == 3.0);
+    ck_assert(a->decoder.common.epochs == 9.0 && b->decoder.common.epochs == 3.0);
     ck_assert(a->decoder.source_weights[2] == 2.0 && b->decoder.source_weights[2] == 3.0);
-    ck_assert_uint_eq(a->decoder.batch, 2);
-    ck_assert_uint_eq(b->decoder.seed, 5);
+    ck_assert_uint_eq(a->decoder.common.batch, 2);
+    ck_assert_uint_eq(b->decoder.common.seed, 5);
     ck_assert_uint_eq(a->train_detector, MM_LOOP_AFTER);
     ck_assert(a->detector.flip && a->detector.width == 16);
     ck_assert_uint_eq(b->queue.prefill, MM_PREFILL_MASKS);

@@ -138,8 +138,8 @@ END_TEST
 static mm_status load(const char *name, double share)
 {
     const char *path = at(name);
-    const mm_sample_sources sources = {.sources = &path, .count = 1, .validation_share = share};
-    return mm_samples_load(NULL, &sources, &samples, &err);
+    const mm_train_options options = {.sources = &path, .source_count = 1, .validation_share = share};
+    return mm_samples_load(NULL, &options, NULL, &samples, &err);
 }
 
 START_TEST(some_are_kept_for_validation)
@@ -170,8 +170,9 @@ START_TEST(some_are_kept_for_validation)
     /* Others as validation. */
     put_text("c.json", "{" IMAGES ",\"annotations\":[{\"image_id\":7,\"bbox\":[1,1,1,1]}]}");
     const char *many = at("many.json"), *few = at("c.json");
-    const mm_sample_sources sources = {.sources = &many, .count = 1, .validation = &few, .validation_count = 1};
-    ck_assert_int_eq(mm_samples_load(NULL, &sources, &samples, &err), MM_OK);
+    const mm_train_options options = {
+        .sources = &many, .source_count = 1, .validation = &few, .validation_count = 1};
+    ck_assert_int_eq(mm_samples_load(NULL, &options, NULL, &samples, &err), MM_OK);
     ck_assert_uint_eq(samples.count, 402);
     ck_assert(!samples.items[399].validation && samples.items[400].validation && samples.items[401].validation);
 }
