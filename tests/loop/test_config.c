@@ -66,7 +66,7 @@ START_TEST(rounds_change_what_stands_above_wherever_it_stands)
                             "  - stage: assisted\n"
                             "    corpus: here\n"
                             "    train_detector: after\n"
-                            "    decoder: {epochs: 9, source_weights: [0, 0.5, 2]}\n"
+                            "    decoder: {epochs: 9, source_weights: [0, 0.5, 2], nested: true}\n"
                             "  - stage: semi-automatic\n"
                             "    corpus: here\n"
                             "    learn_from: round\n"
@@ -79,6 +79,7 @@ START_TEST(rounds_change_what_stands_above_wherever_it_stands)
     ck_assert_msg(load(text, &config, &err) == MM_OK, "%s", err.text);
     const mm_loop_round *a = &config.rounds[0], *b = &config.rounds[1];
     ck_assert(a->decoder.common.epochs == 9.0 && b->decoder.common.epochs == 3.0);
+    ck_assert(a->decoder.nested && !b->decoder.nested);
     ck_assert(a->decoder.source_weights[2] == 2.0 && b->decoder.source_weights[2] == 3.0);
     ck_assert_uint_eq(a->decoder.common.batch, 2);
     ck_assert_uint_eq(b->decoder.common.seed, 5);
@@ -147,6 +148,7 @@ static const struct {
      "rounds[0].queue.answered: 2"},
     {HEAD CORPORA "rounds:\n  - {stage: assisted, corpus: here, decoder: {source_weights: [0, 0, 0]}}\n", ":5:",
      "all are 0"},
+    {HEAD CORPORA ROUND "decoder: {nested: 2}\n", ":5:", "decoder.nested: 2: give false or true"},
     {HEAD CORPORA ROUND "decoder: {source_weights: [1, 2]}\n", ":5:", "decoder.source_weights: give three"},
     {HEAD CORPORA ROUND "decoder: {source_weights: [1, 2, -1]}\n", ":5:", "decoder.source_weights"},
     {HEAD CORPORA ROUND "decoder: {learning-rates: 1}\n", ":5:", "decoder.learning-rates: unknown key"},
