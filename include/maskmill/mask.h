@@ -39,6 +39,9 @@ void mm_rle_centre(const mm_rle *rle, double *x, double *y);
 MM_RESULT_USED mm_status mm_rle_place(const mm_rle *rle, uint32_t x0, uint32_t y0, uint32_t height, uint32_t width,
                                       mm_rle *out, mm_error *err);
 
+/* The same mask with left and right exchanged. The caller frees *out. */
+MM_RESULT_USED mm_status mm_rle_mirror(const mm_rle *rle, mm_rle *out, mm_error *err);
+
 /* pycocotools' mask of one ring, pixel for pixel: points[count] are x, y in pixels, the ring closes by itself, and
  * where it crosses itself the even-odd rule holds. What lies outside the image is cut off. MM_ERR_FORMAT for a point
  * that is no number or further outside than the image is wide or high, MM_ERR_LIMIT for outlines of more than 26

@@ -31,6 +31,7 @@ typedef struct mm_train_options {
     double warm_up;           /* 0.05 of the steps, in which the rate rises */
     double validation_share;  /* 0.05 */
     uint64_t seed;            /* 0 */
+    bool flip;                /* also train on images with left and right exchanged, which doubles what is kept */
     double save_seconds;      /* 60: between two states that --resume goes on from */
     bool resume;              /* go on from OUT.resume; from the start if there is none */
     bool overwrite;           /* replace OUT and forget OUT.resume */
@@ -41,7 +42,6 @@ typedef struct mm_train_detector_options {
     mm_train_options common; /* 12 epochs, batch 16, rate 0.002, decay 0.05 of weights alone, norm 5 */
     const char *images;     /* where COCO's photographs are; NULL: "images" beside the JSON, or the JSON's folder */
     uint32_t width, depth;  /* 64, 2: the head's channels and 3x3 convolutions */
-    bool flip;              /* also train on images with left and right exchanged, which doubles what is kept */
 } mm_train_detector_options;
 
 /* Everything but sources, out and model. */

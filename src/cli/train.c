@@ -17,6 +17,7 @@ enum {
     KEY_CLIP,
     KEY_WARM_UP,
     KEY_SEED,
+    KEY_FLIP,
     KEY_SAVE,
     KEY_BACKEND,
     KEY_RESUME,
@@ -32,6 +33,7 @@ static const struct argp_option rows[] = {
     {"clip-norm", KEY_CLIP, "X", 0, "the gradient's largest norm (default: 5 for a detector, 1 for a decoder)", 0},
     {"warm-up", KEY_WARM_UP, "X", 0, "share of the steps in which the rate rises (default: 0.05)", 0},
     {"seed", KEY_SEED, "N", 0, "another seed, another training (default: 0)", 0},
+    {"flip", KEY_FLIP, NULL, 0, "also train on mirrored images; doubles what is encoded and kept", 0},
     {"save-seconds", KEY_SAVE, "X", 0, "between two states that --resume goes on from (default: 60)", 0},
     {"backend", KEY_BACKEND, "B", 0, "dense kernels: dnnl, blas or auto (default: auto)", 0},
     {"resume", KEY_RESUME, NULL, 0, "go on with the training that is there; begin, if there is none", 0},
@@ -97,6 +99,9 @@ static error_t parse(int key, char *word, struct argp_state *state)
         return 0;
     case KEY_BACKEND:
         return mm_cli_backend(state, word, &o->kernels);
+    case KEY_FLIP:
+        o->flip = true;
+        return 0;
     case KEY_RESUME:
         o->resume = true;
         return 0;

@@ -7,7 +7,7 @@
 #include "ranks.h"
 #include "train.h"
 
-enum { KEY_IMAGES = 1, KEY_EPOCHS, KEY_BATCH, KEY_RATE, KEY_DECAY, KEY_WIDTH, KEY_DEPTH, KEY_FLIP };
+enum { KEY_IMAGES = 1, KEY_EPOCHS, KEY_BATCH, KEY_RATE, KEY_DECAY, KEY_WIDTH, KEY_DEPTH };
 
 static const struct argp_option rows[] = {
     {"output", 'o', "HEAD.safetensors", 0, "the detector; its state and log lie beside it (.resume, .jsonl)", 0},
@@ -20,7 +20,6 @@ static const struct argp_option rows[] = {
     {"weight-decay", KEY_DECAY, "X", 0, "of weights, not of norms and biases (default: 0.05)", 0},
     {"width", KEY_WIDTH, "N", 0, "channels of the head (default: 64)", 0},
     {"depth", KEY_DEPTH, "N", 0, "3x3 convolutions of the head (default: 2)", 0},
-    {"flip", KEY_FLIP, NULL, 0, "also train on mirrored images; doubles what is encoded and kept", 0},
     {0},
 };
 
@@ -41,9 +40,6 @@ static error_t parse(int key, char *word, struct argp_state *state)
         return mm_cli_keep_once(state, &t->model, word);
     case KEY_IMAGES:
         return mm_cli_keep_once(state, &o->images, word);
-    case KEY_FLIP:
-        o->flip = true;
-        return 0;
     case ARGP_KEY_END:
         return mm_cli_training_check(state, &o->common,
                                      "the folder that `maskmill run` wrote, or a COCO file (.json)",

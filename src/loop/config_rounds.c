@@ -74,11 +74,13 @@ static mm_status take_decoder(void *user, const mm_yaml_key *key, mm_error *err)
         return take_weights(s->reading, key, s->round->decoder.source_weights, err);
     if (strcmp(key->name, "nested") == 0)
         return mm_yaml_switch(key, &s->round->decoder.nested, err);
+    if (strcmp(key->name, "flip") == 0)
+        return mm_yaml_switch(key, &s->round->decoder.common.flip, err);
     const mm_status status = take_number(key, mm_train_decoder_numbers(), &s->round->decoder, &taken, err);
     if (status != MM_OK || taken)
         return status;
-    return mm_yaml_refuse_key(key, err, "unknown key; there are source_weights, nested and the numbers of `maskmill "
-                                        "train decoder --help`, as in learning_rate");
+    return mm_yaml_refuse_key(key, err, "unknown key; there are source_weights, nested, flip and the numbers of "
+                                        "`maskmill train decoder --help`, as in learning_rate");
 }
 
 static mm_status take_detector(void *user, const mm_yaml_key *key, mm_error *err)
@@ -92,7 +94,7 @@ static mm_status take_detector(void *user, const mm_yaml_key *key, mm_error *err
     if (strcmp(key->name, "head") == 0)
         return mm_yaml_refuse_key(key, err, "is for the whole loop; rounds go on with it, or train another");
     if (strcmp(key->name, "flip") == 0)
-        return mm_yaml_switch(key, &s->round->detector.flip, err);
+        return mm_yaml_switch(key, &s->round->detector.common.flip, err);
     const mm_status status = take_number(key, mm_train_detector_numbers(), &s->round->detector, &taken, err);
     if (status != MM_OK || taken)
         return status;

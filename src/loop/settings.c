@@ -53,6 +53,7 @@ static json_t *decoder_object(const mm_loop_round *round)
     const double *weights = round->decoder.source_weights;
     json_t *object = numbers_object(mm_train_decoder_numbers(), &round->decoder);
     if (object && json_object_set_new(object, "nested", json_boolean(round->decoder.nested)) == 0 &&
+        json_object_set_new(object, "flip", json_boolean(round->decoder.common.flip)) == 0 &&
         json_object_set_new(object, "source-weights",
                             json_pack("[o, o, o]", number(weights[0]), number(weights[1]), number(weights[2]))) == 0)
         return object;
@@ -63,7 +64,7 @@ static json_t *decoder_object(const mm_loop_round *round)
 static json_t *detector_object(const mm_loop_round *round)
 {
     json_t *object = numbers_object(mm_train_detector_numbers(), &round->detector);
-    if (object && json_object_set_new(object, "flip", json_boolean(round->detector.flip)) == 0)
+    if (object && json_object_set_new(object, "flip", json_boolean(round->detector.common.flip)) == 0)
         return object;
     json_decref(object);
     return NULL;

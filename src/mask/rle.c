@@ -108,3 +108,46 @@ mm_status mm_rle_place(const mm_rle *rle, uint32_t x0, uint32_t y0, uint32_t hei
     mm_runs_append(&builder, false, height * width - position);
     return mm_runs_finish(&builder, height, width, out, err);
 }
+
+/* What a mask has of a column: rows y0 <= y < y1. */
+typedef struct piece {
+    uint32_t x, y0, y1;
+} piece;
+
+/* Down the columns. pieces may be NULL, to count them. */
+static size_t list_pieces(const mm_rle *rle, piece *pieces)
+{
+    size_t count = 0;
+    mm_rect rect;
+    for (mm_rect_cursor ones = mm_rects_of(rle, true); mm_rects_next(&ones, &rect);)
+        for (uint32_t x = rect.x0; x < rect.x1; x++, count++)
+            if (pieces)
+                pieces[count] = (piece){x, rect.y0, rect.y1};
+    return count;
+}
+
+mm_status mm_rle_mirror(const mm_rle *rle, mm_rle *out, mm_error *err)
+{
+    const size_t count = list_pieces(rle, NULL);
+    piece *pieces = calloc(count + 1, sizeof *pieces);
+    *out = (mm_rle){0};
+    if (!pieces)
+        return mm_fail_memory(err, "a mirrored mask");
+    (void)list_pieces(rle, pieces); /* as many */
+    mm_run_builder builder;
+    mm_runs_start(&builder, rle->count);
+    uint32_t position = 0;
+    for (size_t end = count, first; end > 0; end = first) { /* columns from the last on, each from its top */
+        for (first = end; first > 0 && pieces[first - 1].x == pieces[end - 1].x; first--)
+            ;
+        for (size_t i = first; i < end; i++) {
+            const uint32_t start = (rle->width - 1 - pieces[i].x) * rle->height + pieces[i].y0;
+            mm_runs_append(&builder, false, start - position);
+            mm_runs_append(&builder, true, pieces[i].y1 - pieces[i].y0);
+            position = start + pieces[i].y1 - pieces[i].y0;
+        }
+    }
+    free(pieces);
+    mm_runs_append(&builder, false, rle->height * rle->width - position);
+    return mm_runs_finish(&builder, rle->height, rle->width, out, err);
+}

@@ -28,7 +28,7 @@ mm_status mm_decoder_training_ask(mm_decoder_training *t, const mm_trained_decod
         mm_draw draw = {mm_mix(0, sample), 0};
         mm_picked_masks picked;
         mm_dialogue_image image = {.embedding = t->cells};
-        status = mm_decoder_training_load(t, sample, &image.frame, err);
+        status = mm_decoder_training_load(t, sample, false, &image.frame, err);
         if (status == MM_OK)
             status = mm_mask_source_pick(&t->masks, &t->samples.items[sample], asked->masks, options.nested, alike, &draw,
                                          &picked, err);

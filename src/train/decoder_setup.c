@@ -80,7 +80,7 @@ static mm_status describe(mm_decoder_training *t, mm_error *err)
         return status;
     mm_kernels_describe(&t->products, kernels, sizeof kernels);
     (void)snprintf(digest, sizeof digest, "%016" PRIx64, mm_samples_digest(&t->samples)); /* fits */
-    t->setup = json_pack("{s:s,s:s,s:I,s:I,s:s,s:f,s:I,s:I,s:I,s:f,s:[f,f,f],s:f,s:b,s:f,s:f,s:f,s:f,s:f,s:I,s:I}",
+    t->setup = json_pack("{s:s,s:s,s:I,s:I,s:s,s:f,s:I,s:I,s:I,s:f,s:[f,f,f],s:f,s:b,s:f,s:f,s:f,s:f,s:f,s:b,s:I,s:I}",
                          "model_sha256",
                          model, "kernels", kernels, "images", (json_int_t)t->prepared.training_count,
                          "validation_images", (json_int_t)t->prepared.validation_count, "samples", digest, "epochs",
@@ -91,8 +91,8 @@ static mm_status describe(mm_decoder_training *t, mm_error *err)
                          o->source_weights[2],
                          "multimask", o->multimask, "nested", o->nested, "learning_rate",
                          o->common.learning_rate, "weight_decay", o->common.weight_decay, "clip_norm",
-                         o->common.clip_norm, "warm_up", o->common.warm_up, "average", o->average, "seed",
-                         (json_int_t)(o->common.seed & INT64_MAX), "ranks", (json_int_t)t->ranks);
+                         o->common.clip_norm, "warm_up", o->common.warm_up, "average", o->average, "flip",
+                         o->common.flip, "seed", (json_int_t)(o->common.seed & INT64_MAX), "ranks", (json_int_t)t->ranks);
     return t->setup ? MM_OK : mm_fail_memory(err, "the training's options");
 }
 

@@ -12,13 +12,14 @@
 /* After so many steps in a row that were none, something is broken for good. */
 enum { MOST_SKIPPED = 20 };
 
-mm_status mm_decoder_training_load(mm_decoder_training *t, uint64_t sample, mm_frame *frame, mm_error *err)
+mm_status mm_decoder_training_load(mm_decoder_training *t, uint64_t sample, bool flipped, mm_frame *frame,
+                                   mm_error *err)
 {
     const mm_sample *s = &t->samples.items[sample];
     const char *name = t->samples.text + s->path;
     uint32_t width, height;
-    const mm_status status = mm_embeddings_read(t->prepared.embeddings, t->prepared.places[2 * sample], &width,
-                                                &height, t->cells, err);
+    const mm_status status = mm_embeddings_read(t->prepared.embeddings, t->prepared.places[2 * sample + flipped],
+                                                &width, &height, t->cells, err);
     if (status != MM_OK)
         return status;
     *frame = mm_model_frame(t->model, width, height);
@@ -37,14 +38,28 @@ mm_status mm_decoder_training_load(mm_decoder_training *t, uint64_t sample, mm_f
     return MM_OK;
 }
 
+static mm_status mirror(mm_picked_masks *picked, mm_error *err)
+{
+    mm_status status = MM_OK;
+    for (size_t i = 0; i < picked->count + picked->others && status == MM_OK; i++) {
+        mm_rle mirrored;
+        status = mm_rle_mirror(&picked->masks[i], &mirrored, err);
+        if (status != MM_OK)
+            break;
+        mm_rle_free(&picked->masks[i]);
+        picked->masks[i] = mirrored;
+    }
+    return status;
+}
+
 /* Loss and gradient of one image. */
-static mm_status add_image(mm_decoder_training *t, uint64_t sample, uint64_t seed, mm_dialogue_sums *sums,
-                           mm_error *err)
+static mm_status add_image(mm_decoder_training *t, uint64_t sample, bool flipped, uint64_t seed,
+                           mm_dialogue_sums *sums, mm_error *err)
 {
     mm_draw draw = {mm_mix(seed, 0), 0};
     mm_picked_masks picked;
     mm_dialogue_image image = {.embedding = t->cells};
-    mm_status status = mm_decoder_training_load(t, sample, &image.frame, err);
+    mm_status status = mm_decoder_training_load(t, sample, flipped, &image.frame, err);
     if (status != MM_OK)
         return status;
     status = mm_mask_source_pick(&t->masks, &t->samples.items[sample], t->options->masks, t->options->nested,
@@ -54,8 +69,11 @@ static mm_status add_image(mm_decoder_training *t, uint64_t sample, uint64_t see
     image.masks = picked.masks;
     image.count = picked.count;
     image.others = picked.others;
-    status = mm_dialogue_run(&t->learner, &t->decoder, &t->dialogue, &image, mm_mix(seed, 1), true, &t->memory, sums,
-                             err);
+    if (flipped)
+        status = mirror(&picked, err);
+    if (status == MM_OK)
+        status = mm_dialogue_run(&t->learner, &t->decoder, &t->dialogue, &image, mm_mix(seed, 1), true, &t->memory,
+                                 sums, err);
     mm_picked_masks_free(&picked);
     return status;
 }
@@ -68,8 +86,11 @@ static mm_status add_share(mm_decoder_training *t, mm_dialogue_sums *sums, mm_er
     const uint64_t seed = mm_mix(t->options->common.seed ^ UINT64_C(0x6465636f64657200), t->step);
     mm_status status = MM_OK;
     mm_prepared_shuffle(&t->prepared, &t->samples, t->options->common.seed, epoch + 1);
-    for (uint64_t i = images * t->rank / t->ranks; status == MM_OK && i < images * (t->rank + 1) / t->ranks; i++)
-        status = add_image(t, t->prepared.training[first + i], mm_mix(seed, i), sums, err);
+    for (uint64_t i = images * t->rank / t->ranks; status == MM_OK && i < images * (t->rank + 1) / t->ranks; i++) {
+        const uint64_t sample = t->prepared.training[first + i];
+        const bool flipped = mm_prepared_flips(&t->options->common, epoch, sample);
+        status = add_image(t, sample, flipped, mm_mix(seed, i), sums, err);
+    }
     return status;
 }
 

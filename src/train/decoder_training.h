@@ -51,8 +51,8 @@ void mm_decoder_training_free(mm_decoder_training *training);
 MM_RESULT_USED mm_status mm_decoder_training_step(mm_decoder_training *training, bool *stop, mm_error *err);
 
 /* An image's embedding to training->cells, and its frame, whose size is that of its masks. */
-MM_RESULT_USED mm_status mm_decoder_training_load(mm_decoder_training *training, uint64_t sample, mm_frame *frame,
-                                                  mm_error *err);
+MM_RESULT_USED mm_status mm_decoder_training_load(mm_decoder_training *training, uint64_t sample, bool flipped,
+                                                  mm_frame *frame, mm_error *err);
 
 typedef struct mm_questions {
     uint32_t rounds, masks; /* masks: of an image, at most */

@@ -47,8 +47,7 @@ static mm_status open_model(mm_trainer *trainer, mm_error *err)
 static mm_status prepare(mm_trainer *trainer, mm_train_summary *summary, mm_error *err)
 {
     mm_preparation preparation = {.comm = trainer->comm, .model = trainer->model, .samples = &trainer->samples,
-                                  .signals = trainer->signals, .options = &trainer->options->common,
-                                  .flip = trainer->options->flip};
+                                  .signals = trainer->signals, .options = &trainer->options->common};
     const mm_status status = mm_prepare(&preparation, &trainer->prepared, err);
     summary->seconds_encoding = preparation.seconds;
     summary->encoded = preparation.encoded;
@@ -76,7 +75,8 @@ static mm_status describe(mm_trainer *trainer, mm_error *err)
         "validation_images", (json_int_t)trainer->prepared.validation_count, "samples", digest,
         "width", (json_int_t)o->width, "depth", (json_int_t)o->depth, "epochs", o->common.epochs, "batch", (json_int_t)o->common.batch,
         "learning_rate", o->common.learning_rate, "weight_decay", o->common.weight_decay,
-        "clip_norm", o->common.clip_norm, "warm_up", o->common.warm_up, "seed", (json_int_t)(o->common.seed & INT64_MAX), "flip", o->flip,
+        "clip_norm", o->common.clip_norm, "warm_up", o->common.warm_up, "seed", (json_int_t)(o->common.seed & INT64_MAX),
+        "flip", o->common.flip,
         "ranks", (json_int_t)trainer->ranks);
     return trainer->setup ? MM_OK : mm_fail_memory(err, "the training's options");
 }

@@ -87,7 +87,7 @@ static mm_status prepare_one(preparing *work, size_t index, mm_error *err)
     mm_status status = mm_samples_read(p->samples, sample, &bytes, &size, err);
     if (status != MM_OK)
         return status;
-    for (int flipped = 0; flipped <= (p->flip && !sample->validation); flipped++) {
+    for (int flipped = 0; flipped <= (p->options->flip && !sample->validation); flipped++) {
         const mm_embedding_key key = mm_embeddings_key(bytes, size, variant_of(p->samples, sample, flipped));
         memcpy(work->hashes[index], key.hash, sizeof key.hash);
         missing[flipped] = !mm_embeddings_find(work->prepared->embeddings, &key, &place);
@@ -146,7 +146,7 @@ static mm_status find_places(const preparing *work, mm_error *err)
     mm_status status = mm_embeddings_refresh(work->prepared->embeddings, err);
     for (size_t i = 0; status == MM_OK && i < p->samples->count; i++) {
         const mm_sample *sample = &p->samples->items[i];
-        for (int flipped = 0; flipped <= (p->flip && !sample->validation); flipped++) {
+        for (int flipped = 0; flipped <= (p->options->flip && !sample->validation); flipped++) {
             const mm_embedding_key key = {{work->hashes[i][0], work->hashes[i][1]},
                                           variant_of(p->samples, sample, flipped)};
             if (!mm_embeddings_find(work->prepared->embeddings, &key, &work->prepared->places[2 * i + (size_t)flipped]))
@@ -228,6 +228,11 @@ void mm_prepared_free(mm_prepared *prepared)
     free(prepared->places);
     free(prepared->training);
     free(prepared->validation);
+}
+
+bool mm_prepared_flips(const mm_train_options *options, uint64_t epoch, uint64_t sample)
+{
+    return options->flip && (mm_mix(options->seed ^ ~epoch, sample) >> 63) != 0;
 }
 
 /* Fisher and Yates. */

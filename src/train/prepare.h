@@ -13,7 +13,6 @@ typedef struct mm_preparation {
     const mm_samples *samples;
     mm_signals *signals;
     const mm_train_options *options;
-    bool flip;        /* of the training samples, the flipped image as well */
     uint64_t encoded; /* out: images of all ranks that were encoded now */
     double seconds;   /* out: what that took */
 } mm_preparation;
@@ -32,6 +31,9 @@ typedef struct mm_prepared {
 /* Collective. MM_ERR_STOPPED if a signal came; what was encoded until then is kept. The caller frees in every case. */
 MM_RESULT_USED mm_status mm_prepare(mm_preparation *preparation, mm_prepared *prepared, mm_error *err);
 void mm_prepared_free(mm_prepared *prepared);
+
+/* Whether an epoch, from 0, sees a sample flipped. */
+bool mm_prepared_flips(const mm_train_options *options, uint64_t epoch, uint64_t sample);
 
 /* Bring the training samples into the order of an epoch, which follows from its number, from 1, and the seed. */
 void mm_prepared_shuffle(mm_prepared *prepared, const mm_samples *samples, uint64_t seed, uint64_t epoch);

@@ -116,7 +116,7 @@ static mm_status add_share(mm_trainer *trainer, float *sums, mm_detector_loss *l
     for (uint64_t i = images * trainer->rank / trainer->ranks;
          status == MM_OK && i < images * (trainer->rank + 1) / trainer->ranks; i++) {
         const uint64_t sample = trainer->prepared.training[first + i];
-        const bool flipped = o->flip && (mm_mix(o->common.seed ^ ~epoch, sample) >> 63) != 0;
+        const bool flipped = mm_prepared_flips(&o->common, epoch, sample);
         status = mm_trainer_add_sample(trainer, sample, flipped, sums, loss, err);
     }
     return status;

@@ -40,6 +40,10 @@ expect 0 "15 steps"
 train nested.safetensors 1 --nested --epochs 1
 expect 0 "5 steps"
 grep -q '"nested": *true' nested.safetensors.jsonl || fail "the log does not tell of --nested"
+train flipped.safetensors 1 --nested --epochs 1 --flip
+expect 0 "5 steps"
+grep -q '"flip": *true' flipped.safetensors.jsonl || fail "the log does not tell of --flip"
+cmp -s nested.safetensors flipped.safetensors && fail "no image was flipped"
 train two.safetensors 2
 expect 2 "two.safetensors is there already" "--resume"
 train two.safetensors 2 --resume

@@ -66,7 +66,7 @@ START_TEST(rounds_change_what_stands_above_wherever_it_stands)
                             "  - stage: assisted\n"
                             "    corpus: here\n"
                             "    train_detector: after\n"
-                            "    decoder: {epochs: 9, source_weights: [0, 0.5, 2], nested: true}\n"
+                            "    decoder: {epochs: 9, source_weights: [0, 0.5, 2], nested: true, flip: true}\n"
                             "  - stage: semi-automatic\n"
                             "    corpus: here\n"
                             "    learn_from: round\n"
@@ -79,12 +79,12 @@ START_TEST(rounds_change_what_stands_above_wherever_it_stands)
     ck_assert_msg(load(text, &config, &err) == MM_OK, "%s", err.text);
     const mm_loop_round *a = &config.rounds[0], *b = &config.rounds[1];
     ck_assert(a->decoder.common.epochs == 9.0 && b->decoder.common.epochs == 3.0);
-    ck_assert(a->decoder.nested && !b->decoder.nested);
+    ck_assert(a->decoder.nested && !b->decoder.nested && a->decoder.common.flip && !b->decoder.common.flip);
     ck_assert(a->decoder.source_weights[2] == 2.0 && b->decoder.source_weights[2] == 3.0);
     ck_assert_uint_eq(a->decoder.common.batch, 2);
     ck_assert_uint_eq(b->decoder.common.seed, 5);
     ck_assert_uint_eq(a->train_detector, MM_LOOP_AFTER);
-    ck_assert(a->detector.flip && a->detector.width == 16);
+    ck_assert(a->detector.common.flip && a->detector.width == 16);
     ck_assert_uint_eq(b->queue.prefill, MM_PREFILL_MASKS);
     ck_assert_uint_eq(b->queue.images, 7);
     ck_assert_uint_eq(b->queue.batch, 11);

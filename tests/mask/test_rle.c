@@ -106,6 +106,33 @@ START_TEST(placing_equals_copying_pixels)
 }
 END_TEST
 
+START_TEST(mirrored_as_bits_are)
+{
+    FILE *file = open_golden("mask/rle.txt");
+    static golden g;
+    while (read_golden(file, &g)) {
+        const mm_rle rle = {g.height, g.width, g.count, g.runs};
+        uint8_t *bits = bits_of(&g), *other = calloc(g.height, g.width);
+        for (uint32_t y = 0; y < g.height; y++)
+            for (uint32_t x = 0; x < g.width; x++)
+                other[(size_t)y * g.width + x] = bits[(size_t)y * g.width + g.width - 1 - x];
+        mm_rle mirrored, expected, back;
+        ck_assert_int_eq(mm_rle_mirror(&rle, &mirrored, NULL), MM_OK);
+        ck_assert_int_eq(mm_rle_from_bits(other, g.height, g.width, &expected, NULL), MM_OK);
+        ck_assert(mm_rle_equal(&mirrored, &expected));
+        ck_assert_int_eq(mm_rle_mirror(&mirrored, &back, NULL), MM_OK);
+        ck_assert(mm_rle_equal(&back, &rle));
+        mm_rle_free(&mirrored);
+        mm_rle_free(&expected);
+        mm_rle_free(&back);
+        free(bits);
+        free(other);
+        free(g.runs);
+    }
+    fclose(file);
+}
+END_TEST
+
 START_TEST(what_does_not_fit_is_refused)
 {
     uint32_t runs[] = {2, 4};
@@ -152,6 +179,7 @@ int main(void)
     TCase *tests = tcase_create("rle");
     tcase_add_test(tests, encoding_decoding_and_measures_match_pycocotools_and_opencv);
     tcase_add_test(tests, placing_equals_copying_pixels);
+    tcase_add_test(tests, mirrored_as_bits_are);
     tcase_add_test(tests, what_does_not_fit_is_refused);
     tcase_add_test(tests, a_frame_of_nearly_four_billion_pixels);
     suite_add_tcase(suite, tests);
