@@ -67,12 +67,12 @@ bool mm_cli_training_number(struct argp_state *state, int key, const char *word,
 }
 
 error_t mm_cli_training_check(struct argp_state *state, const mm_train_options *common, const char *needed,
-                              const char *what)
+                              const char *file, const char *what)
 {
     if (common->source_count == 0)
         return mm_cli_refuse(state, "needs a dataset: %s", needed);
     if (!common->out)
-        return mm_cli_refuse(state, "needs -o %s goes", what);
+        return mm_cli_refuse(state, "needs -o %s, where %s goes", file, what);
     if (common->resume && common->overwrite)
         return mm_cli_refuse(state, "--resume keeps what is there and --overwrite replaces it; give one of them");
     return 0;

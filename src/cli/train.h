@@ -21,10 +21,9 @@ typedef struct mm_cli_training {
 bool mm_cli_training_number(struct argp_state *state, int key, const char *word, const struct argp_option *rows,
                             const mm_cli_training *training, error_t *bad);
 
-/* For ARGP_KEY_END: whether there are sources (`needed` says which), a place for what comes of it (`what` names both),
- * and one intention. */
+/* For ARGP_KEY_END: whether there are sources (`needed` says which), a file for what comes of it, and one intention. */
 error_t mm_cli_training_check(struct argp_state *state, const mm_train_options *common, const char *needed,
-                              const char *what);
+                              const char *file, const char *what);
 
 /* The parser of options that both kinds have, and of the datasets; its input is an mm_cli_training. */
 extern const struct argp mm_cli_training_argp;

@@ -78,7 +78,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         return mm_cli_training_check(state, &o->common, "the folder that `maskmill run` wrote",
-                                     "MODEL.safetensors, where the trained model");
+                                     "MODEL.safetensors", "the trained model");
     default:
         return ARGP_ERR_UNKNOWN;
     }

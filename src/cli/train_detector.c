@@ -43,7 +43,7 @@ static error_t parse(int key, char *word, struct argp_state *state)
     case ARGP_KEY_END:
         return mm_cli_training_check(state, &o->common,
                                      "the folder that `maskmill run` wrote, or a COCO file (.json)",
-                                     "HEAD.safetensors, where the detector");
+                                     "HEAD.safetensors", "the detector");
     default:
         return ARGP_ERR_UNKNOWN;
     }

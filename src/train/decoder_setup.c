@@ -85,14 +85,12 @@ static mm_status describe(mm_decoder_training *t, mm_error *err)
                          model, "kernels", kernels, "images", (json_int_t)t->prepared.training_count,
                          "validation_images", (json_int_t)t->prepared.validation_count, "samples", digest, "epochs",
                          o->common.epochs, "batch", (json_int_t)o->common.batch, "masks", (json_int_t)o->masks,
-                         "rounds", (json_int_t)o->rounds,
-                         "box_share",
-                         o->box_share, "source_weights", o->source_weights[0], o->source_weights[1],
-                         o->source_weights[2],
-                         "multimask", o->multimask, "nested", o->nested, "learning_rate",
-                         o->common.learning_rate, "weight_decay", o->common.weight_decay, "clip_norm",
-                         o->common.clip_norm, "warm_up", o->common.warm_up, "average", o->average, "flip",
-                         o->common.flip, "seed", (json_int_t)(o->common.seed & INT64_MAX), "ranks", (json_int_t)t->ranks);
+                         "rounds", (json_int_t)o->rounds, "box_share", o->box_share, "source_weights",
+                         o->source_weights[0], o->source_weights[1], o->source_weights[2], "multimask", o->multimask,
+                         "nested", o->nested, "learning_rate", o->common.learning_rate, "weight_decay",
+                         o->common.weight_decay, "clip_norm", o->common.clip_norm, "warm_up", o->common.warm_up,
+                         "average", o->average, "flip", o->common.flip, "seed", (json_int_t)(o->common.seed & INT64_MAX),
+                         "ranks", (json_int_t)t->ranks);
     return t->setup ? MM_OK : mm_fail_memory(err, "the training's options");
 }
 
@@ -120,7 +118,8 @@ mm_status mm_decoder_training_prepare(mm_decoder_training *t, mm_decoder_summary
         status = mm_comm_agree(t->comm, status, err);
     }
     t->learner = mm_learner_of(&t->products, err);
-    t->dialogue = (mm_dialogue_options){.rounds = o->rounds, .box_share = o->box_share, .pauses = true, .nested = o->nested,
+    t->dialogue = (mm_dialogue_options){.rounds = o->rounds, .box_share = o->box_share, .pauses = true,
+                                        .nested = o->nested,
                                         .weights = {.focal = 20, .dice = 1, .iou = 1, .multimask = o->multimask}};
     return status;
 }
