@@ -37,7 +37,8 @@ typedef struct mm_annotate_options {
     bool quiet;
 } mm_annotate_options;
 
-/* Serve until SIGINT or SIGTERM. The URL, with its token, goes to `out`. Call it before other threads are started. */
+/* Serve until SIGINT, SIGTERM or SIGUSR1 (with which Slurm may warn). The URL, with its token, goes to `out`. Call it
+ * before other threads are started; those that libraries start by themselves do not matter. */
 MM_RESULT_USED mm_status mm_annotate(const mm_annotate_options *options, FILE *out, mm_error *err);
 
 typedef struct mm_annotate_counts {

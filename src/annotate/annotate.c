@@ -3,7 +3,6 @@
  * (HTTP). */
 #include "maskmill/annotate.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "annotate/server.h"
 #include "annotate/session.h"
 #include "base/clock.h"
+#include "maskmill/engine.h"
 
 enum { PLACES = 32, CONNECTIONS = 256, CONNECTIONS_EACH = 64, REQUEST_SECONDS = 60, LEASE_SECONDS = 120, RATE = 40 };
 
@@ -170,13 +170,14 @@ static mm_status open_all(serving *s, const mm_annotate_options *options, mm_err
     return mm_server_start(s->server, api, &s->page, err);
 }
 
-/* SIGINT and SIGTERM, held back in all threads and waited for in this one. */
+/* What ends the server: held back in all threads, those that libraries have started already included, and waited for in
+ * this one. */
 static mm_status hold_signals(sigset_t *held, mm_error *err)
 {
-    if (sigemptyset(held) != 0 || sigaddset(held, SIGINT) != 0 || sigaddset(held, SIGTERM) != 0)
+    if (sigemptyset(held) != 0 || sigaddset(held, SIGINT) != 0 || sigaddset(held, SIGTERM) != 0 ||
+        sigaddset(held, SIGUSR1) != 0)
         return mm_fail_errno(err, "signals");
-    errno = pthread_sigmask(SIG_BLOCK, held, NULL);
-    return errno == 0 ? MM_OK : mm_fail_errno(err, "signals");
+    return mm_engine_hold_signals(err);
 }
 
 static mm_status tell(const serving *s, const mm_annotate_options *options, FILE *out, mm_error *err)

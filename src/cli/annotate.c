@@ -114,7 +114,7 @@ mm_status mm_cli_annotate(int argc, char **argv, int *exit_status, mm_error *err
         .args_doc = "SOURCE",
         .doc = "Draw masks in a browser, with the model's help.\vSOURCE is a corpus (folder, .tar, list, manifest), a "
                "dataset, or a queue. The URL is printed; it carries a token, without which nothing is answered. Answers "
-               "go to a journal that `maskmill queue import` reads. The server runs until SIGINT or SIGTERM.",
+               "go to a journal that `maskmill queue import` reads. The server runs until SIGINT, SIGTERM or SIGUSR1.",
         .children = children,
     };
     annotate_arguments arguments = {0};

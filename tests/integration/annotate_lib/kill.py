@@ -67,6 +67,8 @@ def main():
     for thread, _, _ in people:
         thread.join()
     assert server.kill(15) == 0, "SIGTERM did not end it well"
+    server.start()
+    assert server.kill_by_threads(15) == 0, "SIGTERM to a thread of a library did not end it well"
     assert not faults, faults
     journal = read_journal(answers)
     ids = [answer["id"] for answer in journal]
