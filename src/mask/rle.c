@@ -83,6 +83,14 @@ void mm_rle_box(const mm_rle *rle, uint32_t box[4])
     box[3] = y1;
 }
 
+/* `length` set pixels from `start` on, behind the *position pixels that are there. */
+static void append_ones(mm_run_builder *builder, uint32_t start, uint32_t length, uint32_t *position)
+{
+    mm_runs_append(builder, false, start - *position);
+    mm_runs_append(builder, true, length);
+    *position = start + length;
+}
+
 mm_status mm_rle_place(const mm_rle *rle, uint32_t x0, uint32_t y0, uint32_t height, uint32_t width, mm_rle *out,
                        mm_error *err)
 {
@@ -98,12 +106,8 @@ mm_status mm_rle_place(const mm_rle *rle, uint32_t x0, uint32_t y0, uint32_t hei
     uint32_t position = 0;
     mm_rect rect;
     for (mm_rect_cursor ones = mm_rects_of(rle, true); mm_rects_next(&ones, &rect);) {
-        for (uint32_t x = rect.x0; x < rect.x1; x++) {
-            const uint32_t start = (x0 + x) * height + y0 + rect.y0, length = rect.y1 - rect.y0;
-            mm_runs_append(&builder, false, start - position);
-            mm_runs_append(&builder, true, length);
-            position = start + length;
-        }
+        for (uint32_t x = rect.x0; x < rect.x1; x++)
+            append_ones(&builder, (x0 + x) * height + y0 + rect.y0, rect.y1 - rect.y0, &position);
     }
     mm_runs_append(&builder, false, height * width - position);
     return mm_runs_finish(&builder, height, width, out, err);
@@ -140,12 +144,9 @@ mm_status mm_rle_mirror(const mm_rle *rle, mm_rle *out, mm_error *err)
     for (size_t end = count, first; end > 0; end = first) { /* columns from the last on, each from its top */
         for (first = end; first > 0 && pieces[first - 1].x == pieces[end - 1].x; first--)
             ;
-        for (size_t i = first; i < end; i++) {
-            const uint32_t start = (rle->width - 1 - pieces[i].x) * rle->height + pieces[i].y0;
-            mm_runs_append(&builder, false, start - position);
-            mm_runs_append(&builder, true, pieces[i].y1 - pieces[i].y0);
-            position = start + pieces[i].y1 - pieces[i].y0;
-        }
+        for (size_t i = first; i < end; i++)
+            append_ones(&builder, (rle->width - 1 - pieces[i].x) * rle->height + pieces[i].y0,
+                        pieces[i].y1 - pieces[i].y0, &position);
     }
     free(pieces);
     mm_runs_append(&builder, false, rle->height * rle->width - position);

@@ -19,6 +19,7 @@ mm_status mm_decoder_training_ask(mm_decoder_training *t, const mm_trained_decod
     options.rounds = asked->rounds;
     options.box_share = asked->boxes ? 1 : 0;
     options.pauses = false;
+    options.nested = options.nested && !asked->boxes; /* a box leaves no doubt: no other masks are needed */
     mm_learner precise = t->learner; /* models are compared in f32 */
     precise.rounded = NULL;
     static const double alike[MM_MASK_SOURCES] = {1, 1, 1};
