@@ -1,5 +1,6 @@
 #include "engine/lock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -17,6 +18,8 @@
 #include "engine/lock_holder.h"
 
 enum { BEAT_SECONDS = 10, STALE_SECONDS = 120 };
+
+#define HEX "0123456789abcdef"
 
 struct mm_lock {
     char path[PATH_MAX], out[PATH_MAX];
@@ -58,6 +61,18 @@ static mm_status write_own(const char *out, const char *token, const char *text,
     return status;
 }
 
+static mm_status read_holder(const char *path, mm_lock_holder *holder, mm_error *err)
+{
+    uint8_t *text = NULL;
+    size_t length = 0;
+    const mm_status status = mm_file_read(path, 4096, &text, &length, err);
+    if (status != MM_OK)
+        return status;
+    mm_lock_holder_parse((const char *)text, holder);
+    free(text);
+    return MM_OK;
+}
+
 /* Seconds since the lock's heart beat, by the file server's clock. Negative if there is no lock (any more). */
 static mm_status age_of(const char *out, const char *path, double *seconds, mm_error *err)
 {
@@ -87,21 +102,17 @@ static mm_status age_of(const char *out, const char *path, double *seconds, mm_e
 static mm_status judge(const char *out, const char *path, bool *there, mm_lock_holder *holder, char *why, size_t size,
                        mm_error *err)
 {
-    uint8_t *text = NULL;
-    size_t length = 0;
     double age = 0;
     *there = mm_file_exists(path);
     if (!*there)
         return MM_OK;
-    mm_status status = mm_file_read(path, 4096, &text, &length, err);
+    mm_status status = read_holder(path, holder, err);
     if (status != MM_OK && errno == ENOENT) { /* it went in between, and another may have come since */
         *there = false;
         return MM_OK;
     }
     if (status != MM_OK)
         return status;
-    mm_lock_holder_parse((const char *)text, holder);
-    free(text);
     switch (mm_lock_holder_fate(holder)) {
     case MM_HOLDER_GONE:
         (void)snprintf(why, size, "process %ld on this host is no more", holder->pid);
@@ -138,44 +149,8 @@ mm_status mm_lock_inspect(const char *out, mm_error *err)
 
 /* --- Taking it. --- */
 
-/* Two runs may find the same stale lock. One of them makes this file, removes the lock if it is still the one that was
- * judged, and removes this file. */
-static mm_status remove_stale(const mm_lock *lock, const mm_lock_holder *stale, mm_error *err)
-{
-    char path[PATH_MAX];
-    uint8_t *text = NULL;
-    size_t length = 0;
-    mm_status status = path_of(lock->out, "lock.takeover", path, err);
-    if (status != MM_OK)
-        return status;
-    double age = 0;
-    int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    bool rival = file < 0 && errno == EEXIST;
-    if (rival && age_of(lock->out, path, &age, NULL) == MM_OK && age >= STALE_SECONDS) {
-        (void)unlink(path); /* of a run that died between two lines of this function */
-        file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-        rival = file < 0 && errno == EEXIST;
-    }
-    if (rival)
-        return mm_fail(err, MM_ERR_USAGE, "another run is just beginning in %s", lock->out);
-    if (file < 0)
-        return mm_fail_errno(err, "cannot create %s", path);
-    (void)close(file); /* empty */
-    if (mm_file_read(lock->path, 4096, &text, &length, NULL) == MM_OK) {
-        mm_lock_holder now;
-        mm_lock_holder_parse((const char *)text, &now);
-        free(text);
-        if (strcmp(now.token, stale->token) != 0)
-            status = mm_fail(err, MM_ERR_USAGE, "another run has just begun in %s", lock->out);
-        else if (unlink(lock->path) != 0 && errno != ENOENT)
-            status = mm_fail_errno(err, "cannot remove the stale lock %s", lock->path);
-    }
-    (void)unlink(path); /* ours */
-    return status;
-}
-
-/* Put the lock into its place if there is none. */
-static mm_status put(const mm_lock *lock, bool *taken, mm_error *err)
+/* Put a file with our name in it at `place` if there is none. */
+static mm_status put(const mm_lock *lock, const char *place, bool *taken, mm_error *err)
 {
     char own[PATH_MAX], text[2048];
     mm_lock_holder_print(&lock->holder, lock->beats, text, sizeof text);
@@ -184,29 +159,56 @@ static mm_status put(const mm_lock *lock, bool *taken, mm_error *err)
         return status;
     struct stat about;
     /* Network file systems may lose the answer to a link that was made: the count of names tells. */
-    *taken = link(own, lock->path) == 0 || (stat(own, &about) == 0 && about.st_nlink == 2);
-    if (!*taken && errno != EEXIST && !mm_file_exists(lock->path)) {
+    *taken = link(own, place) == 0 || (stat(own, &about) == 0 && about.st_nlink == 2);
+    if (!*taken && errno != EEXIST && !mm_file_exists(place)) {
         /* A file system without links. Renaming is as good, but for two runs at the same moment. */
-        if (rename(own, lock->path) == 0) {
+        if (rename(own, place) == 0) {
             *taken = true;
             return MM_OK;
         }
-        status = mm_fail_errno(err, "cannot create %s", lock->path);
+        status = mm_fail_errno(err, "cannot create %s", place);
     }
-    (void)unlink(own); /* ours; the lock is its other name */
+    (void)unlink(own); /* ours; what is in its place is its other name */
+    return status;
+}
+
+/* Two runs may find the same stale lock. Only that which puts lock.over.TOKEN there, with the token of the stale lock, may
+ * remove it, and so neither removes the other's new one. A run that died in here left such a file behind; that is a
+ * stale lock like any other, and goes the same way. */
+static mm_status remove_stale(const mm_lock *lock, const char *stale, const mm_lock_holder *holder, int depth,
+                              mm_error *err)
+{
+    char over[PATH_MAX], name[64], why[160];
+    bool taken = false, there = false;
+    mm_lock_holder now;
+    const size_t digits = strspn(holder->token, HEX); /* none in a damaged lock */
+    (void)snprintf(name, sizeof name, "lock.over.%.*s", (int)digits, holder->token);
+    mm_status status = path_of(lock->out, name, over, err);
+    if (status == MM_OK)
+        status = put(lock, over, &taken, err);
+    if (status != MM_OK)
+        return status;
+    if (!taken) {
+        status = judge(lock->out, over, &there, &now, why, sizeof why, err);
+        if (status != MM_OK || !there)
+            return status;
+        return depth > 0 ? remove_stale(lock, over, &now, depth - 1, err)
+                         : mm_fail(err, MM_ERR_USAGE, "runs that died left %s; remove it if none writes into that folder",
+                                   over);
+    }
+    if (read_holder(stale, &now, NULL) == MM_OK && strcmp(now.token, holder->token) == 0 && unlink(stale) != 0 &&
+        errno != ENOENT)
+        status = mm_fail_errno(err, "cannot remove the stale lock %s", stale);
+    (void)unlink(over); /* ours */
     return status;
 }
 
 /* Whether the file is still ours. One that cannot be read for the moment is. */
 static bool is_ours(const mm_lock *lock)
 {
-    uint8_t *text = NULL;
-    size_t length = 0;
-    if (mm_file_read(lock->path, 4096, &text, &length, NULL) != MM_OK)
-        return errno != ENOENT;
     mm_lock_holder now;
-    mm_lock_holder_parse((const char *)text, &now);
-    free(text);
+    if (read_holder(lock->path, &now, NULL) != MM_OK)
+        return errno != ENOENT;
     return strcmp(now.token, lock->holder.token) == 0;
 }
 
@@ -267,22 +269,51 @@ static bool start_thread(mm_lock *lock)
 
 static mm_status take(mm_lock *lock, char *note, size_t size, mm_error *err)
 {
-    enum { TRIES = 5 }; /* a lock may go, or come, between looking and taking */
+    enum { TRIES = 10, DEPTH = 5 }; /* a lock may go, or come, between looking and taking */
     for (int i = 0; i < TRIES; i++) {
         char why[160];
         bool there = false, taken = false;
         mm_lock_holder holder;
         mm_status status = judge(lock->out, lock->path, &there, &holder, why, sizeof why, err);
         if (status == MM_OK && there) {
-            status = remove_stale(lock, &holder, err);
+            status = remove_stale(lock, lock->path, &holder, DEPTH, err);
             (void)snprintf(note, size, "took over the lock of a run on host %.64s: %s", holder.host, why);
         }
         if (status == MM_OK)
-            status = put(lock, &taken, err);
+            status = put(lock, lock->path, &taken, err);
         if (status != MM_OK || taken)
             return status;
     }
     return mm_fail(err, MM_ERR_USAGE, "another run is just beginning in %s", lock->out);
+}
+
+/* A name that write_own or remove_stale gives, and nothing else that somebody may keep here. */
+static bool is_helper(const char *name)
+{
+    static const char lock[] = "lock.", over[] = "over.";
+    if (strncmp(name, lock, strlen(lock)) != 0)
+        return false;
+    name += strlen(lock);
+    if (strncmp(name, over, strlen(over)) == 0)
+        name += strlen(over);
+    return strspn(name, HEX) == 32 && name[32] == '\0';
+}
+
+/* The files beside the lock that were left by runs that died while they took it. */
+static void sweep(const mm_lock *lock)
+{
+    DIR *folder = opendir(lock->out);
+    if (!folder)
+        return; /* they are no hindrance */
+    for (const struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
+        char path[PATH_MAX], why[160];
+        bool there = false;
+        mm_lock_holder holder;
+        if (is_helper(entry->d_name) && path_of(lock->out, entry->d_name, path, NULL) == MM_OK &&
+            judge(lock->out, path, &there, &holder, why, sizeof why, NULL) == MM_OK && there)
+            (void)unlink(path); /* the next run finds it again */
+    }
+    (void)closedir(folder); /* only read */
 }
 
 mm_status mm_lock_take(const char *out, mm_lock **lock, char *note, size_t size, mm_error *err)
@@ -306,6 +337,7 @@ mm_status mm_lock_take(const char *out, mm_lock **lock, char *note, size_t size,
         free(made);
         return status;
     }
+    sweep(made);
     *lock = made;
     return MM_OK;
 }

@@ -32,16 +32,34 @@ static void remove_folder(void)
     ck_assert_int_eq(system(command), 0);
 }
 
-static void put(const mm_lock_holder *holder, time_t age)
+static void put_at(const char *place, const mm_lock_holder *holder, time_t age)
 {
     char text[2048];
     mm_lock_holder_print(holder, 3, text, sizeof text);
-    FILE *file = fopen(path, "w");
+    FILE *file = fopen(place, "w");
     ck_assert_ptr_nonnull(file);
     ck_assert_int_ge(fputs(text, file), 0);
     ck_assert_int_eq(fclose(file), 0);
     const struct timespec when[2] = {{.tv_sec = time(NULL) - age}, {.tv_sec = time(NULL) - age}};
-    ck_assert_int_eq(utimensat(AT_FDCWD, path, when, 0), 0);
+    ck_assert_int_eq(utimensat(AT_FDCWD, place, when, 0), 0);
+}
+
+static void put(const mm_lock_holder *holder, time_t age)
+{
+    put_at(path, holder, age);
+}
+
+/* What a run leaves that dies while it takes the lock of `of` away; a run of this process, if it is alive. */
+static mm_lock_holder put_over(const mm_lock_holder *of, bool alive)
+{
+    char place[200];
+    mm_lock_holder holder;
+    mm_lock_holder_self(&holder);
+    if (!alive)
+        (void)snprintf(holder.start, sizeof holder.start, "1");
+    (void)snprintf(place, sizeof place, "%s/lock.over.%s", folder, of->token);
+    put_at(place, &holder, 0);
+    return holder;
 }
 
 static mm_lock *take(const char *note)
@@ -139,6 +157,77 @@ START_TEST(the_lock_of_a_dead_process_is_taken_over)
 END_TEST
 
 /* On another host, in another container, on a machine of the same name: only the heartbeat tells. */
+/* Runs that died when they were about to take over are no hindrance, however many; one that lives is. */
+START_TEST(a_takeover_that_was_cut_short_is_taken_over)
+{
+    mm_lock_holder stale;
+    mm_lock_holder_self(&stale);
+    (void)snprintf(stale.start, sizeof stale.start, "1");
+    for (int deaths = 1; deaths <= 4; deaths++) {
+        put(&stale, 0);
+        mm_lock_holder last = stale;
+        for (int i = 0; i < deaths; i++)
+            last = put_over(&last, false);
+        mm_lock *lock = take("is no more");
+        expect_files(1);
+        mm_lock_release(lock);
+        expect_files(0);
+    }
+    put(&stale, 0);
+    const mm_lock_holder dead = put_over(&stale, false);
+    (void)put_over(&dead, true);
+    mm_lock *lock = NULL;
+    char note[400];
+    ck_assert_int_eq(mm_lock_take(folder, &lock, note, sizeof note, &err), MM_ERR_USAGE);
+    ck_assert_msg(strstr(err.text, "another run writes into") != NULL, "%s", err.text);
+    expect_files(3);
+}
+END_TEST
+
+/* Whoever has the lock removes what dead runs left, and nothing else. */
+START_TEST(files_of_dead_runs_are_swept)
+{
+    static const char *names[] = {"lock.0123456789abcdef0123456789abcdef", "lock.over.0123456789abcdef0123456789abcdef",
+                                  "lock.over.fedcba9876543210fedcba9876543210", "lock.txt",
+                                  "lock.0123456789abcdef0123456789abcdef0", "lock.over.0123456789abcdef"};
+    mm_lock_holder holder;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char place[200];
+        mm_lock_holder_self(&holder);
+        if (i != 2) /* that one is in use */
+            (void)snprintf(holder.start, sizeof holder.start, "1");
+        (void)snprintf(place, sizeof place, "%s/%s", folder, names[i]);
+        put_at(place, &holder, 0);
+    }
+    mm_lock *lock = take("");
+    expect_files(1 + 4);
+    mm_lock_release(lock);
+}
+END_TEST
+
+/* Its token is part of a file's name. */
+START_TEST(a_token_from_a_file_leads_nowhere)
+{
+    mm_lock_holder stale;
+    mm_lock_holder_self(&stale);
+    (void)snprintf(stale.start, sizeof stale.start, "1");
+    (void)snprintf(stale.token, sizeof stale.token, "../../../../tmp/x");
+    put(&stale, 0);
+    mm_lock *lock = take("is no more");
+    expect_files(1);
+    mm_lock_release(lock);
+    /* A file that is its own successor ends the search. */
+    put(&stale, 0);
+    stale.token[0] = '\0';
+    char place[200];
+    (void)snprintf(place, sizeof place, "%s/lock.over.", folder);
+    put_at(place, &stale, 0);
+    char note[400];
+    ck_assert_int_eq(mm_lock_take(folder, &lock, note, sizeof note, &err), MM_ERR_USAGE);
+    ck_assert_msg(strstr(err.text, "lock.over.") && strstr(err.text, "remove it"), "%s", err.text);
+}
+END_TEST
+
 START_TEST(the_lock_of_another_host_goes_by_its_heartbeat)
 {
     mm_lock_holder others[3];
@@ -195,7 +284,8 @@ START_TEST(damaged_locks_are_stale_in_time)
 }
 END_TEST
 
-/* Of many that find the same stale lock at once, one gets it. Each trial hits other moments. */
+/* Of many that find the same stale lock at once, one gets it; also where another died before them, in every other trial.
+ * Each trial hits other moments. */
 enum { TRIALS = 40 };
 
 START_TEST(one_of_many_takes_a_stale_lock)
@@ -205,6 +295,8 @@ START_TEST(one_of_many_takes_a_stale_lock)
     mm_lock_holder_self(&holder);
     (void)snprintf(holder.host, sizeof holder.host, "elsewhere");
     put(&holder, 1000);
+    if (_i % 2 == 1)
+        (void)put_over(&holder, false);
     pid_t rivals[RIVALS];
     int ends[2], answers[2], over[2];
     ck_assert(pipe(ends) == 0 && pipe(answers) == 0 && pipe(over) == 0);
@@ -241,6 +333,7 @@ START_TEST(one_of_many_takes_a_stale_lock)
         ck_assert_int_eq(waitpid(rivals[i], NULL, 0), rivals[i]);
     (void)close(over[0]);
     (void)close(answers[0]);
+    expect_files(1);
     ck_assert_int_eq(unlink(path), 0);
 }
 END_TEST
@@ -254,6 +347,9 @@ int main(void)
     tcase_add_test(tests, a_lock_keeps_others_out_until_it_is_released);
     tcase_add_test(tests, what_is_printed_is_parsed);
     tcase_add_test(tests, the_lock_of_a_dead_process_is_taken_over);
+    tcase_add_test(tests, a_takeover_that_was_cut_short_is_taken_over);
+    tcase_add_test(tests, files_of_dead_runs_are_swept);
+    tcase_add_test(tests, a_token_from_a_file_leads_nowhere);
     tcase_add_test(tests, the_lock_of_another_host_goes_by_its_heartbeat);
     tcase_add_test(tests, a_job_that_is_started_again_takes_its_lock_over);
     tcase_add_test(tests, damaged_locks_are_stale_in_time);

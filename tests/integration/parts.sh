@@ -30,6 +30,21 @@ expect() {
   grep -q -- "$words" said || { cat said >&2; fail "$* does not say \"$words\""; }
 }
 
+# killed_after SECONDS COMMAND...: its status, 137 if it was killed, when it is dead and buried; what it says goes to said.
+# (timeout -s KILL dies of its own signal, and may do so before the command.)
+killed_after() {
+  local seconds=$1 command killer status=0
+  shift
+  "$@" >said 2>&1 &
+  command=$!
+  { sleep "$seconds" && kill -KILL "$command"; } 2>/dev/null &
+  killer=$!
+  wait "$command" 2>/dev/null || status=$?
+  kill "$killer" 2>/dev/null || true
+  wait "$killer" 2>/dev/null || true
+  return "$status"
+}
+
 settings=(--set amg.points_per_side=8 --set output.images_per_shard=2)
 same_as_whole() {
   local file
@@ -54,7 +69,7 @@ expect 2 "in no part: 2-5" "$program" merge out
 expect 2 "" "$program" run corpus -o out --shards 0-1 "${settings[@]}" # it is there
 expect 1 "" "$program" run corpus -o out --shards 0-1 "${settings[@]}" --resume # it is done
 # Beyond the end is the end. Killed somewhere, and resumed.
-timeout -s KILL 1 "$program" run corpus -o out --shards 3-9 "${settings[@]}" >said 2>&1 || true
+killed_after 1 "$program" run corpus -o out --shards 3-9 "${settings[@]}" || true
 expect 0 "" mpirun -n 2 "$program" run corpus -o out --shards 3-9 "${settings[@]}" --resume
 expect 1 "1 shard in" "$program" run corpus -o out --shards 2 "${settings[@]}"
 expect 0 "good; 2 images" "$program" verify out/part-2-2
@@ -64,7 +79,7 @@ expect 0 "good; 2 images" "$program" verify out/part-2-2
 status=137
 for ((after = 4; status == 137; after += after / 4)); do # milliseconds
   status=0
-  timeout -s KILL "$((after / 1000)).$(printf '%03d' $((after % 1000)))" "$program" merge out >said 2>&1 || status=$?
+  killed_after "$((after / 1000)).$(printf '%03d' $((after % 1000)))" "$program" merge out || status=$?
 done
 [ "$status" -eq 1 ] || { cat said >&2; fail "merge ended with $status, not 1"; }
 grep -q "2 images were set aside" said || fail "merge does not say how many were set aside"
