@@ -19,25 +19,36 @@ static void multiply_bf16(const mm_context *context, const mm_linear *linear, co
     context->bf16->product(&product);
 }
 
-/* From f32 to f32 by way of bf16. Within a parallel region every thread converts its own rows. */
+/* Piece p of a product from f32 to f32 by way of bf16, in the calling thread's scratch. */
+static void convert_and_multiply_piece(const mm_context *context, const mm_linear *linear, const float *x, size_t rows,
+                                       size_t p, float *y)
+{
+    const size_t in = linear->in, row = (in + 1) / 2 * 2;
+    const size_t first = p * PIECE, count = rows - first < PIECE ? rows - first : PIECE;
+    mm_bf16 *converted = context->converted[omp_get_thread_num()];
+    if (row == in)
+        context->bf16->convert(x + first * in, converted, count * in);
+    for (size_t r = 0; r < count && row != in; r++) {
+        context->bf16->convert(x + (first + r) * in, converted + r * row, in);
+        converted[r * row + in] = 0;
+    }
+    multiply_bf16(context, linear, converted, count, NULL, MM_TO_F32, y + first * linear->out);
+}
+
+/* Within a parallel region every thread multiplies its own rows. One thread alone does without a region, whose end costs
+ * a system call even then: a decoder's thousands of small products would spend two per cent of an image on them. */
 static void convert_and_multiply(const mm_context *context, const mm_linear *linear, const float *x, size_t rows,
                                  float *y)
 {
-    const size_t in = linear->in, row = (in + 1) / 2 * 2, pieces = (rows + PIECE - 1) / PIECE;
-    const int mine = omp_get_thread_num();
-    const bool inside = omp_in_parallel();
-#pragma omp parallel for num_threads((int)context->kernels->threads) if (!inside)
-    for (size_t p = 0; p < pieces; p++) {
-        const size_t first = p * PIECE, count = rows - first < PIECE ? rows - first : PIECE;
-        mm_bf16 *converted = context->converted[inside ? mine : omp_get_thread_num()];
-        if (row == in)
-            context->bf16->convert(x + first * in, converted, count * in);
-        for (size_t r = 0; r < count && row != in; r++) {
-            context->bf16->convert(x + (first + r) * in, converted + r * row, in);
-            converted[r * row + in] = 0;
-        }
-        multiply_bf16(context, linear, converted, count, NULL, MM_TO_F32, y + first * linear->out);
+    const size_t pieces = (rows + PIECE - 1) / PIECE;
+    if (context->kernels->threads == 1 || pieces == 1 || omp_in_parallel()) {
+        for (size_t p = 0; p < pieces; p++)
+            convert_and_multiply_piece(context, linear, x, rows, p, y);
+        return;
     }
+#pragma omp parallel for num_threads((int)context->kernels->threads)
+    for (size_t p = 0; p < pieces; p++)
+        convert_and_multiply_piece(context, linear, x, rows, p, y);
 }
 
 mm_status mm_layer_product(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, float *y,
@@ -105,12 +116,13 @@ static size_t piece_f32(const mm_context *context, size_t rows)
     return rows ? ((rows + share - 1) / share + tile - 1) / tile * tile : tile;
 }
 
-static void multiply_f32(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, mm_f32_end end,
-                         float *y)
+void mm_layer_piece_f32(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, mm_f32_end end,
+                        const float *residual, float *y)
 {
     const mm_f32_product product = {.a = x, .lda = linear->in, .rows = rows, .w = linear->weight, .ldw = linear->in,
-                                    .n = linear->out, .k = linear->in, .bias = linear->bias, .end = end, .out = y,
-                                    .ldout = linear->out, .scratch = context->panels[omp_get_thread_num()]};
+                                    .n = linear->out, .k = linear->in, .bias = linear->bias, .end = end,
+                                    .residual = residual, .out = y, .ldout = linear->out,
+                                    .scratch = context->panels[omp_get_thread_num()]};
     context->f32->product(&product);
 }
 
@@ -123,7 +135,7 @@ void mm_layer_norm_linear_f32(const mm_context *context, const mm_norm *norm, co
         const size_t first = p * step, count = rows - first < step ? rows - first : step;
         float *normed = context->scratch[omp_get_thread_num()];
         context->ops->layer_norm(x + first * channels, norm->weight, norm->bias, norm->eps, normed, count, channels);
-        multiply_f32(context, linear, normed, count, MM_F32_STORE, y + first * linear->out);
+        mm_layer_piece_f32(context, linear, normed, count, MM_F32_STORE, NULL, y + first * linear->out);
     }
 }
 
@@ -133,7 +145,7 @@ void mm_layer_add_linear_f32(const mm_context *context, const mm_linear *linear,
 #pragma omp parallel for num_threads((int)context->kernels->threads)
     for (size_t p = 0; p < pieces; p++) {
         const size_t first = p * step, count = rows - first < step ? rows - first : step;
-        multiply_f32(context, linear, x + first * linear->in, count, MM_F32_ADD, y + first * linear->out);
+        mm_layer_piece_f32(context, linear, x + first * linear->in, count, MM_F32_ADD, NULL, y + first * linear->out);
     }
 }
 
@@ -177,8 +189,8 @@ mm_status mm_layer_mlp(const mm_context *context, const mm_norm *norm, const mm_
         }
         context->ops->layer_norm(piece, norm->weight, norm->bias, norm->eps, normed, count, channels);
         if (context->f32) {
-            multiply_f32(context, fc1, normed, count, MM_F32_GELU, inner);
-            multiply_f32(context, fc2, inner, count, MM_F32_ADD, piece);
+            mm_layer_piece_f32(context, fc1, normed, count, MM_F32_GELU, NULL, inner);
+            mm_layer_piece_f32(context, fc2, inner, count, MM_F32_ADD, NULL, piece);
             continue;
         }
         mm_error own = {0};
@@ -238,6 +250,10 @@ mm_status mm_layer_conv3x3(const mm_context *context, const mm_linear *linear, c
         float *columns = context->scratch[omp_get_thread_num()], *to = y + first * ow * linear->out;
         for (size_t r = 0; r < count; r++)
             gather_row(x, ih, iw, channels, stride, first + r, ow, columns + r * ow * 9 * channels);
+        if (context->f32 && !linear->packed.values) {
+            mm_layer_piece_f32(context, linear, columns, count * ow, gelu ? MM_F32_GELU : MM_F32_STORE, NULL, to);
+            continue;
+        }
         mm_error own = {0};
         const mm_status status = mm_layer_product(context, linear, columns, count * ow, to, &own);
         if (status != MM_OK)

@@ -49,6 +49,10 @@ void mm_layer_norm_linear_f32(const mm_context *context, const mm_norm *norm, co
                               size_t rows, float *y);
 void mm_layer_add_linear_f32(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, float *y);
 
+/* y = W x + b, and what `end` says (the residual is laid out as y, NULL: y), by the calling thread alone. */
+void mm_layer_piece_f32(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, mm_f32_end end,
+                        const float *residual, float *y);
+
 /* out[n] = bf16(x[n]), shared among the threads. */
 void mm_layer_convert_bf16(const mm_context *context, const float *x, size_t n, mm_bf16 *out);
 

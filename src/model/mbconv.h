@@ -14,6 +14,9 @@ MM_RESULT_USED mm_status mm_mbconv_run(const mm_context *context, const mm_mbcon
                                        float *y, mm_error *err);
 size_t mm_mbconv_scratch(size_t side, size_t hidden, size_t stride);
 
+/* Output rows that a thread takes at a time. */
+size_t mm_mbconv_job(size_t out_side, size_t threads);
+
 /* The same for packed layers: y is bf16 of a block with a residual, f32 of one without. */
 void mm_mbconv_run_bf16(const mm_context *context, const mm_mbconv *block, const mm_bf16 *x, size_t side, void *y);
 size_t mm_mbconv_scratch_bf16(size_t side, size_t hidden, size_t stride);

@@ -5,10 +5,6 @@
 #include <omp.h>
 #include <string.h>
 
-/* Jobs a thread gets, so that one that is held up does not hold up all; and output rows of a job at the least, for each job
- * computes the rows that it shares with its neighbours once more. */
-enum { JOBS = 4, LEAST_ROWS = 16 };
-
 static size_t out_side_of(size_t side, size_t stride)
 {
     return (side - 1) / stride + 1;
@@ -81,9 +77,7 @@ static void run_rows(const mm_context *context, const mm_mbconv *block, const mm
 void mm_mbconv_run_bf16(const mm_context *context, const mm_mbconv *block, const mm_bf16 *x, size_t side, void *y)
 {
     const size_t out_side = out_side_of(side, block->stride), threads = context->kernels->threads;
-    size_t step = (out_side + JOBS * threads - 1) / (JOBS * threads);
-    if (step < LEAST_ROWS)
-        step = LEAST_ROWS;
+    const size_t step = mm_mbconv_job(out_side, threads);
 #pragma omp parallel for num_threads((int)threads) schedule(dynamic)
     for (size_t y0 = 0; y0 < out_side; y0 += step)
         run_rows(context, block, x, side, y0, out_side - y0 < step ? out_side : y0 + step,

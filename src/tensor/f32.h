@@ -8,8 +8,9 @@
 /* out[rows][n] = a[rows][k] w[n][k]^T + bias, and what `end` says. */
 typedef enum mm_f32_end {
     MM_F32_STORE,
-    MM_F32_ADD,  /* add it to what is in `out` */
+    MM_F32_ADD,  /* add the residual */
     MM_F32_GELU, /* GELU by erf, as torch.nn.GELU() */
+    MM_F32_ADD_GELU, /* that of the sum with the residual */
 } mm_f32_end;
 
 typedef struct mm_f32_product {
@@ -19,6 +20,7 @@ typedef struct mm_f32_product {
     size_t ldw, n, k;
     const float *bias; /* [n] or NULL */
     mm_f32_end end;
+    const float *residual; /* rows ldout apart; NULL: what is in `out` */
     float *out; /* rows ldout apart */
     size_t ldout;
     float *scratch; /* MM_F32_PRODUCT_SCRATCH floats. The more rows, the less packing counts: some hundreds. */

@@ -48,22 +48,26 @@ typedef struct shape {
     size_t rows, n, k, more; /* more: what rows of every matrix are longer than they need be */
 } shape;
 
-static void check_product(const shape *s, mm_f32_end end, bool with_bias)
+/* apart: what is added lies elsewhere, and `out` is blank before. */
+static void check_product(const shape *s, mm_f32_end end, bool with_bias, bool apart)
 {
+    const bool adds = end == MM_F32_ADD || end == MM_F32_ADD_GELU, gelus = end == MM_F32_GELU || end == MM_F32_ADD_GELU;
     const size_t lda = s->k + s->more, ldout = s->n + s->more;
     float *a = random_floats(s->rows * lda, 1, 1), *w = random_floats(s->n * lda, 1, 2), *bias = random_floats(s->n, 2, 3);
     float *before = random_floats(s->rows * s->n, 4, 4), *out = blank_floats((s->rows + 1) * ldout);
+    float *residual = blank_floats((s->rows + 1) * ldout);
     float *scratch = blank_floats(MM_F32_PRODUCT_SCRATCH + 16);
-    for (size_t r = 0; r < s->rows && end == MM_F32_ADD; r++)
-        memcpy(out + r * ldout, before + r * s->n, s->n * sizeof *out);
+    for (size_t r = 0; r < s->rows && adds; r++)
+        memcpy((apart ? residual : out) + r * ldout, before + r * s->n, s->n * sizeof *out);
     const mm_f32_product product = {.a = a, .lda = lda, .rows = s->rows, .w = w, .ldw = lda, .n = s->n, .k = s->k,
-                                    .bias = with_bias ? bias : NULL, .end = end, .out = out, .ldout = ldout,
+                                    .bias = with_bias ? bias : NULL, .end = end,
+                                    .residual = apart ? residual : NULL, .out = out, .ldout = ldout,
                                     .scratch = scratch};
     ops->product(&product);
     for (size_t r = 0; r < s->rows; r++) {
         for (size_t j = 0; j < s->n; j++) {
             double sum = with_bias ? (double)bias[j] : 0, scale = fabs(sum);
-            if (end == MM_F32_ADD)
+            if (adds)
                 sum += (double)before[r * s->n + j];
             for (size_t i = 0; i < s->k; i++) {
                 const double term = (double)a[r * lda + i] * (double)w[j * lda + i];
@@ -72,9 +76,9 @@ static void check_product(const shape *s, mm_f32_end end, bool with_bias)
             }
             /* Each of the k + 2 sums is rounded; GELU's slope stays below 1.13, its erf is good to 1.4e-7. */
             double error = (double)(s->k + 2) * half_ulp * (scale + 4);
-            if (end == MM_F32_GELU)
+            if (gelus)
                 error = 1.13 * error + 2e-7 * (1 + fabs(sum));
-            ck_assert_double_eq_tol(out[r * ldout + j], end == MM_F32_GELU ? gelu(sum) : sum, error);
+            ck_assert_double_eq_tol(out[r * ldout + j], gelus ? gelu(sum) : sum, error);
         }
         assert_blank(out + r * ldout + s->n, s->more);
     }
@@ -84,6 +88,7 @@ static void check_product(const shape *s, mm_f32_end end, bool with_bias)
     free(w);
     free(bias);
     free(before);
+    free(residual);
     free(out);
     free(scratch);
 }
@@ -92,20 +97,21 @@ START_TEST(products_equal_plain_loops)
 {
     if (!ops)
         return;
-    for (mm_f32_end end = MM_F32_STORE; end <= MM_F32_GELU; end++)
-        for (int with_bias = 0; with_bias <= 1; with_bias++) {
+    for (mm_f32_end end = MM_F32_STORE; end <= MM_F32_ADD_GELU; end++)
+        for (int kind = 0; kind < 4; kind++) {
+            const bool with_bias = kind % 2, apart = kind / 2;
             for (size_t rows = 1; rows <= 13; rows++) {
                 const shape s = {rows, 64 + 5 * rows, 2 * rows + 1, rows - 1};
-                check_product(&s, end, with_bias);
+                check_product(&s, end, with_bias, apart);
             }
             for (size_t n = 1; n <= 66; n += n % 16 == 15 || n % 16 == 0 ? 1 : 7) {
                 const shape s = {7, n, 16 + n / 4, 1};
-                check_product(&s, end, with_bias);
+                check_product(&s, end, with_bias, apart);
             }
             /* k in one step, in two, the second of one row, and in three. */
             static const shape longer[] = {{3, 100, 768, 3}, {8, 130, 769, 0}, {7, 17, 1537, 4}, {96, 128, 1536, 0}};
             for (size_t i = 0; i < sizeof longer / sizeof longer[0]; i++)
-                check_product(&longer[i], end, with_bias);
+                check_product(&longer[i], end, with_bias, apart);
         }
 }
 END_TEST
