@@ -156,8 +156,16 @@ static double gelu(double x)
     return 0.5 * x * (1 + erf(x / sqrt(2)));
 }
 
+/* A context whose f32 products are the library's or, where there are any, made by the kernels of this program. */
+static setting *setting_of(uint32_t threads, bool own_kernels, size_t scratch)
+{
+    setting *s = setting_new(MM_BACKEND_AUTO, threads, scratch);
+    s->context.f32 = own_kernels ? mm_f32_get(&s->kernels) : NULL;
+    return s;
+}
+
 /* expand, depthwise, project by definition. */
-static void check_mbconv(size_t side, size_t in, size_t hidden, size_t out, size_t stride, bool residual)
+static void check_mbconv_in(setting *s, size_t side, size_t in, size_t hidden, size_t out, size_t stride, bool residual)
 {
     float *w1 = random_floats(hidden * (in + 1), 0.5f, 21), *w2 = random_floats(10 * hidden, 0.5f, 22);
     float *w3 = random_floats(out * (hidden + 1), 0.3f, 23), *x = random_floats(side * side * in, 1, 24);
@@ -166,7 +174,6 @@ static void check_mbconv(size_t side, size_t in, size_t hidden, size_t out, size
     const mm_mbconv block = {.expand = {.weight = w1, .bias = w1 + hidden * in, .in = in, .out = hidden},
                              .project = {.weight = w3, .bias = w3 + out * hidden, .in = hidden, .out = out},
                              .depthwise = w2, .depthwise_bias = w2 + 9 * hidden, .stride = stride, .residual = residual};
-    setting *s = setting_new(MM_BACKEND_AUTO, 2, mm_mbconv_scratch(side, hidden, stride));
     mm_error err = {0};
     ck_assert_msg(mm_mbconv_run(&s->context, &block, x, side, y, &err) == MM_OK, "%s", err.text);
     double *inner = calloc(side * side * hidden, sizeof *inner), *middle = calloc(hidden, sizeof *middle);
@@ -200,7 +207,6 @@ static void check_mbconv(size_t side, size_t in, size_t hidden, size_t out, size
                 ck_assert_double_eq_tol(y[(oy * out_side + ox) * out + o], total, 2e-5);
             }
         }
-    setting_free(s);
     free(inner);
     free(middle);
     free(w1);
@@ -208,6 +214,15 @@ static void check_mbconv(size_t side, size_t in, size_t hidden, size_t out, size
     free(w3);
     free(x);
     free(y);
+}
+
+static void check_mbconv(size_t side, size_t in, size_t hidden, size_t out, size_t stride, bool residual)
+{
+    for (uint32_t kind = 0; kind < 4; kind++) {
+        setting *s = setting_of(1 + kind % 2, kind / 2, mm_mbconv_scratch(side, hidden, stride));
+        check_mbconv_in(s, side, in, hidden, out, stride, residual);
+        setting_free(s);
+    }
 }
 
 START_TEST(strips_equal_whole_convolutions)
@@ -220,13 +235,12 @@ START_TEST(strips_equal_whole_convolutions)
 }
 END_TEST
 
-static void check_conv3x3(size_t ih, size_t iw, size_t in, size_t out, size_t stride, bool with_gelu)
+static void check_conv3x3_in(setting *s, size_t ih, size_t iw, size_t in, size_t out, size_t stride, bool with_gelu)
 {
     float *x = random_floats(ih * iw * in, 1, 31), *w = random_floats(out * (9 * in + 1), 0.3f, 32);
     const size_t oh = (ih - 1) / stride + 1, ow = (iw - 1) / stride + 1;
     float *y = random_floats(oh * ow * out, 1, 33);
     const mm_linear linear = {.weight = w, .bias = w + out * 9 * in, .in = 9 * in, .out = out};
-    setting *s = setting_new(MM_BACKEND_AUTO, 2, mm_layer_conv3x3_scratch(in, ow));
     mm_error err = {0};
     ck_assert_msg(mm_layer_conv3x3(&s->context, &linear, x, ih, iw, in, stride, with_gelu, y, &err) == MM_OK, "%s",
                   err.text);
@@ -242,10 +256,18 @@ static void check_conv3x3(size_t ih, size_t iw, size_t in, size_t out, size_t st
                 }
                 ck_assert_double_eq_tol(y[(oy * ow + ox) * out + o], with_gelu ? gelu(total) : total, 1e-5);
             }
-    setting_free(s);
     free(x);
     free(w);
     free(y);
+}
+
+static void check_conv3x3(size_t ih, size_t iw, size_t in, size_t out, size_t stride, bool with_gelu)
+{
+    for (uint32_t kind = 0; kind < 4; kind++) {
+        setting *s = setting_of(1 + kind % 2, kind / 2, mm_layer_conv3x3_scratch(in, (iw - 1) / stride + 1));
+        check_conv3x3_in(s, ih, iw, in, out, stride, with_gelu);
+        setting_free(s);
+    }
 }
 
 START_TEST(gathered_convolutions_equal_plain_ones)
@@ -257,7 +279,6 @@ START_TEST(gathered_convolutions_equal_plain_ones)
 }
 END_TEST
 
-/* By the library or, where there are any, the kernels of this program. */
 static void check_mlp(bool own_kernels)
 {
     enum { ROWS = 1100, CHANNELS = 24, HIDDEN = 40 };
@@ -267,8 +288,7 @@ static void check_mlp(bool own_kernels)
     const float *w1 = w + 2 * CHANNELS, *w2 = w1 + HIDDEN * (CHANNELS + 1);
     const mm_linear fc1 = {.weight = w1, .bias = w1 + HIDDEN * CHANNELS, .in = CHANNELS, .out = HIDDEN};
     const mm_linear fc2 = {.weight = w2, .bias = w2 + CHANNELS * HIDDEN, .in = HIDDEN, .out = CHANNELS};
-    setting *s = setting_new(MM_BACKEND_AUTO, 2, mm_layer_mlp_scratch(CHANNELS, HIDDEN));
-    s->context.f32 = own_kernels ? mm_f32_get(&s->kernels) : NULL;
+    setting *s = setting_of(2, own_kernels, mm_layer_mlp_scratch(CHANNELS, HIDDEN));
     mm_error err = {0};
     ck_assert_msg(mm_layer_mlp(&s->context, &norm, &fc1, &fc2, x, ROWS, &err) == MM_OK, "%s", err.text);
     for (size_t r = 0; r < ROWS; r++) {
