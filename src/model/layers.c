@@ -62,6 +62,36 @@ mm_status mm_layer_product(const mm_context *context, const mm_linear *linear, c
                    linear->in, 0, y, linear->out, err);
 }
 
+/* The residual is laid out as y; NULL: it is in y. */
+static void multiply_f32(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, mm_f32_end end,
+                         const float *residual, float *y)
+{
+    const mm_f32_product product = {.a = x, .lda = linear->in, .rows = rows, .w = linear->weight, .ldw = linear->in,
+                                    .n = linear->out, .k = linear->in, .bias = linear->bias, .end = end,
+                                    .residual = residual, .out = y, .ldout = linear->out,
+                                    .scratch = context->panels[omp_get_thread_num()]};
+    context->f32->product(&product);
+}
+
+mm_status mm_layer_piece(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, mm_f32_end end,
+                         const float *residual, float *y, mm_error *err)
+{
+    if (context->f32 && !linear->packed.values) {
+        multiply_f32(context, linear, x, rows, end, residual, y);
+        return MM_OK;
+    }
+    const mm_status status = mm_layer_product(context, linear, x, rows, y, err);
+    if (status != MM_OK)
+        return status;
+    if (end == MM_F32_ADD || end == MM_F32_ADD_GELU)
+        context->ops->add(y, residual, rows * linear->out);
+    if (end == MM_F32_GELU || end == MM_F32_ADD_GELU)
+        context->ops->bias_gelu(y, linear->bias, rows, linear->out);
+    else if (linear->bias)
+        context->ops->add_bias(y, linear->bias, rows, linear->out);
+    return MM_OK;
+}
+
 mm_status mm_layer_linear(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, float *y,
                           mm_error *err)
 {
@@ -116,16 +146,6 @@ static size_t piece_f32(const mm_context *context, size_t rows)
     return rows ? ((rows + share - 1) / share + tile - 1) / tile * tile : tile;
 }
 
-void mm_layer_piece_f32(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, mm_f32_end end,
-                        const float *residual, float *y)
-{
-    const mm_f32_product product = {.a = x, .lda = linear->in, .rows = rows, .w = linear->weight, .ldw = linear->in,
-                                    .n = linear->out, .k = linear->in, .bias = linear->bias, .end = end,
-                                    .residual = residual, .out = y, .ldout = linear->out,
-                                    .scratch = context->panels[omp_get_thread_num()]};
-    context->f32->product(&product);
-}
-
 void mm_layer_norm_linear_f32(const mm_context *context, const mm_norm *norm, const mm_linear *linear, const float *x,
                               size_t rows, float *y)
 {
@@ -135,7 +155,7 @@ void mm_layer_norm_linear_f32(const mm_context *context, const mm_norm *norm, co
         const size_t first = p * step, count = rows - first < step ? rows - first : step;
         float *normed = context->scratch[omp_get_thread_num()];
         context->ops->layer_norm(x + first * channels, norm->weight, norm->bias, norm->eps, normed, count, channels);
-        mm_layer_piece_f32(context, linear, normed, count, MM_F32_STORE, NULL, y + first * linear->out);
+        multiply_f32(context, linear, normed, count, MM_F32_STORE, NULL, y + first * linear->out);
     }
 }
 
@@ -145,7 +165,7 @@ void mm_layer_add_linear_f32(const mm_context *context, const mm_linear *linear,
 #pragma omp parallel for num_threads((int)context->kernels->threads)
     for (size_t p = 0; p < pieces; p++) {
         const size_t first = p * step, count = rows - first < step ? rows - first : step;
-        mm_layer_piece_f32(context, linear, x + first * linear->in, count, MM_F32_ADD, NULL, y + first * linear->out);
+        multiply_f32(context, linear, x + first * linear->in, count, MM_F32_ADD, NULL, y + first * linear->out);
     }
 }
 
@@ -189,8 +209,8 @@ mm_status mm_layer_mlp(const mm_context *context, const mm_norm *norm, const mm_
         }
         context->ops->layer_norm(piece, norm->weight, norm->bias, norm->eps, normed, count, channels);
         if (context->f32) {
-            mm_layer_piece_f32(context, fc1, normed, count, MM_F32_GELU, NULL, inner);
-            mm_layer_piece_f32(context, fc2, inner, count, MM_F32_ADD, NULL, piece);
+            multiply_f32(context, fc1, normed, count, MM_F32_GELU, NULL, inner);
+            multiply_f32(context, fc2, inner, count, MM_F32_ADD, NULL, piece);
             continue;
         }
         mm_error own = {0};
@@ -250,19 +270,12 @@ mm_status mm_layer_conv3x3(const mm_context *context, const mm_linear *linear, c
         float *columns = context->scratch[omp_get_thread_num()], *to = y + first * ow * linear->out;
         for (size_t r = 0; r < count; r++)
             gather_row(x, ih, iw, channels, stride, first + r, ow, columns + r * ow * 9 * channels);
-        if (context->f32 && !linear->packed.values) {
-            mm_layer_piece_f32(context, linear, columns, count * ow, gelu ? MM_F32_GELU : MM_F32_STORE, NULL, to);
-            continue;
-        }
         mm_error own = {0};
-        const mm_status status = mm_layer_product(context, linear, columns, count * ow, to, &own);
+        const mm_status status = mm_layer_piece(context, linear, columns, count * ow, gelu ? MM_F32_GELU : MM_F32_STORE,
+                                                NULL, to, &own);
         if (status != MM_OK)
 #pragma omp critical(mm_layer_failure)
             result = mm_fail(err, status, "%s", own.text);
-        else if (gelu)
-            context->ops->bias_gelu(to, linear->bias, count * ow, linear->out);
-        else if (linear->bias)
-            context->ops->add_bias(to, linear->bias, count * ow, linear->out);
     }
     return result;
 }

@@ -29,6 +29,10 @@ MM_RESULT_USED mm_status mm_layer_product(const mm_context *context, const mm_li
 MM_RESULT_USED mm_status mm_layer_linear(const mm_context *context, const mm_linear *linear, const float *x,
                                          size_t rows, float *y, mm_error *err);
 
+/* y = W x + b, and what `end` says, with a residual that is laid out as y and lies elsewhere; for a thread's own rows. */
+MM_RESULT_USED mm_status mm_layer_piece(const mm_context *context, const mm_linear *linear, const float *x, size_t rows,
+                                        mm_f32_end end, const float *residual, float *y, mm_error *err);
+
 /* x += fc2(gelu(fc1(norm(x)))), in pieces of rows that stay in cache. Scratch: mm_layer_mlp_scratch floats. */
 MM_RESULT_USED mm_status mm_layer_mlp(const mm_context *context, const mm_norm *norm, const mm_linear *fc1,
                                       const mm_linear *fc2, float *x, size_t rows, mm_error *err);
@@ -48,10 +52,6 @@ void mm_layer_add_linear_bf16(const mm_context *context, const mm_linear *linear
 void mm_layer_norm_linear_f32(const mm_context *context, const mm_norm *norm, const mm_linear *linear, const float *x,
                               size_t rows, float *y);
 void mm_layer_add_linear_f32(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, float *y);
-
-/* y = W x + b, and what `end` says (the residual is laid out as y, NULL: y), by the calling thread alone. */
-void mm_layer_piece_f32(const mm_context *context, const mm_linear *linear, const float *x, size_t rows, mm_f32_end end,
-                        const float *residual, float *y);
 
 /* out[n] = bf16(x[n]), shared among the threads. */
 void mm_layer_convert_bf16(const mm_context *context, const float *x, size_t n, mm_bf16 *out);
