@@ -43,8 +43,9 @@ class Subject:
         padded[:self.size[0], :self.size[1]] = (resized - models.MEAN) / models.STD
         self.embedding = model.image_encoder(torch.from_numpy(padded.transpose(2, 0, 1)[None]))
 
-    def ask(self, points, labels, mask_input=None, chunk=64):
-        """points [N][P][2] in pixels of the image, labels [N][P] -> low-res logits of masks 1..3, predicted IoU [N][3]"""
+    def ask_all(self, points, labels, mask_input=None, chunk=64):
+        """points [N][P][2] in pixels of the image, labels [N][P] -> low-res logits of masks 0..3, predicted IoU [N][4];
+        mask 0 is the single-mask output, for prompts that leave no choice"""
         scale = torch.tensor([self.size[1] / self.width, self.size[0] / self.height])
         shares = (torch.as_tensor(np.asarray(points), dtype=torch.float32) * scale + 0.5) / self.side
         labels = torch.as_tensor(np.asarray(labels))
@@ -57,9 +58,14 @@ class Subject:
             owner = torch.zeros(len(shares[part]), dtype=torch.long)
             found = self.model.decode(self.embedding, owner, shares[part], labels[part],
                                       None if mask_input is None else mask_input[part])
-            logits.append(found[0][:, 1:])
-            predicted.append(found[1][:, 1:])
+            logits.append(found[0])
+            predicted.append(found[1])
         return torch.cat(logits), torch.cat(predicted)
+
+    def ask(self, points, labels):
+        """The same for a click each: masks 1..3 alone."""
+        logits, predicted = self.ask_all(points, labels)
+        return logits[:, 1:], predicted[:, 1:]
 
     def enlarge(self, logits):
         """Low-res logits [N][K][L][L] -> [N][K][height][width], on the way that maskmill takes."""
@@ -103,12 +109,18 @@ class Tally(dict):
         self.add(f"{name}_best", max(ious))
         self.add(f"{name}_chosen", ious[int(predicted.argmax())])
 
+    def score_all(self, name, found, predicted, target):
+        """Of four masks: the single-mask output, and the others as above."""
+        self.add(f"{name}_single", overlap(found[0], target))
+        self.score(name, found[1:], predicted[1:], target)
+
     def means(self):
         return {name: round(float(np.mean(values)), 4) for name, values in self.items()}
 
 
 def three_clicks(subject, targets, points, logits, predicted):
-    """Two more clicks, each at the innermost point of where mask and target differ, with the last logits as mask input."""
+    """Two more clicks, each at the innermost point of where mask and target differ, with the last logits as mask input.
+    Returns all four outputs."""
     points, labels = np.array(points, float)[:, None], np.ones((len(points), 1), int)
     for _ in range(2):
         chosen = logits[torch.arange(len(logits)), predicted.argmax(1)][:, None]
@@ -117,8 +129,9 @@ def three_clicks(subject, targets, points, logits, predicted):
                          for mask, target in zip(found, targets)])
         label = np.array([[int(target[y, x])] for target, (x, y) in zip(targets, more)])
         points, labels = np.concatenate([points, more[:, None]], 1), np.concatenate([labels, label], 1)
-        logits, predicted = subject.ask(points, labels, chosen.clamp(-32, 32))
-    return logits, predicted
+        every = subject.ask_all(points, labels, chosen.clamp(-32, 32))
+        logits, predicted = every[0][:, 1:], every[1][:, 1:]
+    return every
 
 
 def generate(subject, per_side, iou_threshold, stability_threshold, offset):
@@ -167,10 +180,10 @@ def held_out(model, args):
             tally.add("iou_bias", float(predicted[i][best]) - truth[best])
             tally.add("iou_error_all", np.abs(predicted[i].numpy() - truth).mean())
         logits3, predicted3 = three_clicks(subject, targets, points, logits, predicted)
-        logits_box, predicted_box = subject.ask([box_of(target) for target in targets], np.tile([2, 3], (len(targets), 1)))
+        logits_box, predicted_box = subject.ask_all([box_of(target) for target in targets], np.tile([2, 3], (len(targets), 1)))
         for name, lo, pr in (("click3", logits3, predicted3), ("box", logits_box, predicted_box)):
             for mask, iou, target in zip(subject.masks(lo), pr, targets):
-                tally.score(name, mask, iou, target)
+                tally.score_all(name, mask, iou, target)
         if index < args.generate:
             made = generate(subject, args.grid, *args.thresholds)
             tally.add("generated", len(made))
