@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { BUFFER = 1 << 16 };
 
@@ -12,13 +13,17 @@ mm_status mm_json_stream_open(const char *path, mm_json_stream *stream, mm_error
     *stream = (mm_json_stream){.path = path, .buffer = malloc(BUFFER)};
     if (!stream->buffer)
         return mm_fail_memory(err, path);
-    stream->file = fopen(path, "rbe");
-    if (stream->file) {
+    stream->file = fopen(path, "rbe"); /* opens folders, too, of which nothing can be read */
+    struct stat about;
+    mm_status status = MM_OK;
+    if (!stream->file)
+        status = mm_fail_errno(err, "cannot open %s", path);
+    else if (fstat(fileno(stream->file), &about) == 0 && S_ISDIR(about.st_mode))
+        status = mm_fail(err, MM_ERR_IO, "%s is a folder; name the files in it", path);
+    else
         (void)setvbuf(stream->file, NULL, _IONBF, 0); /* the buffer is here; with another one it would only be slower */
-        return MM_OK;
-    }
-    const mm_status status = mm_fail_errno(err, "cannot open %s", path);
-    mm_json_stream_close(stream);
+    if (status != MM_OK)
+        mm_json_stream_close(stream);
     return status;
 }
 

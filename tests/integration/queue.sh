@@ -234,6 +234,8 @@ head -c 900 labelstudio_0.json >cut_tasks.json
 refuse_file "cut_tasks.json ends at byte 900, in the middle" cut_tasks.json
 refuse_file "is neither COCO's JSON (an object) nor Label Studio's" coco_on_1/dataset.h5
 refuse_file "no_such.json" no_such.json
+mkdir folder.json
+refuse_file "folder.json is a folder; name the files in it" folder.json
 # 2 GB: one value of it is over the limit, and what is over is not read. The file has holes and takes no room.
 (printf '[{"data": "'; head -c 64 coco_0.json | tr -c a-z x) >large.json
 truncate -s 2G large.json
