@@ -100,16 +100,18 @@ static void gather_window(const prepared *attention, const value *qkv, size_t he
     const mm_attention *shape = &attention->shape;
     const size_t side = shape->side, dim = shape->dim, window = shape->window;
     const size_t parts[3] = {0, shape->key, shape->value};
+    const bool together = shape->key == dim && shape->value == 2 * dim; /* a token's three parts lie side by side */
+    const size_t copies = together ? 1 : 3, length = together ? 3 * dim : dim;
     for (size_t y = y0; y < y0 + window; y++)
         for (size_t x = x0; x < x0 + window; x++)
-            for (size_t part = 0; part < 3; part++, gathered += dim) {
+            for (size_t part = 0; part < copies; part++, gathered += length) {
                 const size_t begin = head * shape->head_step + parts[part];
                 if (y < side && x < side)
-                    memcpy(gathered, qkv + (y * side + x) * shape->row + begin, dim * sizeof *gathered);
+                    memcpy(gathered, qkv + (y * side + x) * shape->row + begin, length * sizeof *gathered);
                 else if (attention->outside)
-                    memcpy(gathered, attention->outside + begin, dim * sizeof *gathered);
+                    memcpy(gathered, attention->outside + begin, length * sizeof *gathered);
                 else
-                    memset(gathered, 0, dim * sizeof *gathered);
+                    memset(gathered, 0, length * sizeof *gathered);
             }
 }
 

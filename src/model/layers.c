@@ -235,15 +235,17 @@ static void gather_row(const float *x, size_t ih, size_t iw, size_t channels, si
                        float *columns)
 {
     for (size_t ox = 0; ox < ow; ox++)
-        for (size_t ky = 0; ky < 3; ky++) {
-            const size_t sy = y * stride + ky; /* one more than the row read */
-            for (size_t kx = 0; kx < 3; kx++, columns += channels) {
-                const size_t sx = ox * stride + kx;
-                if (sy < 1 || sy > ih || sx < 1 || sx > iw)
-                    memset(columns, 0, channels * sizeof *columns);
-                else
-                    memcpy(columns, x + ((sy - 1) * iw + sx - 1) * channels, channels * sizeof *columns);
+        for (size_t ky = 0; ky < 3; ky++, columns += 3 * channels) {
+            const size_t sy = y * stride + ky, sx = ox * stride; /* one more than the row and the first column read */
+            if (sy < 1 || sy > ih) {
+                memset(columns, 0, 3 * channels * sizeof *columns);
+                continue;
             }
+            const size_t first = sx < 1, last = iw + 1 - sx < 3 ? iw + 1 - sx : 3; /* of the three pixels those that exist */
+            memset(columns, 0, first * channels * sizeof *columns);
+            memcpy(columns + first * channels, x + ((sy - 1) * iw + sx + first - 1) * channels,
+                   (last - first) * channels * sizeof *columns);
+            memset(columns + last * channels, 0, (3 - last) * channels * sizeof *columns);
         }
 }
 

@@ -204,12 +204,18 @@ size_t mm_tiny_vit_scratch(const mm_arch *arch)
 static void normalise(const mm_arch *arch, mm_image_view image, float *square)
 {
     const size_t size = arch->image_size;
-    memset(square, 0, size * size * 3 * sizeof *square);
-    for (size_t y = 0; y < image.height; y++)
-        for (size_t x = 0; x < image.width; x++)
+    float levels[256][3]; /* of each byte, by channel */
+    for (size_t v = 0; v < 256; v++)
+        for (size_t c = 0; c < 3; c++)
+            levels[v][c] = ((float)v - arch->pixel_mean[c]) / arch->pixel_std[c];
+    for (size_t y = 0; y < image.height; y++) {
+        float *row = square + y * size * 3;
+        for (size_t i = 0; i < 3 * image.width; i += 3)
             for (size_t c = 0; c < 3; c++)
-                square[(y * size + x) * 3 + c] =
-                    ((float)image.pixels[y * image.stride + 3 * x + c] - arch->pixel_mean[c]) / arch->pixel_std[c];
+                row[i + c] = levels[image.pixels[y * image.stride + i + c]][c];
+        memset(row + 3 * image.width, 0, 3 * (size - image.width) * sizeof *row);
+    }
+    memset(square + image.height * size * 3, 0, (size - image.height) * size * 3 * sizeof *square);
 }
 
 /* x += proj(attention(qkv(norm(x)))), y is working memory */
