@@ -41,7 +41,7 @@ MASKS = {
     "vit_crops": ("vit", "portrait.jpg", {"points_per_side": 11, "crop_n_layers": 1, "min_mask_region_area": 20}),
     "tiny_whole": ("tiny", "portrait.jpg", {"points_per_side": 11, "min_mask_region_area": 20}),
     "tiny_crops": ("tiny", "landscape.jpg", {"points_per_side": 6, "crop_n_layers": 1}),
-    "default_whole": ("default", "landscape.jpg", {"points_per_side": 11}),
+    "default_whole": ("default", "landscape.jpg", {"points_per_side": 10}),
     "default_crops": ("default", "portrait.jpg", {"points_per_side": 8, "crop_n_layers": 2, "min_mask_region_area": 20,
                                                   "crop_n_points_downscale_factor": 2}),
     "default_thumb": ("default", "thumb.jpg", {"points_per_side": 5, "crop_n_layers": 1, "stability_score_thresh": 0.52}),
