@@ -3,8 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
 #include <xxhash.h>
 
+#include "base/file.h"
 #include "embeddings/embeddings.h"
 
 static const mm_h5_column key_column = {"key", MM_H5_U64, 2};
@@ -41,6 +44,27 @@ static mm_status put_all(hid_t file, const mm_embeddings *embeddings, mm_error *
     return status;
 }
 
+/* Two programs that make the embeddings of the same images at the same time write the same part, so each has a file of its
+ * own until it is whole; the later one replaces its like. */
+static mm_status commit(mm_h5_draft *draft, const char *path, mm_error *err)
+{
+    uint64_t random = 0;
+    char *own = NULL;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        random = (uint64_t)getpid();
+    if (asprintf(&own, "%s.%016" PRIx64, path, random) < 0) {
+        mm_h5_draft_abandon(draft);
+        return mm_fail_memory(err, "embeddings");
+    }
+    mm_status status = mm_h5_draft_commit(draft, "embeddings", own, NULL, err);
+    if (status == MM_OK && rename(own, path) != 0) {
+        status = mm_fail_errno(err, "cannot rename %s to %s", own, path);
+        (void)unlink(own); /* the failure that counts is already told */
+    }
+    free(own);
+    return status == MM_OK ? mm_file_sync_folder(path, err) : status;
+}
+
 mm_status mm_embeddings_write_part(const mm_embeddings *embeddings, char **path, mm_error *err)
 {
     const mm_embedding_rows *rows = &embeddings->waiting;
@@ -62,7 +86,7 @@ mm_status mm_embeddings_write_part(const mm_embeddings *embeddings, char **path,
     if (status == MM_OK) {
         status = put_all(draft.file, embeddings, err);
         if (status == MM_OK)
-            status = mm_h5_draft_commit(&draft, "embeddings", *path, NULL, err);
+            status = commit(&draft, *path, err);
         else
             mm_h5_draft_abandon(&draft);
     }

@@ -1,6 +1,8 @@
 /* Embeddings on the disk: kept, found again, and never taken for another's. */
 #include <math.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "check_main.h"
 #include "corpus/scratch.h"
@@ -201,6 +203,43 @@ START_TEST(a_full_disk_leaves_nothing_behind)
 }
 END_TEST
 
+/* As two commands do that want embeddings of the same dataset. */
+START_TEST(many_write_the_same_part_at_once)
+{
+    enum { WRITERS = 6, IMAGES = 60 };
+    pid_t writers[WRITERS];
+    int start[2];
+    ck_assert_int_eq(pipe(start), 0);
+    for (int w = 0; w < WRITERS; w++) {
+        writers[w] = fork();
+        ck_assert_int_ge(writers[w], 0);
+        if (writers[w] == 0) {
+            mm_embeddings *embeddings = open_folder();
+            char name[8], byte;
+            for (int i = 0; i < IMAGES; i++) {
+                (void)snprintf(name, sizeof name, "i%d", i);
+                put(embeddings, name, 0);
+            }
+            (void)close(start[1]);
+            (void)!read(start[0], &byte, 1); /* the end of this pipe starts them all */
+            const bool good = mm_embeddings_flush(embeddings, &err) == MM_OK &&
+                              mm_embeddings_refresh(embeddings, &err) == MM_OK && mm_embeddings_count(embeddings) == IMAGES;
+            if (!good)
+                (void)fprintf(stderr, "%s\n", err.text);
+            _exit(!good);
+        }
+    }
+    (void)close(start[0]);
+    (void)close(start[1]);
+    for (int w = 0; w < WRITERS; w++) {
+        int status = 0;
+        ck_assert_int_eq(waitpid(writers[w], &status, 0), writers[w]);
+        ck_assert_int_eq(status, 0);
+    }
+    ck_assert_ptr_nonnull(part_path());
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("embeddings/embeddings");
@@ -209,6 +248,7 @@ int main(void)
     tcase_add_test(tc, what_was_kept_comes_back_in_bf16);
     tcase_add_test(tc, prompts_work_on_what_was_kept);
     tcase_add_test(tc, another_encoder_has_a_folder_of_its_own);
+    tcase_add_loop_test(tc, many_write_the_same_part_at_once, 0, 10);
     tcase_add_test(tc, a_damaged_part_is_named);
     tcase_add_test(tc, a_full_disk_leaves_nothing_behind);
     suite_add_tcase(suite, tc);
