@@ -83,9 +83,9 @@ mm_status mm_layer_piece(const mm_context *context, const mm_linear *linear, con
     const mm_status status = mm_layer_product(context, linear, x, rows, y, err);
     if (status != MM_OK)
         return status;
-    if (end == MM_F32_ADD || end == MM_F32_ADD_GELU)
+    if (mm_f32_adds(end))
         context->ops->add(y, residual, rows * linear->out);
-    if (end == MM_F32_GELU || end == MM_F32_ADD_GELU)
+    if (mm_f32_gelus(end))
         context->ops->bias_gelu(y, linear->bias, rows, linear->out);
     else if (linear->bias)
         context->ops->add_bias(y, linear->bias, rows, linear->out);

@@ -13,6 +13,16 @@ typedef enum mm_f32_end {
     MM_F32_ADD_GELU, /* that of the sum with the residual */
 } mm_f32_end;
 
+static inline bool mm_f32_adds(mm_f32_end end)
+{
+    return end == MM_F32_ADD || end == MM_F32_ADD_GELU;
+}
+
+static inline bool mm_f32_gelus(mm_f32_end end)
+{
+    return end == MM_F32_GELU || end == MM_F32_ADD_GELU;
+}
+
 typedef struct mm_f32_product {
     const float *a;
     size_t lda, rows;

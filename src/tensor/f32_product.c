@@ -1,6 +1,6 @@
-/* Products with weights as they are stored. 64 rows of W, or what is left of them, are transposed into a panel in scratch, which then passes by all
- * rows of A; a long k goes in steps, the sums waiting in `out`. An element's sum is made in one order whatever the rows
- * beside it. */
+/* Products with weights as they are stored. 64 rows of W, or what is left of them, are transposed into a panel in scratch,
+ * which then passes by all rows of A; a long k goes in steps, the sums waiting in `out`. An element's sum is made in one
+ * order whatever the rows beside it. */
 #include "tensor/f32_avx512.h"
 
 #ifdef __AVX512DQ__
@@ -51,7 +51,8 @@ MM_INLINE void run_tile(const tile *t, size_t rows, size_t vectors)
     {                                                                                                                  \
         run_tile(t, rows, vectors);                                                                                    \
     }
-#define TILES(vectors) TILE(1, vectors) TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors)
+#define TILES(vectors)                                                                                                 \
+    TILE(1, vectors) TILE(2, vectors) TILE(3, vectors) TILE(4, vectors) TILE(5, vectors) TILE(6, vectors)
 TILES(1) TILES(2) TILES(3) TILES(4)
 
 #define NAMES(vectors)                                                                                                 \
@@ -74,7 +75,7 @@ static void pack_panel(const float *w, size_t ldw, size_t n, size_t k, size_t wi
 
 void mm_f32_product_avx512(const mm_f32_product *p)
 {
-    const bool adds = p->end == MM_F32_ADD || p->end == MM_F32_ADD_GELU;
+    const bool adds = mm_f32_adds(p->end);
     for (size_t first = 0; first < p->k; first += STEP) {
         const size_t k = p->k - first < STEP ? p->k - first : STEP;
         const float *residual = first || (adds && !p->residual) ? p->out : adds ? p->residual : NULL;
@@ -84,7 +85,7 @@ void mm_f32_product_avx512(const mm_f32_product *p)
                       .lda = p->lda,
                       .k = k,
                       .bias = p->bias && !first ? p->bias + column : NULL,
-                      .gelu = p->end >= MM_F32_GELU && first + k == p->k,
+                      .gelu = mm_f32_gelus(p->end) && first + k == p->k,
                       .ldout = p->ldout,
                       .columns = columns};
             pack_panel(p->w + column * p->ldw + first, p->ldw, columns, k, 16 * vectors, p->scratch);

@@ -49,14 +49,22 @@ static void put(const mm_lock_holder *holder, time_t age)
     put_at(path, holder, age);
 }
 
+/* A process that was here and is no more. */
+static mm_lock_holder gone(void)
+{
+    mm_lock_holder holder;
+    mm_lock_holder_self(&holder);
+    (void)snprintf(holder.start, sizeof holder.start, "1");
+    return holder;
+}
+
 /* What a run leaves that dies while it takes the lock of `of` away; a run of this process, if it is alive. */
 static mm_lock_holder put_over(const mm_lock_holder *of, bool alive)
 {
     char place[200];
-    mm_lock_holder holder;
-    mm_lock_holder_self(&holder);
-    if (!alive)
-        (void)snprintf(holder.start, sizeof holder.start, "1");
+    mm_lock_holder holder = gone();
+    if (alive)
+        mm_lock_holder_self(&holder);
     (void)snprintf(place, sizeof place, "%s/lock.over.%s", folder, of->token);
     put_at(place, &holder, 0);
     return holder;
@@ -72,14 +80,19 @@ static mm_lock *take(const char *note)
     return lock;
 }
 
-static void refuse(const char *text)
+static void refuse_to_take(const char *text)
 {
     mm_lock *lock = NULL;
     char note[400];
-    ck_assert_int_eq(mm_lock_inspect(folder, &err), MM_ERR_USAGE);
-    ck_assert_msg(strstr(err.text, text) != NULL, "%s", err.text);
     ck_assert_int_eq(mm_lock_take(folder, &lock, note, sizeof note, &err), MM_ERR_USAGE);
     ck_assert_msg(strstr(err.text, text) != NULL, "%s", err.text);
+}
+
+static void refuse(const char *text)
+{
+    ck_assert_int_eq(mm_lock_inspect(folder, &err), MM_ERR_USAGE);
+    ck_assert_msg(strstr(err.text, text) != NULL, "%s", err.text);
+    refuse_to_take(text);
 }
 
 /* No helper file may be left. */
@@ -146,8 +159,7 @@ START_TEST(the_lock_of_a_dead_process_is_taken_over)
     put(&holder, 0);
     lock = take("is no more");
     mm_lock_release(lock);
-    mm_lock_holder_self(&holder);
-    (void)snprintf(holder.start, sizeof holder.start, "1");
+    holder = gone(); /* another process has its number now */
     put(&holder, 0);
     ck_assert_int_eq(mm_lock_inspect(folder, &err), MM_OK);
     lock = take("is no more");
@@ -156,13 +168,10 @@ START_TEST(the_lock_of_a_dead_process_is_taken_over)
 }
 END_TEST
 
-/* On another host, in another container, on a machine of the same name: only the heartbeat tells. */
 /* Runs that died when they were about to take over are no hindrance, however many; one that lives is. */
 START_TEST(a_takeover_that_was_cut_short_is_taken_over)
 {
-    mm_lock_holder stale;
-    mm_lock_holder_self(&stale);
-    (void)snprintf(stale.start, sizeof stale.start, "1");
+    mm_lock_holder stale = gone();
     for (int deaths = 1; deaths <= 4; deaths++) {
         put(&stale, 0);
         mm_lock_holder last = stale;
@@ -176,10 +185,7 @@ START_TEST(a_takeover_that_was_cut_short_is_taken_over)
     put(&stale, 0);
     const mm_lock_holder dead = put_over(&stale, false);
     (void)put_over(&dead, true);
-    mm_lock *lock = NULL;
-    char note[400];
-    ck_assert_int_eq(mm_lock_take(folder, &lock, note, sizeof note, &err), MM_ERR_USAGE);
-    ck_assert_msg(strstr(err.text, "another run writes into") != NULL, "%s", err.text);
+    refuse_to_take("another run writes into");
     expect_files(3);
 }
 END_TEST
@@ -193,9 +199,9 @@ START_TEST(files_of_dead_runs_are_swept)
     mm_lock_holder holder;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char place[200];
-        mm_lock_holder_self(&holder);
-        if (i != 2) /* that one is in use */
-            (void)snprintf(holder.start, sizeof holder.start, "1");
+        holder = gone();
+        if (i == 2) /* that one is in use */
+            mm_lock_holder_self(&holder);
         (void)snprintf(place, sizeof place, "%s/%s", folder, names[i]);
         put_at(place, &holder, 0);
     }
@@ -208,9 +214,7 @@ END_TEST
 /* Its token is part of a file's name. */
 START_TEST(a_token_from_a_file_leads_nowhere)
 {
-    mm_lock_holder stale;
-    mm_lock_holder_self(&stale);
-    (void)snprintf(stale.start, sizeof stale.start, "1");
+    mm_lock_holder stale = gone();
     (void)snprintf(stale.token, sizeof stale.token, "../../../../tmp/x");
     put(&stale, 0);
     mm_lock *lock = take("is no more");
@@ -222,12 +226,11 @@ START_TEST(a_token_from_a_file_leads_nowhere)
     char place[200];
     (void)snprintf(place, sizeof place, "%s/lock.over.", folder);
     put_at(place, &stale, 0);
-    char note[400];
-    ck_assert_int_eq(mm_lock_take(folder, &lock, note, sizeof note, &err), MM_ERR_USAGE);
-    ck_assert_msg(strstr(err.text, "lock.over.") && strstr(err.text, "remove it"), "%s", err.text);
+    refuse_to_take("lock.over.; remove it");
 }
 END_TEST
 
+/* On another host, in another container, on a machine of the same name: only the heartbeat tells. */
 START_TEST(the_lock_of_another_host_goes_by_its_heartbeat)
 {
     mm_lock_holder others[3];
